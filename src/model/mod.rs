@@ -1,0 +1,27 @@
+//! What the words mean: the glossary, as types. Nothing here does I/O or knows another module.
+//!
+//! | word | meaning |
+//! |---|---|
+//! | *target* | one Postgres server and database that is watched, by its configured name |
+//! | *series* | one metric with its labels, of one target |
+//! | *sample* | one value of one series at one instant |
+//! | *scrape* | all samples of one target at one instant |
+//! | *window* | evenly spaced values of one series; a gap is NaN |
+//! | *step* | the distance between two values of a window |
+//! | *rollup* | samples of a step folded into min, max, sum, count and last |
+//! | *resource* | something that can run out: cpu, memory, storage, bandwidth, database, connections |
+//! | *limit* | the most a resource can give, measured or configured, never a literal |
+//! | *horizon* | how far ahead a forecast looks |
+//! | *level* | the probability mass of an interval: 0.95 for a 95 % band |
+//! | *headroom* | what is left between usage and limit |
+//! | *finding* | something to mend in the server, with evidence and cure |
+//! | *bottleneck* | where the platform is held up, ranked by its share of the time |
+//! | *blind spot* | something that could not be read, why, and the cure |
+//!
+//! Read [`units`] and [`series`] first.
+
+pub mod capacity;
+pub mod database;
+pub mod finding;
+pub mod series;
+pub mod units;

@@ -1,0 +1,166 @@
+//! The board: the latest of everything that is known, in memory, for whoever asks.
+//!
+//! For: every reader (API, page, command line, report), so that N viewers cost the observed server
+//! nothing. Not for: history (`store::history`) nor for anything that must survive a restart by
+//! itself: `work` fills it again from the records.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, RwLock};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::capacity::{Projection, Resource};
+use crate::model::database::Snapshot;
+use crate::model::finding::{Alert, Bottleneck, Finding};
+use crate::model::series::{Metric, Scrape};
+use crate::model::units::Timestamp;
+
+/// Whether a target answers.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "state")]
+pub enum Reach {
+    /// Not tried yet.
+    #[default]
+    Starting,
+    /// The last scrape succeeded.
+    Up,
+    /// The last scrape failed; the history has a gap since then.
+    #[serde(rename_all = "camelCase")]
+    Down {
+        /// When it began to fail.
+        since: Timestamp,
+        /// Why, with the cure at the end.
+        reason: String,
+    },
+}
+
+/// What is known of one target.
+#[derive(Debug, Clone, Default)]
+pub struct TargetState {
+    /// Whether it answers.
+    pub reach: Reach,
+    /// When the last scrape succeeded.
+    pub last_scrape_at: Option<Timestamp>,
+    /// The last scrape, host readings included: what `/metrics` shows.
+    pub scrape: Option<Arc<Scrape>>,
+    /// The last look at the catalogs.
+    pub snapshot: Option<Arc<Snapshot>>,
+    /// What the checks said of that snapshot, worst first.
+    pub findings: Arc<[Finding]>,
+    /// One a resource, as of the last run of the forecasts; empty before the first.
+    pub projections: Arc<[Projection]>,
+    /// Where it is held up, worst first.
+    pub bottlenecks: Arc<[Bottleneck]>,
+    /// Thresholds passed, worst first.
+    pub alerts: Arc<[Alert]>,
+    /// Active sessions over the last hour: wait class to share of all samples, most first.
+    pub wait_shares: Arc<[(String, f64)]>,
+    /// Share of one core that our own backend sessions cost, if measured.
+    pub own_cost: Option<f64>,
+}
+
+impl TargetState {
+    /// The projection of one resource, if there is one yet.
+    pub fn projection(&self, resource: Resource) -> Option<&Projection> {
+        self.projections
+            .iter()
+            .find(|projection| projection.resource == resource)
+    }
+}
+
+/// The latest of everything, by target. Cheap to read: values are shared, not copied.
+#[derive(Debug, Default)]
+pub struct Board {
+    targets: RwLock<BTreeMap<String, TargetState>>,
+    /// Series of this process itself (`plimsoll_…`), refreshed with each scrape.
+    own: RwLock<Option<Arc<Scrape>>>,
+    /// What each metric means, for `# HELP`.
+    metrics: Vec<&'static Metric>,
+}
+
+impl Board {
+    /// An empty board that knows `targets` by name and what `metrics` mean.
+    pub fn new(targets: impl IntoIterator<Item = String>, metrics: Vec<&'static Metric>) -> Self {
+        let targets = targets
+            .into_iter()
+            .map(|name| (name, TargetState::default()))
+            .collect();
+        Self {
+            targets: RwLock::new(targets),
+            own: RwLock::default(),
+            metrics,
+        }
+    }
+
+    /// Names of all targets, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.read(|targets| targets.keys().cloned().collect())
+    }
+
+    /// What is known of `name`; `None` for a name that is not watched.
+    pub fn target(&self, name: &str) -> Option<TargetState> {
+        self.read(|targets| targets.get(name).cloned())
+    }
+
+    /// The target that a request without a name means: the first that is configured.
+    pub fn first(&self) -> Option<(String, TargetState)> {
+        self.read(|targets| targets.iter().next().map(|(n, s)| (n.clone(), s.clone())))
+    }
+
+    /// Changes what is known of `name`, and adds it when it is new.
+    pub fn update(&self, name: &str, change: impl FnOnce(&mut TargetState)) {
+        let mut targets = self
+            .targets
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        change(targets.entry(name.to_owned()).or_default());
+    }
+
+    /// Our own series as of the last scrape.
+    pub fn own(&self) -> Option<Arc<Scrape>> {
+        self.own
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Replaces our own series.
+    pub fn set_own(&self, scrape: Scrape) {
+        *self
+            .own
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(scrape));
+    }
+
+    /// What a metric of this name means, if a collector declares it.
+    pub fn metric(&self, name: &str) -> Option<&'static Metric> {
+        self.metrics
+            .iter()
+            .find(|metric| metric.name == name)
+            .copied()
+    }
+
+    fn read<T>(&self, look: impl FnOnce(&BTreeMap<String, TargetState>) -> T) -> T {
+        look(
+            &self
+                .targets
+                .read()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_known_before_its_first_scrape_and_a_stranger_is_not() {
+        let board = Board::new(["b".to_owned(), "a".to_owned()], Vec::new());
+        assert_eq!(board.names(), ["a", "b"]);
+        assert_eq!(board.target("a").unwrap().reach, Reach::Starting);
+        assert!(board.target("c").is_none());
+        board.update("a", |state| state.reach = Reach::Up);
+        assert_eq!(board.first().unwrap().1.reach, Reach::Up);
+    }
+}
