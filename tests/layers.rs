@@ -69,45 +69,45 @@ fn module_of(path: &Path, src: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// Modules that a text names by `crate::name` or in a `crate::{a::…, b}` group, comments left out.
-fn named(text: &str) -> BTreeSet<String> {
-    let code: String = text
-        .lines()
-        .map(|line| line.split("//").next().unwrap_or(""))
-        .collect::<Vec<_>>()
-        .join("\n");
-    let mut names = BTreeSet::new();
-    for part in code.split("crate::").skip(1) {
-        if let Some(group) = part.strip_prefix('{') {
-            let mut depth = 1;
-            let mut word = String::new();
-            let mut at_start = true;
-            for c in group.chars() {
-                match c {
-                    '{' => depth += 1,
-                    '}' => depth -= 1,
-                    c if depth == 1 && at_start && (c.is_alphanumeric() || c == '_') => {
-                        word.push(c)
-                    }
-                    ',' if depth == 1 => at_start = true,
-                    _ => {}
-                }
-                if !(c.is_alphanumeric() || c == '_') && !word.is_empty() {
-                    names.insert(std::mem::take(&mut word));
-                    at_start = c == ',' && depth == 1;
-                }
-                if depth == 0 {
-                    break;
-                }
-            }
-        } else {
-            names.insert(
-                part.chars()
-                    .take_while(|c| c.is_alphanumeric() || *c == '_')
-                    .collect(),
-            );
+/// The leading identifier of a path.
+fn identifier(path: &str) -> String {
+    path.trim_start()
+        .chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
+}
+
+/// The members of a `{…}` group whose opening brace is already taken, split at its own commas.
+fn members(group: &str) -> Vec<&str> {
+    let (mut depth, mut from, mut found) = (1, 0, Vec::new());
+    for (at, c) in group.char_indices() {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        if depth == 0 || (depth == 1 && c == ',') {
+            found.push(&group[from..at]);
+            from = at + 1;
+        }
+        if depth == 0 {
+            break;
         }
     }
+    found
+}
+
+/// Modules that a text names by `crate::name` or in a `crate::{a::…, b}` group, comments left out.
+fn named(text: &str) -> BTreeSet<String> {
+    let code: Vec<&str> = text
+        .lines()
+        .map(|l| l.split("//").next().unwrap_or(""))
+        .collect();
+    let code = code.join("\n");
+    let mut names = BTreeSet::new();
+    for part in code.split("crate::").skip(1) {
+        match part.strip_prefix('{') {
+            Some(group) => names.extend(members(group).into_iter().map(identifier)),
+            None => _ = names.insert(identifier(part)),
+        }
+    }
+    names.remove("");
     names
 }
 

@@ -132,6 +132,10 @@ pub struct Table {
 }
 
 /// A user index with its counters since the statistics were last reset.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are pg_index's own columns"
+)]
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Index {

@@ -30,7 +30,7 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// A fact from anything that prints.
+    /// A fact.
     pub fn new(label: impl Into<String>, value: impl ToString) -> Self {
         Self {
             label: label.into(),
