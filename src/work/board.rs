@@ -74,6 +74,8 @@ pub struct Board {
     targets: RwLock<BTreeMap<String, TargetState>>,
     /// Series of this process itself (`plimsoll_…`), refreshed with each scrape.
     own: RwLock<Option<Arc<Scrape>>>,
+    /// Parts of this process that fail now, by name, with the reason.
+    faults: RwLock<BTreeMap<String, String>>,
     /// What each metric means, for `# HELP`.
     metrics: Vec<&'static Metric>,
 }
@@ -88,6 +90,7 @@ impl Board {
         Self {
             targets: RwLock::new(targets),
             own: RwLock::default(),
+            faults: RwLock::default(),
             metrics,
         }
     }
@@ -130,6 +133,30 @@ impl Board {
             .own
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(scrape));
+    }
+
+    /// Notes that a part of this process fails, or works again; true if that is news.
+    pub fn set_fault(&self, part: &str, fault: Option<String>) -> bool {
+        let mut faults = self
+            .faults
+            .write()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        match fault {
+            Some(reason) => faults.insert(part.to_owned(), reason).is_none(),
+            None => faults.remove(part).is_some(),
+        }
+    }
+
+    /// Parts of this process that fail now, with the reason; empty when all is well.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let faults = self
+            .faults
+            .read()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        faults
+            .iter()
+            .map(|(part, reason)| (part.clone(), reason.clone()))
+            .collect()
     }
 
     /// What a metric of this name means, if a collector declares it.

@@ -1,0 +1,397 @@
+//! From readings to history: one watcher a target.
+//!
+//! For: asking each source in its turn, keeping what one gives when another fails, and telling the
+//! history and the board. Not for: how a source reads (`postgres`, `host`) nor for what the values
+//! mean (`work::project`).
+//!
+//! The loop in [`watch`] only owns time; [`Watcher::scrape`] and [`Watcher::look`] own meaning and
+//! are tested alone.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch::Receiver;
+
+use crate::clock::Clock;
+use crate::model::database::{ActivitySample, Snapshot};
+use crate::model::series::{Labels, Metric, Sample, SampleSink, Scrape};
+use crate::model::units::{Millis, Timestamp};
+use crate::work::activity::SessionHistory;
+use crate::work::board::{Board, Reach};
+
+/// A reading this close to the grid, as a share of the interval, is stamped with the grid's time:
+/// stamps then repeat exactly, which costs nothing to store, and no reading is off by more.
+const SNAP: f64 = 0.02;
+
+/// Whether the target answered.
+const UP: Metric = Metric::gauge(
+    "plimsoll_target_up",
+    "1 if the last scrape of the target succeeded.",
+);
+
+/// How long a scrape took.
+const DURATION: Metric = Metric::gauge(
+    "plimsoll_scrape_duration_seconds",
+    "Time that the last scrape of the target took, all sources together.",
+)
+.exact_to(1e-6);
+
+/// What the metrics of this module mean.
+pub(crate) const METRICS: [&Metric; 2] = [&UP, &DURATION];
+
+/// What one source gave.
+#[derive(Debug, Default)]
+pub(crate) struct Readings {
+    /// Values for the history.
+    pub(crate) samples: Vec<Sample>,
+    /// A look at the catalogs, when one was due.
+    pub(crate) snapshot: Option<Snapshot>,
+}
+
+/// Why a source gave nothing: text for people, with the cure at the end.
+pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Gives one set of readings. `host`, `postgres` and our own counters stand behind it.
+pub(crate) trait Source: Send {
+    /// What the log calls it.
+    fn name(&self) -> &'static str;
+
+    /// Whether the target counts as down when this source fails.
+    fn is_target(&self) -> bool {
+        false
+    }
+
+    /// Reads everything that is due at `at`.
+    fn read(&mut self, at: Timestamp) -> BoxFuture<'_, Result<Readings, Failure>>;
+
+    /// One quick look at what sessions do; `None` where there is nothing to see.
+    fn look(&mut self) -> BoxFuture<'_, Option<ActivitySample>> {
+        Box::pin(std::future::ready(None))
+    }
+}
+
+/// Everything that watching one target needs.
+pub(crate) struct Watcher {
+    target: String,
+    sources: Vec<Box<dyn Source>>,
+    sinks: Vec<Arc<dyn SampleSink>>,
+    board: Arc<Board>,
+    clock: Arc<dyn Clock>,
+    sessions: SessionHistory,
+    /// Tells what the checks and the log make of a fresh snapshot.
+    on_snapshot: Box<dyn Fn(&str, Snapshot) + Send>,
+    /// The last values of what is read less often than each scrape, for `/metrics`.
+    slow: Vec<Sample>,
+}
+
+impl Watcher {
+    /// A watcher that has not read anything yet.
+    pub(crate) fn new(
+        target: String,
+        sources: Vec<Box<dyn Source>>,
+        sinks: Vec<Arc<dyn SampleSink>>,
+        board: Arc<Board>,
+        clock: Arc<dyn Clock>,
+        on_snapshot: Box<dyn Fn(&str, Snapshot) + Send>,
+    ) -> Self {
+        let sessions = SessionHistory::default();
+        Self {
+            target,
+            sources,
+            sinks,
+            board,
+            clock,
+            sessions,
+            on_snapshot,
+            slow: Vec::new(),
+        }
+    }
+
+    /// Reads all sources, keeps what they gave, and says how the target is.
+    pub(crate) async fn scrape(&mut self, at: Timestamp) {
+        let mut samples = Vec::new();
+        let mut snapshot = None;
+        let mut down = None;
+        let watched = self.sources.iter().any(|source| source.is_target());
+        let started = crate::clock::Stopwatch::start();
+        for source in &mut self.sources {
+            match source.read(at).await {
+                Ok(readings) => {
+                    samples.extend(readings.samples);
+                    snapshot = readings.snapshot.or(snapshot);
+                }
+                Err(failure) if source.is_target() => down = Some(failure.to_string()),
+                Err(failure) => {
+                    let (target, source) = (&self.target, source.name());
+                    tracing::warn!(target, source, error = %failure, "a source gave nothing");
+                }
+            }
+        }
+        if watched {
+            samples.push(UP.sample(Labels::none(), f64::from(u8::from(down.is_none()))));
+            samples.extend(self.sessions.samples());
+        }
+        samples.push(DURATION.sample(Labels::none(), started.elapsed().as_secs_f64()));
+        let scrape = Scrape {
+            target: self.target.clone(),
+            at,
+            samples,
+        };
+        self.keep(&scrape);
+        self.show(scrape, snapshot.is_some(), down);
+        if let Some(snapshot) = snapshot {
+            (self.on_snapshot)(&self.target, snapshot);
+        }
+    }
+
+    /// Takes one look at the sessions for the active session history.
+    pub(crate) async fn look(&mut self) {
+        for source in &mut self.sources {
+            if let Some(sample) = source.look().await {
+                self.sessions.add(self.clock.now(), &sample);
+            }
+        }
+    }
+
+    /// Hands a scrape to every sink; one that fails does not stop the others.
+    fn keep(&self, scrape: &Scrape) {
+        let failed = self.sinks.iter().filter_map(|sink| sink.take(scrape).err());
+        let fault = failed
+            .map(|error| error.to_string())
+            .reduce(|a, b| format!("{a}; {b}"));
+        if self.board.set_fault("history", fault.clone()) {
+            match fault {
+                Some(error) => tracing::error!(error, "the history refuses samples"),
+                None => tracing::info!("the history takes samples again"),
+            }
+        }
+    }
+
+    fn show(&mut self, mut scrape: Scrape, has_catalog: bool, down: Option<String>) {
+        // A scrape with the catalogs has everything; one without shows the last catalogs beside it.
+        let fast: std::collections::HashSet<_> = scrape.samples.iter().map(|s| &s.series).collect();
+        let kept: Vec<Sample> = self
+            .slow
+            .iter()
+            .filter(|s| !fast.contains(&s.series))
+            .cloned()
+            .collect();
+        if has_catalog || down.is_some() {
+            self.slow.clone_from(&scrape.samples);
+        } else {
+            scrape.samples.extend(kept);
+        }
+        let (at, shares) = (scrape.at, self.sessions.shares());
+        let target = self.target.clone();
+        self.board.update(&target, |state| {
+            state.wait_shares = shares.into();
+            state.reach = match (down, &state.reach) {
+                (None, Reach::Down { since, .. }) => {
+                    let gap_ms = at.as_millis() - since.as_millis();
+                    tracing::info!(target, gap_ms, "the target answers again");
+                    Reach::Up
+                }
+                (None, _) => Reach::Up,
+                (Some(reason), Reach::Down { since, .. }) => Reach::Down {
+                    since: *since,
+                    reason,
+                },
+                (Some(reason), _) => {
+                    tracing::warn!(target, reason, "the target does not answer");
+                    Reach::Down { since: at, reason }
+                }
+            };
+            if state.reach == Reach::Up {
+                state.last_scrape_at = Some(at);
+            }
+            state.scrape = Some(Arc::new(scrape));
+        });
+    }
+}
+
+/// Distances between readings.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// Between scrapes.
+    pub(crate) scrape: Millis,
+    /// Between looks at the sessions; zero turns them off.
+    pub(crate) look: Millis,
+}
+
+/// Watches one target until `stop` turns true. The first scrape is at once, the next on the grid.
+pub(crate) async fn watch(mut watcher: Watcher, pace: Pace, mut stop: Receiver<bool>) {
+    let clock = Arc::clone(&watcher.clock);
+    let mut next = clock.now();
+    loop {
+        let now = clock.now();
+        // A clock that was set back must not silence the watcher until it has caught up.
+        if now >= next || next.since(now) > pace.scrape.as_duration() {
+            watcher.scrape(snapped(now, pace.scrape)).await;
+            next = clock
+                .now()
+                .floor_to(pace.scrape)
+                .plus(pace.scrape.as_duration());
+            continue;
+        }
+        let mut pause = next.since(now);
+        if pace.look.0 > 0 {
+            pause = pause.min(pace.look.as_duration());
+        }
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {
+                if pace.look.0 > 0 && clock.now() < next {
+                    watcher.look().await;
+                }
+            }
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+/// `at`, or the multiple of `step` that it is close to.
+fn snapped(at: Timestamp, step: Millis) -> Timestamp {
+    let below = at.floor_to(step);
+    let above = below.plus(step.as_duration());
+    let near = step.as_duration().mul_f64(SNAP);
+    if at.since(below) <= near {
+        below
+    } else if above.since(at) <= near {
+        above
+    } else {
+        at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::clock::SettableClock;
+
+    const VALUE: Metric = Metric::gauge("test_value", "A value.");
+
+    /// Plays what it is given, one entry a scrape; `None` fails.
+    struct Scripted(Vec<Option<f64>>, bool);
+
+    impl Source for Scripted {
+        fn name(&self) -> &'static str {
+            "scripted"
+        }
+        fn is_target(&self) -> bool {
+            self.1
+        }
+        fn read(&mut self, _: Timestamp) -> BoxFuture<'_, Result<Readings, Failure>> {
+            let value = self.0.remove(0);
+            Box::pin(std::future::ready(match value {
+                Some(value) => Ok(Readings {
+                    samples: vec![VALUE.sample(Labels::none(), value)],
+                    snapshot: None,
+                }),
+                None => Err("connection refused; is the server running?".into()),
+            }))
+        }
+    }
+
+    #[derive(Default)]
+    struct Kept(Mutex<Vec<Scrape>>);
+
+    impl SampleSink for Kept {
+        fn take(&self, scrape: &Scrape) -> Result<(), Failure> {
+            self.0.lock().unwrap().push(scrape.clone());
+            Ok(())
+        }
+    }
+
+    struct Full;
+
+    impl SampleSink for Full {
+        fn take(&self, _: &Scrape) -> Result<(), Failure> {
+            Err("no space left on device".into())
+        }
+    }
+
+    fn watcher(sources: Vec<Box<dyn Source>>, sinks: Vec<Arc<dyn SampleSink>>) -> Watcher {
+        let clock = Arc::new(SettableClock::at(Timestamp::from_millis(0)));
+        let board = Arc::new(Board::new(["t".to_owned()], Vec::new()));
+        Watcher::new(
+            "t".into(),
+            sources,
+            sinks,
+            board,
+            clock,
+            Box::new(|_, _| {}),
+        )
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_millis(seconds * 1_000)
+    }
+
+    #[tokio::test]
+    async fn a_dead_target_costs_its_own_readings_and_its_return_is_noticed() {
+        let kept = Arc::new(Kept::default());
+        let sinks: Vec<Arc<dyn SampleSink>> = vec![Arc::clone(&kept) as _];
+        let postgres = Scripted(vec![Some(1.0), None, None, Some(2.0)], true);
+        let host = Scripted(vec![Some(5.0); 4], false);
+        let mut watcher = watcher(vec![Box::new(postgres), Box::new(host)], sinks);
+        let board = Arc::clone(&watcher.board);
+        watcher.scrape(at(0)).await;
+        assert_eq!(board.target("t").unwrap().reach, Reach::Up);
+        watcher.scrape(at(10)).await;
+        watcher.scrape(at(20)).await;
+        match board.target("t").unwrap().reach {
+            Reach::Down { since, reason } => {
+                assert_eq!(since, at(10));
+                assert!(reason.contains("refused"));
+            }
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(board.target("t").unwrap().last_scrape_at, Some(at(0)));
+        watcher.scrape(at(30)).await;
+        assert_eq!(board.target("t").unwrap().reach, Reach::Up);
+        let scrapes = kept.0.lock().unwrap();
+        let values = |i: usize, name: &str| {
+            let found = scrapes[i]
+                .samples
+                .iter()
+                .filter(|s| s.series.metric == name);
+            found.map(|s| s.value).collect::<Vec<_>>()
+        };
+        assert_eq!(values(1, "test_value"), [5.0]);
+        assert_eq!(values(1, "plimsoll_target_up"), [0.0]);
+        assert_eq!(values(3, "test_value"), [2.0, 5.0]);
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_is_told_and_does_not_stop_the_other_sinks() {
+        let kept = Arc::new(Kept::default());
+        let sinks: Vec<Arc<dyn SampleSink>> = vec![Arc::clone(&kept) as _, Arc::new(Full)];
+        let mut watcher = watcher(vec![Box::new(Scripted(vec![Some(1.0)], true))], sinks);
+        watcher.scrape(at(0)).await;
+        assert_eq!(kept.0.lock().unwrap().len(), 1);
+        let faults = watcher.board.faults();
+        assert!(
+            faults
+                .iter()
+                .any(|(part, text)| part == "history" && text.contains("space"))
+        );
+    }
+
+    #[test]
+    fn readings_near_the_grid_are_stamped_with_it() {
+        let step = Millis(10_000);
+        assert_eq!(
+            snapped(Timestamp::from_millis(20_150), step).as_millis(),
+            20_000
+        );
+        assert_eq!(
+            snapped(Timestamp::from_millis(19_900), step).as_millis(),
+            20_000
+        );
+        assert_eq!(
+            snapped(Timestamp::from_millis(21_000), step).as_millis(),
+            21_000
+        );
+    }
+}
