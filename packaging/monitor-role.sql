@@ -1,0 +1,32 @@
+-- The least that Plimsoll needs on a server, Postgres 13 to 18. Run it as a superuser:
+--   psql -d app -v role=plimsoll -f monitor-role.sql
+-- It asks for nothing that writes. Set the password afterwards with \password plimsoll.
+
+\set ON_ERROR_STOP on
+\if :{?role}
+\else
+  \set role plimsoll
+\endif
+
+SELECT format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION', :'role')
+WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role')
+\gexec
+
+-- Two connections at most: one that observes, and one while it reconnects.
+ALTER ROLE :"role" CONNECTION LIMIT 2;
+-- A second lock on the door: Plimsoll's sessions are read-only by themselves.
+ALTER ROLE :"role" SET default_transaction_read_only = on;
+
+-- Tier "monitor": sizes, settings, and the activity and statements of other roles.
+GRANT pg_monitor TO :"role";
+
+-- Statement statistics. The library must be loaded at server start:
+--   ALTER SYSTEM SET shared_preload_libraries = 'pg_stat_statements';  -- then restart
+-- Add it to what is already there instead of replacing it.
+SELECT 'CREATE EXTENSION IF NOT EXISTS pg_stat_statements'
+WHERE EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_stat_statements')
+\gexec
+
+-- Tier "advisor", only for advice that reads plans and column statistics. It lets the role read
+-- every table, so it stands here as a comment (14 and later):
+--   GRANT pg_read_all_data TO plimsoll;
