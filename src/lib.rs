@@ -15,4 +15,5 @@
 pub mod clock;
 pub mod host;
 pub mod model;
+pub mod stats;
 pub mod work;
