@@ -14,5 +14,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod host;
 pub mod model;
+pub mod stats;
 pub mod work;
