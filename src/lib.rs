@@ -13,5 +13,6 @@
 //! other; `tests/layers.rs` holds them to it.
 
 pub mod clock;
+pub mod demo;
 pub mod model;
 pub mod work;
