@@ -15,6 +15,7 @@
 pub mod clock;
 pub mod config;
 pub mod host;
+pub mod demo;
 pub mod model;
 pub mod stats;
 pub mod work;

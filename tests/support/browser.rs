@@ -1,0 +1,66 @@
+//! A headless Chromium that looks at a page of ours.
+
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::process::Command;
+
+/// Names under which distributions install it.
+const PROGRAMS: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+
+/// How long a page may take before the test gives up.
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Neither a sandbox (tests may run as root) nor any traffic of the browser's own.
+const FLAGS: [&str; 10] = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--virtual-time-budget=5000",
+];
+
+/// Writes a PNG of `url` at `width` × `height` CSS pixels; `None` after saying that it is skipped.
+pub(crate) async fn screenshot(url: &str, width: u32, height: u32, png: &Path) -> Option<()> {
+    let size = format!("--window-size={width},{height}");
+    let target = format!("--screenshot={}", png.display());
+    run(&[&size, &target, url]).await?;
+    assert!(png.is_file(), "chromium wrote no {}", png.display());
+    Some(())
+}
+
+/// The page's document after its scripts have run; `None` after saying that it is skipped.
+pub(crate) async fn document(url: &str) -> Option<String> {
+    run(&["--dump-dom", url]).await
+}
+
+async fn run(arguments: &[&str]) -> Option<String> {
+    let profile = tempfile::tempdir().expect("a folder for the browser's profile");
+    let data = format!("--user-data-dir={}", profile.path().display());
+    for program in PROGRAMS {
+        let child = Command::new(program)
+            .args(FLAGS)
+            .arg(&data)
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn();
+        let Ok(child) = child else { continue };
+        let output = tokio::time::timeout(LIMIT, child.wait_with_output()).await;
+        let output = output
+            .unwrap_or_else(|_| panic!("{program} did not finish within {LIMIT:?}"))
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        assert!(output.status.success(), "{program}: {}", output.status);
+        return Some(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    eprintln!("SKIPPED: no chromium; run packaging/install-tools.sh test");
+    None
+}

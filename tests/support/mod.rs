@@ -1,0 +1,12 @@
+//! What several integration tests need: a real server, a client for loopback, a browser.
+//!
+//! Include with `#[path = "../support/mod.rs"] mod support;`. What is missing on the machine is
+//! skipped loudly; `REQUIRE_POSTGRES=1` makes a missing server a failure.
+#![allow(
+    dead_code,
+    reason = "each test binary takes what it needs, so no expectation holds in all of them"
+)]
+
+pub(crate) mod browser;
+pub(crate) mod http;
+pub(crate) mod postgres;
