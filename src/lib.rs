@@ -14,4 +14,5 @@
 
 pub mod clock;
 pub mod model;
+pub mod report;
 pub mod work;
