@@ -9,7 +9,7 @@ pub(crate) mod axis;
 
 use std::fmt::Write as _;
 
-use super::verdict;
+use super::headroom;
 use super::words;
 use crate::model::capacity::{Crossing, ForecastPoint, Projection};
 use crate::model::units::{Millis, Timestamp};
@@ -137,7 +137,7 @@ pub fn stack(shares: &[f64], label: &str) -> String {
 
 /// Forecast points inside the drawn horizon, thinned where they are many.
 pub(crate) fn drawn_points(projection: &Projection) -> Vec<Drawn> {
-    let Some(forecast) = verdict::forecast(projection) else {
+    let Some(forecast) = headroom::forecast(projection) else {
         return Vec::new();
     };
     let until = axis::horizon(projection, forecast);
@@ -198,10 +198,10 @@ fn synthetic(body: &mut String, projection: &Projection, view: &View, id: &str) 
          height=\"{height}\" fill=\"url(#{id}-hatch)\"/>",
         (until - from).max(0.0)
     );
-    if until - from > 110.0 {
+    if until - from > 70.0 {
         let _ = write!(
             body,
-            "<text class=\"note\" x=\"{:.1}\" y=\"{:.1}\">synthetic history</text>",
+            "<text class=\"note\" x=\"{:.1}\" y=\"{:.1}\">synthetic</text>",
             from + 6.0,
             HEIGHT - BOTTOM - 7.0
         );
@@ -298,7 +298,7 @@ fn limits(body: &mut String, projection: &Projection, view: &View) {
         top - 5.0,
         escape(&size)
     );
-    let crossings = verdict::forecast(projection).map_or(&[][..], |f| f.crossings.as_slice());
+    let crossings = headroom::forecast(projection).map_or(&[][..], |f| f.crossings.as_slice());
     let mut last = top;
     for crossing in crossings.iter().rev().filter(|c| c.name != "limit") {
         let y = view.y(crossing.threshold);
@@ -346,21 +346,16 @@ pub(crate) fn description(projection: &Projection) -> String {
     if let Some(limit) = &projection.limit {
         let _ = write!(text, " of {}", words::quantity(limit.value, unit));
     }
-    let row = verdict::headroom(projection);
-    let _ = write!(text, ". Limit reached: {}.", verdict::when_words(&row.full));
-    if let Some(growth) = verdict::forecast(projection).map(|f| f.growth_per_day) {
-        let month = words::change(growth.value * 30.44, unit);
-        let (lo, hi) = (growth.lo * 30.44, growth.hi * 30.44);
-        let _ = write!(
-            text,
-            " It changes by {month} a month (80 %: {} to {}).",
-            words::change(lo, unit),
-            words::change(hi, unit)
-        );
+    let row = headroom::headroom(projection);
+    let _ = write!(text, ". Limit reached: {}.", headroom::when_words(&row.full));
+    if let Some(growth) = headroom::forecast(projection).map(|f| f.growth_per_day) {
+        let month = |per_day: f64| words::change(per_day * 30.44, unit);
+        let (lo, hi) = (month(growth.lo), month(growth.hi));
+        let _ = write!(text, " Change per month: {} (80 %: {lo} to {hi}).", month(growth.value));
     }
     if let Some(span) = projection.synthetic {
-        let (from, until) = (words::date(span.from), words::date(span.until));
-        let _ = write!(text, " The history from {from} to {until} is synthetic.");
+        let span = words::date_range(span.from, span.until);
+        let _ = write!(text, " History of {span} is synthetic.");
     }
     text
 }
@@ -402,7 +397,7 @@ mod tests {
         let input = fixture::rich();
         let made_up = input.targets[0].projections.iter().find(|p| p.synthetic.is_some());
         let svg = projection(made_up.unwrap(), "x");
-        assert!(svg.contains("url(#x-hatch)") && svg.contains("synthetic history"));
+        assert!(svg.contains("url(#x-hatch)") && svg.contains(">synthetic<"));
         assert!(svg.contains("is synthetic."));
     }
 
@@ -417,28 +412,27 @@ mod tests {
         assert!(svg.starts_with("<svg") && !svg.contains("NaN") && !svg.contains("inf"));
     }
 
-    proptest! {
-        #[test]
-        fn no_value_leaves_the_drawing_or_breaks_it(
-            history in proptest::collection::vec(
-                prop_oneof![Just(f64::NAN), Just(1e308), Just(0.0), -1e9..1e12], 0..60),
-            limit in prop_oneof![Just(1e-9), Just(1e300), 0.1..1e12],
-        ) {
-            let mut odd = fixture::rich().targets[0].projections[0].clone();
+    #[test]
+    fn no_value_leaves_the_drawing_or_breaks_it() {
+        let base = fixture::rich().targets[0].projections[0].clone();
+        let value = prop_oneof![Just(f64::NAN), Just(1e308), Just(0.0), -1e9..1e12];
+        let limit = prop_oneof![Just(1e-9), Just(1e300), 0.1..1e12];
+        proptest!(|(history in proptest::collection::vec(value, 0..60), limit in limit)| {
+            let mut odd = base.clone();
             odd.history = history;
             odd.limit.as_mut().unwrap().value = limit;
             let svg = projection(&odd, "x");
-            prop_assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
-            let view = View::around(&odd, &drawn_points(&odd));
-            let y = view.y(limit);
-            prop_assert!((TOP..=HEIGHT - BOTTOM).contains(&y), "{y}");
-        }
+            prop_assert!(!svg.contains("NaN") && !svg.contains("inf"), "{}", svg);
+            let y = View::around(&odd, &drawn_points(&odd)).y(limit);
+            prop_assert!((TOP..=HEIGHT - BOTTOM).contains(&y), "{}", y);
+        });
+    }
 
+    proptest! {
         #[test]
         fn escaped_text_holds_no_markup(text in ".*") {
-            let safe = escape(&text);
             let markup = ['<', '>', '"', '\'', '\0', '\u{1b}'];
-            prop_assert!(!safe.contains(markup));
+            prop_assert!(!escape(&text).contains(markup));
         }
     }
 }

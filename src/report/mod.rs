@@ -5,10 +5,11 @@
 //! for fitting, ranking or judging: forecasts, findings and bottlenecks come in ready-made. The
 //! only judgement made here is the summary, [`verdict()`] and [`headroom()`].
 //!
-//! Read [`verdict`](mod@verdict) first, then `html`, which shows everything, and `chart`, which draws.
+//! Read [`headroom`](mod@headroom) and [`verdict`](mod@verdict) first, then `html`, which shows everything, and `chart`, which draws.
 
 pub mod chart;
-//HTML
+pub mod headroom;
+pub mod html;
 pub mod json;
 //MD
 //SQ
@@ -28,7 +29,8 @@ use crate::model::database::{BlindSpot, PoolUsage, Server, Statement};
 use crate::model::finding::{Alert, Bottleneck, Finding};
 use crate::model::units::Timestamp;
 
-pub use verdict::{Confidence, HeadroomRow, NextLimit, Standing, Verdict, When, headroom, verdict};
+pub use headroom::{Confidence, HeadroomRow, When, headroom};
+pub use verdict::{NextLimit, Standing, Verdict, verdict};
 
 /// Everything that a report shows, from the live store or from an archive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

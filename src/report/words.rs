@@ -106,6 +106,16 @@ pub(crate) fn long_date(at: Timestamp) -> String {
     day(at).map_or_else(|| at.to_string(), |day| day.strftime("%-d %b %Y").to_string())
 }
 
+/// `9 Jun – 1 Jul 2026`, or with both years where they differ; the dates themselves do not wrap.
+pub(crate) fn date_range(from: Timestamp, until: Timestamp) -> String {
+    let joined = |text: String| text.replace(' ', "\u{a0}");
+    let early = match (day(from), day(until)) {
+        (Some(a), Some(b)) if a.year() == b.year() => a.strftime("%-d %b").to_string(),
+        _ => long_date(from),
+    };
+    format!("{} – {}", joined(early), joined(long_date(until)))
+}
+
 /// `2026-05-01 12:30 UTC`.
 pub(crate) fn instant(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.as_millis()).map_or_else(
@@ -225,6 +235,16 @@ mod tests {
         assert_eq!(days(47.2), "47 d");
         assert_eq!(days(900.0), "2.5 years");
         assert_eq!(age(Timestamp::from_millis(9), Timestamp::from_millis(3)), "0 s");
+    }
+
+    #[test]
+    fn a_range_within_a_year_says_the_year_once() {
+        let at = |text| Timestamp::parse(text).unwrap();
+        let range = |a, b| date_range(at(a), at(b)).replace('\u{a0}', " ");
+        let (june, july) = ("2026-06-09T00:00:00Z", "2026-07-01T00:00:00Z");
+        assert_eq!(range(june, july), "9 Jun – 1 Jul 2026");
+        let next = "2027-02-03T00:00:00Z";
+        assert_eq!(range(june, next), "9 Jun 2026 – 3 Feb 2027");
     }
 
     #[test]
