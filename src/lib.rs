@@ -18,4 +18,5 @@ pub mod host;
 pub mod demo;
 pub mod model;
 pub mod stats;
+pub mod report;
 pub mod work;

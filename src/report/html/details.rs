@@ -1,0 +1,329 @@
+//! The lower part of a page: charts, findings, bottlenecks, waits, statements, coverage.
+
+use super::summary::{badge, class, synthetic_badge};
+use super::{cell, part, table};
+use crate::model::capacity::{Forecast, Projection};
+use crate::model::database::BlindSpot;
+use crate::model::finding::{Bottleneck, Evidence, Finding, Impact, Severity};
+use crate::report::chart::{self, axis, escape};
+use crate::report::headroom::{Confidence, forecast, headroom};
+use crate::report::verdict::Standing;
+use crate::report::{TargetReport, words};
+
+/// Months listed below a chart at most; what is drawn beyond is for the eye.
+const MONTHS_MAX: usize = 12;
+/// Statements shown; the API has the rest.
+const STATEMENTS_MAX: usize = 10;
+/// Letters of a statement shown.
+const QUERY_MAX: usize = 400;
+
+/// A figure a resource, with its legend, caption and table.
+pub(super) fn charts(target: &TargetReport, i: usize) -> String {
+    let figures: String = target
+        .projections
+        .iter()
+        .filter(|projection| !projection.history.is_empty() || projection.outlook.is_some())
+        .map(|projection| figure(projection, i))
+        .collect();
+    if figures.is_empty() {
+        return String::new();
+    }
+    let legend = "<ul class=\"legend\" aria-label=\"Legend\">\
+        <li><svg viewBox=\"0 0 24 12\"><path class=\"history\" d=\"M1 6H23\"/></svg>daily mean</li>\
+        <li><svg viewBox=\"0 0 24 12\"><path class=\"mean\" d=\"M1 6H23\"/></svg>forecast</li>\
+        <li><svg viewBox=\"0 0 24 12\"><path class=\"band wide\" d=\"M0 0H24V12H0Z\"/>\
+        <path class=\"band middle\" d=\"M0 2H24V10H0Z\"/><path class=\"band narrow\" \
+        d=\"M0 4H24V8H0Z\"/></svg>50, 80 and 95 % bands</li>\
+        <li><svg viewBox=\"0 0 24 12\"><path class=\"limit\" d=\"M0 6H24\"/></svg>limit</li>\
+        <li><svg viewBox=\"0 0 24 12\"><path class=\"whisker\" d=\"M2 6H22\"/>\
+        <circle class=\"meeting\" cx=\"11\" cy=\"6\" r=\"4\"/></svg>limit reached, 80 % interval</li>\
+        </ul>";
+    part(
+        "Forecast by resource",
+        &format!("{legend}<div class=\"figures\">{figures}</div>"),
+    )
+}
+
+fn figure(projection: &Projection, i: usize) -> String {
+    let id = format!("t{i}-{}", projection.resource);
+    let row = headroom(projection);
+    let made_up = if row.synthetic { synthetic_badge() } else { "" };
+    let caption = escape(&chart::description(projection));
+    let proof = forecast(projection).map(|f| proof(f, projection)).unwrap_or_default();
+    let months = forecast(projection).map(|f| months(f, projection)).unwrap_or_default();
+    format!(
+        "<figure><h4>{}{made_up}</h4>{}<figcaption>{caption}{proof}</figcaption>{months}</figure>",
+        words::resource(projection.resource),
+        chart::projection(projection, &id)
+    )
+}
+
+/// How the method did on this series.
+fn proof(forecast: &Forecast, projection: &Projection) -> String {
+    let test = &forecast.backtest;
+    let unit = projection.resource.unit();
+    let days = forecast.step.as_days() * test.horizon as f64;
+    let confidence = match projection.synthetic {
+        Some(_) => Confidence::Low,
+        None => Confidence::of(test),
+    };
+    format!(
+        "<small>Method {}. Back-test from {} over {}: mean error {}, {:.2} of the seasonal \
+         naive forecast’s; {} of values fell into the 80 % band. Confidence {}.</small>",
+        escape(&words::one_line(&forecast.method, 60)),
+        words::plural(test.origins, "origin"),
+        words::days(days),
+        words::quantity(test.mae, unit),
+        test.relative_mae,
+        words::percent(test.coverage_p80),
+        confidence.word()
+    )
+}
+
+/// The forecast at the first of each month, inside what is drawn.
+fn months(forecast: &Forecast, projection: &Projection) -> String {
+    let unit = projection.resource.unit();
+    let until = axis::horizon(projection, forecast);
+    let mut rows = String::new();
+    let mut shown = 0;
+    let mut month = words::day(projection.made_at).map(|day| (day.year(), day.month()));
+    for point in forecast.points.iter().take_while(|point| point.at <= until) {
+        let here = words::day(point.at).map(|day| (day.year(), day.month()));
+        if here == month || shown == MONTHS_MAX {
+            continue;
+        }
+        month = here;
+        shown += 1;
+        let band = point.bands.iter().find(|b| (b.level.get() - 0.8).abs() < 1e-9);
+        let range = band.map_or_else(String::new, |band| {
+            let (lo, hi) = (words::quantity(band.lo, unit), words::quantity(band.hi, unit));
+            format!("{lo} – {hi}")
+        });
+        let share = projection.limit.as_ref().map_or_else(String::new, |limit| {
+            words::percent(point.mean / limit.value)
+        });
+        rows.push_str(&format!(
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{range}</td><td>{share}</td></tr>",
+            words::long_date(point.at),
+            words::quantity(point.mean, unit)
+        ));
+    }
+    if rows.is_empty() {
+        return rows;
+    }
+    let heads = ["Date", "Expected", "80 % band", "Of limit"];
+    let table = table("plain", "The forecast by month", &heads, &rows);
+    format!("<details><summary>Figures by month</summary>{table}</details>")
+}
+
+fn evidence(evidence: &[Evidence]) -> String {
+    if evidence.is_empty() {
+        return String::new();
+    }
+    let items: String = evidence
+        .iter()
+        .map(|fact| {
+            let label = escape(&words::one_line(&fact.label, 120));
+            let value = escape(&words::one_line(&fact.value, 300));
+            format!("<div><dt>{label}</dt><dd>{value}</dd></div>")
+        })
+        .collect();
+    format!("<dl class=\"evidence\">{items}</dl>")
+}
+
+/// What to mend, each with its evidence and its cure.
+pub(super) fn findings(findings: &[Finding]) -> String {
+    let items: String = findings.iter().map(finding).collect();
+    if items.is_empty() {
+        part("Findings", "<p class=\"empty\">The checks found nothing to mend.</p>")
+    } else {
+        part("Findings", &items)
+    }
+}
+
+fn finding(finding: &Finding) -> String {
+    let standing = Standing::from(finding.severity);
+    let word = match finding.severity {
+        Severity::Info => "Note",
+        Severity::Warning => "Warning",
+        Severity::Critical => "Critical",
+    };
+    let object = finding.object.as_deref().map_or_else(String::new, |object| {
+        format!("<p class=\"object\"><code>{}</code></p>", escape(&words::one_line(object, 200)))
+    });
+    let cure = finding.cure.as_ref().map_or_else(String::new, |cure| {
+        format!(
+            "<pre class=\"sql\"><code>{}</code></pre><p class=\"lock\">Strongest lock: {}</p>",
+            escape(&cure.sql),
+            escape(&words::one_line(&cure.lock, 80))
+        )
+    });
+    format!(
+        "<article class=\"finding {}\"><h4>{} {}</h4>{object}{}<p>{}</p>{cure}\
+         <p class=\"id\">{}</p></article>",
+        class(standing),
+        badge(standing, word),
+        escape(&words::one_line(&finding.title, 300)),
+        evidence(&finding.evidence),
+        escape(&words::one_line(&finding.advice, 1_000)),
+        escape(&words::one_line(&finding.id, 80))
+    )
+}
+
+/// Where the platform is held up, worst first.
+pub(super) fn bottlenecks(bottlenecks: &[Bottleneck]) -> String {
+    let items: String = bottlenecks
+        .iter()
+        .map(|bottleneck| {
+            let (standing, word) = match bottleneck.severity {
+                Impact::Low => (Standing::Fine, "Low"),
+                Impact::Medium => (Standing::Warning, "Medium"),
+                Impact::High => (Standing::Warning, "High"),
+                Impact::Critical => (Standing::Critical, "Critical"),
+            };
+            format!(
+                "<article class=\"finding {}\"><h4>{} {}</h4><p>{}. {}.</p>{}<p>{}.</p></article>",
+                class(standing),
+                badge(standing, word),
+                sentence(&bottleneck.component),
+                sentence(&bottleneck.description),
+                sentence(&bottleneck.impact),
+                evidence(&bottleneck.evidence),
+                sentence(&bottleneck.recommendation)
+            )
+        })
+        .collect();
+    part("Bottlenecks", &items)
+}
+
+/// One escaped line without its full stop.
+fn sentence(text: &str) -> String {
+    escape(words::one_line(text, 600).trim_end_matches('.'))
+}
+
+/// Active sessions by what they waited for.
+pub(super) fn waits(target: &TargetReport) -> String {
+    if target.wait_shares.is_empty() {
+        return String::new();
+    }
+    let shares: Vec<f64> = target.wait_shares.iter().map(|(_, share)| *share).collect();
+    let items: String = target
+        .wait_shares
+        .iter()
+        .enumerate()
+        .map(|(i, (name, share))| {
+            format!(
+                "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"part-{}\" \
+                 width=\"12\" height=\"12\"/></svg>{} {}</li>",
+                i % 6 + 1,
+                escape(&words::one_line(name, 60)),
+                words::percent(*share)
+            )
+        })
+        .collect();
+    part(
+        "What active sessions did, last hour",
+        &format!(
+            "{}<ul class=\"legend\">{items}</ul>",
+            chart::stack(&shares, "Shares of active session time; the list below has the figures")
+        ),
+    )
+}
+
+/// The statements that took the most time.
+pub(super) fn statements(target: &TargetReport) -> String {
+    let total: f64 = target.statements.iter().map(|s| s.total_exec_time).sum();
+    let rows: String = target
+        .statements
+        .iter()
+        .take(STATEMENTS_MAX)
+        .map(|statement| {
+            let share = if total > 0.0 { statement.total_exec_time / total } else { 0.0 };
+            let query = escape(&words::one_line(&statement.query, QUERY_MAX));
+            format!(
+                "<tr>{}{}{}{}{}</tr>",
+                cell("Statement", "query", &format!("<code>{query}</code>")),
+                cell("Calls", "number", &words::count(statement.calls)),
+                cell("Mean", "number", &words::millis(statement.mean_exec_time)),
+                cell("Total", "number", &words::millis(statement.total_exec_time)),
+                cell(
+                    "Share",
+                    "used",
+                    &format!("{}{}", words::percent(share), chart::bar(share, &[], "accent"))
+                )
+            )
+        })
+        .collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let heads = ["Statement", "Calls", "Mean", "Total", "Share"];
+    let caption = "By total execution time; the share is of the statements kept";
+    part("Top statements", &table("statements stacks", caption, &heads, &rows))
+}
+
+/// What the report rests on.
+pub(super) fn coverage(target: &TargetReport) -> String {
+    let data = &target.data;
+    let mut lines = match (data.from, data.until) {
+        (Some(from), Some(until)) => format!(
+            "<p>{} samples of {} series, from {} to {}.</p>",
+            words::count(data.samples),
+            words::count(data.series),
+            words::instant(from),
+            words::instant(until)
+        ),
+        _ => "<p>Nothing is recorded yet.</p>".to_owned(),
+    };
+    if let Some(span) = target.synthetic() {
+        lines.push_str(&format!(
+            "<p>{}: {} is made up for the demo, not recorded; charts show it hatched.</p>",
+            synthetic_badge(),
+            words::date_range(span.from, span.until)
+        ));
+    }
+    let rows: String = target
+        .projections
+        .iter()
+        .map(|projection| {
+            let present = projection.history.iter().filter(|v| v.is_finite()).count();
+            format!(
+                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+                words::resource(projection.resource),
+                words::long_date(projection.history_start),
+                words::plural(present, "day"),
+                words::percent(projection.coverage),
+                limit_origin(projection)
+            )
+        })
+        .collect();
+    if !rows.is_empty() {
+        let heads = ["Resource", "From", "Days with values", "Hours covered", "Limit"];
+        lines.push_str(&table("plain", "History behind each forecast", &heads, &rows));
+    }
+    part("Data coverage", &lines)
+}
+
+fn limit_origin(projection: &Projection) -> String {
+    let origin = headroom(projection).limit_origin;
+    origin.map_or_else(|| "not known".to_owned(), |origin| escape(&words::one_line(&origin, 120)))
+}
+
+/// What could not be read, why, and the cure.
+pub(super) fn blind_spots(spots: &[BlindSpot]) -> String {
+    let items: String = spots
+        .iter()
+        .map(|spot| {
+            format!(
+                "<div><dt>{}</dt><dd>{}. <span class=\"cure\">{}.</span></dd></div>",
+                sentence(&spot.what),
+                sentence(&spot.why),
+                sentence(&spot.cure)
+            )
+        })
+        .collect();
+    if items.is_empty() {
+        return String::new();
+    }
+    part("Blind spots", &format!("<dl class=\"spots\">{items}</dl>"))
+}

@@ -1,0 +1,49 @@
+//! The last part of the report: how it was made, what it cannot say, what its words mean.
+
+/// Method and limits.
+pub(super) fn method() -> String {
+    "<section class=\"part\"><h2>Method and limits</h2>\
+     <p><b>Usage</b> is what the host and the server report. Counters are stored raw and read as \
+     rates; resets are recognised. Charts show daily means; a gap in the line is a time without \
+     readings, and nothing is filled in.</p>\
+     <p><b>Limits</b> are measured (processors, memory, the size of the file system, \
+     <code>max_connections</code>) or set in the configuration. Each row says which.</p>\
+     <p><b>Forecasts</b> are chosen by rolling origins: every method forecasts pasts that are \
+     known, and the one that did best at this distance is used. Bands come from the errors it \
+     made there. A date is when half of the simulated paths have crossed; its 80 % interval \
+     runs from one path in ten to nine in ten. Long forecasts are drawn as weekly means.</p>\
+     <p><b>Act by</b> is the early end of that interval, less the time that a remedy takes: 7 days \
+     for connections, 14 for storage, 30 for processor, memory and network. A date within \
+     30 days is a warning; one that has passed is critical.</p>\
+     <p><b>Confidence</b> is read off the back-test. High: at least 5 origins, at least 70 % of \
+     values in the 80 % band, and an error of at most 0.9 of the seasonal naive forecast’s. \
+     Medium: 3 origins, 60 % and 1.1. Low: everything else, and all that rests on made-up \
+     history.</p>\
+     <p><b>Not known here</b>: what the platform is going to do. A launch, a migration or a new \
+     customer is not in the past and so not in the forecast. Look at the interval first and at \
+     the date second.</p></section>"
+        .to_owned()
+}
+
+/// The words of the report.
+pub(super) fn glossary() -> String {
+    let words = [
+        ("80 % interval", "Holds the true value four times in five, if the past is a guide."),
+        ("Back-test", "Forecasting days that are already known, to see how wrong the method is."),
+        ("Blind spot", "Something that could not be read, why, and the cure."),
+        ("Bottleneck", "Where the platform is held up, ranked by its share of the time."),
+        ("Coverage", "Share of hours between the first and the last reading that hold a value."),
+        ("Finding", "Something to mend in the server, with its evidence and its cure."),
+        ("Headroom", "What is left between usage and limit."),
+        ("Limit", "The most that a resource can give, measured or configured."),
+        ("Seasonal naive", "The forecast that says: as it was a season ago. The one to beat."),
+        ("Strongest lock", "The lock a statement takes, as the PostgreSQL manual names it."),
+        ("Synthetic", "Made up for the demonstration, not recorded."),
+        ("Target", "One PostgreSQL server and database that is watched."),
+    ];
+    let items: String = words
+        .iter()
+        .map(|(word, meaning)| format!("<div><dt>{word}</dt><dd>{meaning}</dd></div>"))
+        .collect();
+    format!("<section class=\"part\"><h2>Glossary</h2><dl class=\"glossary\">{items}</dl></section>")
+}
