@@ -411,7 +411,7 @@ fn make_folder(wanted: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// Sixteen random bytes as text.
-fn random_hex() -> Result<String> {
+pub(super) fn random_hex() -> Result<String> {
     let path = Path::new("/dev/urandom");
     let mut bytes = [0_u8; 16];
     File::open(path)

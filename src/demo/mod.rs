@@ -11,8 +11,14 @@ use std::path::PathBuf;
 
 pub mod binaries;
 pub mod cluster;
+mod dice;
+pub mod fault;
+pub mod leadgen;
+mod mix;
+// past
 mod process;
 mod session;
+pub mod traffic;
 
 /// Why the demo could not go on.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +79,35 @@ pub enum Error {
         /// The end of its log.
         reason: String,
     },
+    /// A scale that makes no platform.
+    #[error("the scale lies above 0 and at most {max}, got {got}; 1 is 200,000 leads")]
+    Scale {
+        /// What was asked for.
+        got: f64,
+        /// The most that is allowed.
+        max: f64,
+    },
+    /// A rate of statements or a number of connections that drives nothing.
+    #[error(
+        "traffic needs a rate above 0 and at least one connection, got {rate} over {connections}"
+    )]
+    Rate {
+        /// Statements per second.
+        rate: f64,
+        /// Connections.
+        connections: usize,
+    },
+    /// A file that is compiled in does not say what it should.
+    #[error("the built-in {file} does not read")]
+    BuiltIn {
+        /// Which file, below `data/`.
+        file: &'static str,
+        /// Where and why.
+        source: toml::de::Error,
+    },
+    /// The platform's tables hold no rows to work with.
+    #[error("the platform is empty; fill it first")]
+    Empty,
     /// The demo server answered with an error, or did not answer.
     #[error("the demo server refused: {doing}")]
     Postgres {
