@@ -15,9 +15,10 @@ mod dice;
 pub mod fault;
 pub mod leadgen;
 mod mix;
-// past
+pub mod past;
 mod process;
 mod session;
+mod shape;
 pub mod traffic;
 
 /// Why the demo could not go on.
