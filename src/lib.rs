@@ -13,6 +13,7 @@
 //! other; `tests/layers.rs` holds them to it.
 
 pub mod clock;
+pub mod forecast;
 pub mod host;
 pub mod model;
 pub mod stats;
