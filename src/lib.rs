@@ -14,6 +14,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod forecast;
 pub mod host;
 pub mod demo;
 pub mod model;

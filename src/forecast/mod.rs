@@ -1,0 +1,472 @@
+//! What comes, when it meets a limit, and how sure that is.
+//!
+//! For: one [`Window`] and one [`Plan`] in, one [`Outlook`] out; pure, seeded, the same everywhere.
+//! Not for: reading history, choosing limits, or what to do about it (`work`, `diagnose`).
+//!
+//! A window is cleaned and folded to days ([`clean`]), its seasons ([`period`]) and level shifts
+//! ([`shift`]) are taken out, members ([`member`]) extend what is left, a back-test weighs them
+//! ([`combine`]) and sets the bands ([`interval`]), and simulated paths say when thresholds are
+//! met ([`crossing`]). Settings and priors are in `models/methods.toml`. Read [`forecast`] first,
+//! then `combine`.
+
+mod clean;
+mod combine;
+mod crossing;
+mod interval;
+mod member;
+mod period;
+mod random;
+mod settings;
+mod shift;
+
+use rayon::prelude::*;
+
+use crate::model::capacity::{
+    Backtest, Crossing, Estimate, Forecast, ForecastPoint, Interval, Outlook,
+};
+use crate::model::series::Window;
+use crate::model::units::{Level, Millis, Timestamp};
+use crate::stats::{MAD_TO_SD, mad, median};
+
+use clean::Steps;
+use combine::{Scored, Shape, Trial, combined};
+use crossing::{Paths, Reached};
+use interval::Spread;
+use member::MEMBERS;
+use settings::settings;
+
+/// Days in a month, as growth per month counts them.
+pub const DAYS_PER_MONTH: f64 = 30.44;
+
+/// The farthest that may be asked for: 24 months.
+pub const HORIZON_MAX: Millis = Millis(731 * Millis::DAY.0);
+
+/// Why a forecast cannot be made at all; too little history is no error but an [`Outlook`].
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The horizon is shorter than a step or longer than 24 months.
+    #[error(
+        "a horizon of {asked} days is not between {min} and {max} days; ask for 1 to 24 months",
+        asked = .asked.as_days(), min = .min.as_days(), max = HORIZON_MAX.as_days()
+    )]
+    Horizon {
+        /// What was asked.
+        asked: Millis,
+        /// One step of the forecast.
+        min: Millis,
+    },
+    /// A threshold that is not a finite number.
+    #[error("threshold {name:?} is not a finite number; give its value in the series' unit")]
+    Threshold {
+        /// Its name.
+        name: String,
+    },
+    /// Bounds that exclude each other or are NaN.
+    #[error("floor {floor} is not below ceiling {ceiling}; swap them or leave one out")]
+    Bounds {
+        /// Lower bound asked for.
+        floor: f64,
+        /// Upper bound asked for.
+        ceiling: f64,
+    },
+    /// A window whose step is zero.
+    #[error("the window's step is zero; give the distance between its values")]
+    Step,
+}
+
+/// The result of a forecast.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// A value whose reaching is asked about.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Threshold {
+    /// `warn`, `critical`, `limit`, or any other name.
+    pub name: String,
+    /// In the series' unit.
+    pub value: f64,
+}
+
+/// How readings finer than a day are folded to days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Fold {
+    /// The day's mean: growth and storage.
+    #[default]
+    Mean,
+    /// The day's 95 % quantile: what cpu, memory and connections must stand up to.
+    P95,
+}
+
+/// What is asked of a forecast.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// How far ahead, from the end of the window; at most [`HORIZON_MAX`].
+    pub horizon: Millis,
+    /// One band each; any order, the narrowest comes first in the result.
+    pub levels: Vec<Level>,
+    /// One crossing each, in the same order.
+    pub thresholds: Vec<Threshold>,
+    /// No value of the future is below this.
+    pub floor: Option<f64>,
+    /// No value of the future is above this.
+    pub ceiling: Option<f64>,
+    /// How finer readings are folded to days.
+    pub fold: Fold,
+    /// Seed of the simulated paths.
+    pub seed: u64,
+}
+
+impl Default for Plan {
+    /// 24 months with 50, 80 and 95 % bands, no thresholds, nothing below zero.
+    fn default() -> Self {
+        Self {
+            horizon: HORIZON_MAX,
+            levels: vec![Level::P50, Level::P80, Level::P95],
+            thresholds: Vec::new(),
+            floor: Some(0.0),
+            ceiling: None,
+            fold: Fold::Mean,
+            seed: 0,
+        }
+    }
+}
+
+/// Forecasts one series.
+///
+/// A window finer than a day is folded to days; a coarser one keeps its step. Gaps are NaN, and so
+/// is taken whatever is not finite. Thresholds are met from below; where days are means, a
+/// threshold is met when the day's typical busiest part meets it.
+///
+/// # Errors
+/// [`Error`] when the plan or the window's step makes no sense. Too little history is not one: the
+/// outlook then says how much is needed.
+pub fn forecast(history: &Window, plan: &Plan) -> Result<Outlook> {
+    if history.step.0 == 0 {
+        return Err(Error::Step);
+    }
+    let step = Millis(history.step.0.max(Millis::DAY.0));
+    check(plan, step)?;
+    let steps = clean::steps(history, plan.fold);
+    let have = steps.values.iter().filter(|v| v.is_finite()).count();
+    let need = settings().history.min_steps;
+    if have < need {
+        return Ok(Outlook::NotEnoughData {
+            have_days: have as f64 * step.as_days(),
+            need_days: need as f64 * step.as_days(),
+        });
+    }
+    Ok(Outlook::Forecast(Box::new(project(
+        &steps,
+        history.end(),
+        plan,
+    ))))
+}
+
+/// Forecasts many series in parallel; results are in the order of the input.
+pub fn forecast_all(asked: &[(Window, Plan)]) -> Vec<Result<Outlook>> {
+    let each = asked.par_iter();
+    each.map(|(window, plan)| forecast(window, plan)).collect()
+}
+
+/// Version of `models/methods.toml` that forecasts are made with: records keep it.
+pub fn methods_version() -> u32 {
+    settings().version
+}
+
+fn check(plan: &Plan, step: Millis) -> Result<()> {
+    if plan.horizon < step || plan.horizon > HORIZON_MAX {
+        return Err(Error::Horizon {
+            asked: plan.horizon,
+            min: step,
+        });
+    }
+    if let Some(bad) = plan.thresholds.iter().find(|t| !t.value.is_finite()) {
+        return Err(Error::Threshold {
+            name: bad.name.clone(),
+        });
+    }
+    let floor = plan.floor.unwrap_or(f64::NEG_INFINITY);
+    let ceiling = plan.ceiling.unwrap_or(f64::INFINITY);
+    if floor >= ceiling || floor.is_nan() || ceiling.is_nan() {
+        return Err(Error::Bounds { floor, ceiling });
+    }
+    Ok(())
+}
+
+/// Everything that is computed on values scaled to 1.
+struct Inner {
+    /// The expected future from the last present value on, seasons included.
+    mean: Vec<f64>,
+    spread: Spread,
+    trial: Trial,
+    scores: Vec<Scored>,
+    weights: Vec<f64>,
+    periods: Vec<usize>,
+}
+
+fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
+    let asked = usize::try_from(plan.horizon.0 / steps.step.0).unwrap_or(usize::MAX);
+    // The future begins after the last reading; what has passed since in silence is cut off.
+    let silent = steps.silent.min(settings().history.max_steps);
+    let size = steps.values.iter().filter(|v| v.is_finite());
+    let scale = size.fold(0.0_f64, |max, v| max.max(v.abs()));
+    let scale = if scale > 0.0 { scale } else { 1.0 };
+    let scaled: Vec<f64> = steps.values.iter().map(|v| v / scale).collect();
+    let inner = compute(&scaled, steps.step, asked + silent);
+    let level = level_of(&scaled, &inner.periods);
+    let back = |v: f64| (v * scale).clamp(-f64::MAX, f64::MAX);
+    let cut = |v: f64| {
+        let low = plan.floor.unwrap_or(-f64::MAX);
+        let high = plan.ceiling.unwrap_or(f64::MAX);
+        back(v).max(low).min(high)
+    };
+    let ahead = inner.mean.iter().enumerate().skip(silent);
+    let points = ahead
+        .map(|(j, mean)| ForecastPoint {
+            at: end.plus(Millis(steps.step.0.saturating_mul((j - silent) as u64)).as_duration()),
+            mean: cut(*mean),
+            bands: bands(&plan.levels, *mean, j + 1, &inner.spread, &cut),
+        })
+        .collect();
+    let per_day = growth(&inner, steps.step.as_days());
+    let growth_per_day = Estimate {
+        value: back(per_day.value),
+        lo: back(per_day.lo),
+        hi: back(per_day.hi),
+    };
+    let share = |v: f64| v * DAYS_PER_MONTH / level;
+    let growth_per_month = (level > 0.0).then(|| Estimate {
+        value: share(per_day.value),
+        lo: share(per_day.lo),
+        hi: share(per_day.hi),
+    });
+    Forecast {
+        level: back(level),
+        step: steps.step,
+        points,
+        growth_per_day,
+        growth_per_month,
+        periods: inner.periods.clone(),
+        method: method(&inner),
+        backtest: backtest(&inner, scale),
+        crossings: crossings(
+            &scaled,
+            &inner,
+            plan,
+            &Frame {
+                steps,
+                scale,
+                level,
+                silent,
+                end,
+            },
+        ),
+    }
+}
+
+fn compute(values: &[f64], step: Millis, horizon: usize) -> Inner {
+    let trial = combine::trial(values, step, horizon);
+    let shape = Shape::of(values, step);
+    let forecasts = shape.ask_all(horizon);
+    let available: Vec<bool> = forecasts.iter().map(Option::is_some).collect();
+    let weights = trial.weights(&available, None);
+    let mean = combined(&forecasts, &weights, horizon);
+    let scores = trial.scores();
+    let flat = shape.seasons.remove(values);
+    let walk: Vec<f64> = flat
+        .windows(2)
+        .filter_map(|pair| match pair {
+            [a, b] if a.is_finite() && b.is_finite() => Some(b - a),
+            _ => None,
+        })
+        .collect();
+    let walk = mad(&walk).unwrap_or(0.0) * MAD_TO_SD;
+    let level = values.iter().rev().find(|v| v.is_finite()).copied();
+    let spread = Spread::of(&scores, trial.origins(), level.unwrap_or(0.0), walk);
+    Inner {
+        mean,
+        spread,
+        trial,
+        scores,
+        weights,
+        periods: shape.seasons.periods(),
+    }
+}
+
+/// Mean of the last season, or of the last steps where there is none.
+fn level_of(values: &[f64], periods: &[usize]) -> f64 {
+    let count = periods
+        .first()
+        .copied()
+        .unwrap_or(settings().history.level_steps);
+    let from = values.len().saturating_sub(count);
+    let recent = values.get(from..).unwrap_or_default();
+    let there: Vec<f64> = recent.iter().copied().filter(|v| v.is_finite()).collect();
+    crate::stats::mean(&there).unwrap_or(0.0)
+}
+
+fn bands(
+    levels: &[Level],
+    mean: f64,
+    ahead: usize,
+    spread: &Spread,
+    cut: &dyn Fn(f64) -> f64,
+) -> Vec<Interval> {
+    let mut levels = levels.to_vec();
+    levels.sort_by(|a, b| a.get().total_cmp(&b.get()));
+    let sd = spread.at(ahead);
+    let mut reach = 0.0_f64;
+    levels
+        .into_iter()
+        .map(|level| {
+            // Calibration may bend, but a wider level is never narrower.
+            reach = reach.max(spread.reach(level.get()));
+            Interval {
+                level,
+                lo: cut(mean - reach * sd),
+                hi: cut(mean + reach * sd),
+            }
+        })
+        .collect()
+}
+
+/// Slope over the next quarter (or what is asked), from season to season, and its 80 % interval
+/// from the spread at its end.
+fn growth(inner: &Inner, days_per_step: f64) -> Estimate {
+    const QUARTER: usize = 91;
+    let season = inner.periods.first().copied().unwrap_or(1).max(1);
+    let n = inner.mean.len();
+    let reach = n.min(QUARTER.max(2 * season));
+    let apart = (reach.saturating_sub(1) / season).max(1) * season;
+    let ends = (
+        inner.mean.first(),
+        inner.mean.get(apart.min(n.saturating_sub(1))),
+    );
+    let steps = apart.min(n.saturating_sub(1)).max(1) as f64;
+    let value = match ends {
+        (Some(first), Some(last)) if n > 1 => (last - first) / steps / days_per_step,
+        _ => 0.0,
+    };
+    let half = inner.spread.reach(0.80) * inner.spread.at(reach) / steps / days_per_step;
+    Estimate {
+        value,
+        lo: value - half,
+        hi: value + half,
+    }
+}
+
+/// The members that carry the forecast, heaviest first, and whether seasons were put on.
+fn method(inner: &Inner) -> String {
+    /// Lighter members are not named.
+    const NAMED: f64 = 0.10;
+    let mut carried: Vec<(&str, f64)> = MEMBERS
+        .iter()
+        .zip(&inner.weights)
+        .map(|(member, weight)| (member.name, *weight))
+        .filter(|(_, weight)| *weight >= NAMED)
+        .collect();
+    carried.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let names: Vec<&str> = carried.into_iter().map(|(name, _)| name).collect();
+    let season = if inner.periods.is_empty() {
+        ""
+    } else {
+        " with season"
+    };
+    format!("{}{season}", names.join("+"))
+}
+
+/// Figures of the back-test; the coverage at an origin uses a spread that did not see it.
+fn backtest(inner: &Inner, scale: f64) -> Backtest {
+    let count = inner.scores.len().max(1) as f64;
+    let own: f64 = inner.scores.iter().map(|s| s.error.abs()).sum();
+    let naive: f64 = inner.scores.iter().map(|s| s.baseline_error.abs()).sum();
+    let origins = inner.trial.origins();
+    let (mut in80, mut in95) = (0.0, 0.0);
+    for origin in 0..origins {
+        let others: Vec<Scored> = inner
+            .scores
+            .iter()
+            .filter(|s| s.origin != origin)
+            .copied()
+            .collect();
+        let spread = if others.is_empty() {
+            inner.spread.clone()
+        } else {
+            Spread::of(&others, origins - 1, 1.0, inner.spread.at(1))
+        };
+        for s in inner.scores.iter().filter(|s| s.origin == origin) {
+            let sd = spread.at(s.ahead);
+            in80 += f64::from(u8::from(s.error.abs() <= spread.reach(0.80) * sd));
+            in95 += f64::from(u8::from(s.error.abs() <= spread.reach(0.95) * sd));
+        }
+    }
+    Backtest {
+        origins,
+        horizon: inner.trial.horizon,
+        mae: (own / count * scale).min(f64::MAX),
+        relative_mae: if naive > 0.0 { own / naive } else { 1.0 },
+        coverage_p80: in80 / count,
+        coverage_p95: in95 / count,
+    }
+}
+
+/// Where the scaled future lies in time and unit.
+struct Frame<'a> {
+    steps: &'a Steps,
+    scale: f64,
+    level: f64,
+    silent: usize,
+    end: Timestamp,
+}
+
+fn crossings(scaled: &[f64], inner: &Inner, plan: &Plan, frame: &Frame<'_>) -> Vec<Crossing> {
+    if plan.thresholds.is_empty() {
+        return Vec::new();
+    }
+    /// Readings whose median says where the series stands now.
+    const NOW: usize = 3;
+    let present = scaled.iter().rev().copied().filter(|v| v.is_finite());
+    let now = median(&present.take(NOW).collect::<Vec<_>>()).unwrap_or(frame.level);
+    let paths = Paths::draw(inner.mean.len(), plan.seed);
+    plan.thresholds
+        .iter()
+        .map(|threshold| {
+            let value = (threshold.value - frame.steps.swing) / frame.scale;
+            let crossed = now >= value || frame.level >= value;
+            let reached = if crossed {
+                Reached {
+                    probability: 1.0,
+                    quantiles: [Some(0.0); 3],
+                }
+            } else {
+                paths.reach(&inner.mean, &inner.spread, value)
+            };
+            let at = |steps: Option<f64>| steps.map(|steps| instant(steps, frame));
+            let [p10, p50, p90] = reached.quantiles;
+            Crossing {
+                name: threshold.name.clone(),
+                threshold: threshold.value,
+                probability: reached.probability,
+                p10: at(p10),
+                p50: at(p50),
+                p90: at(p90),
+                crossed,
+            }
+        })
+        .collect()
+}
+
+/// The end of the step in which something is reached; never before the end of the history.
+fn instant(steps: f64, frame: &Frame<'_>) -> Timestamp {
+    let ahead = (steps - frame.silent as f64).max(0.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most two years in milliseconds, not negative"
+    )]
+    let ms = (ahead * frame.steps.step.0 as f64) as u64;
+    frame.end.plus(Millis(ms).as_duration())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,148 @@
+//! The settings of `models/methods.toml`, compiled in and read once.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use serde::Deserialize;
+
+const TEXT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/models/methods.toml"));
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Settings {
+    pub(super) version: u32,
+    pub(super) history: History,
+    pub(super) clean: Clean,
+    pub(super) season: Season,
+    pub(super) shift: Shift,
+    pub(super) piecewise: Piecewise,
+    pub(super) smoothing: Smoothing,
+    pub(super) backtest: Backtest,
+    pub(super) interval: Interval,
+    pub(super) crossing: Crossing,
+    pub(super) prior: BTreeMap<String, f64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct History {
+    pub(super) min_steps: usize,
+    pub(super) max_steps: usize,
+    pub(super) level_steps: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Clean {
+    pub(super) window: usize,
+    pub(super) spike_sd: f64,
+    pub(super) spike_q95: f64,
+    pub(super) spike_run: usize,
+    pub(super) spike_share: f64,
+    pub(super) day_share: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Season {
+    pub(super) day_periods: Vec<usize>,
+    pub(super) week_periods: Vec<usize>,
+    pub(super) min_cycles: f64,
+    pub(super) min_f: f64,
+    pub(super) min_share: f64,
+    pub(super) max_seasons: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Shift {
+    pub(super) window: usize,
+    pub(super) sd: f64,
+    pub(super) max: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Piecewise {
+    pub(super) max_bends: usize,
+    pub(super) steps_per_bend: usize,
+    pub(super) first: f64,
+    pub(super) last: f64,
+    pub(super) penalties: Vec<f64>,
+    pub(super) l1_ratio: f64,
+    pub(super) criterion: f64,
+    pub(super) huber: f64,
+    pub(super) rounds: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Smoothing {
+    pub(super) alpha: Vec<f64>,
+    pub(super) beta: Vec<f64>,
+    pub(super) far: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Backtest {
+    pub(super) origins: usize,
+    pub(super) first: f64,
+    pub(super) last: f64,
+    pub(super) power: f64,
+    pub(super) drop: f64,
+    pub(super) shrink: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Interval {
+    pub(super) gamma_prior: f64,
+    pub(super) gamma_weight: f64,
+    pub(super) gamma_min: f64,
+    pub(super) gamma_max: f64,
+    pub(super) factor_min: f64,
+    pub(super) factor_max: f64,
+    pub(super) floor_share: f64,
+    pub(super) floor_steps: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Crossing {
+    pub(super) paths: usize,
+    pub(super) knots: usize,
+    pub(super) memory: f64,
+    pub(super) memory_min: f64,
+}
+
+/// The settings this program was built with.
+pub(super) fn settings() -> &'static Settings {
+    static SETTINGS: OnceLock<Settings> = OnceLock::new();
+    SETTINGS.get_or_init(|| {
+        #[expect(
+            clippy::expect_used,
+            reason = "the text is compiled in and a test reads it"
+        )]
+        toml::from_str(TEXT).expect("models/methods.toml is whole")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::settings;
+    use crate::forecast::member;
+
+    #[test]
+    fn the_compiled_in_settings_are_whole() {
+        let settings = settings();
+        assert!(settings.version >= 1);
+        assert!(settings.history.min_steps >= 14);
+        for name in member::names() {
+            assert!(settings.prior.contains_key(name), "{name} has no prior");
+        }
+        for name in settings.prior.keys() {
+            assert!(member::names().any(|n| n == name), "{name} is no member");
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! Level shifts: the steps at which a series jumps and stays, such as a migration.
+
+use crate::stats::{MAD_TO_SD, mad, median};
+
+use super::settings::settings;
+
+/// Indexes of the first step after each jump, in order.
+///
+/// Medians of the steps before and after are compared at every step, so that spikes do not count;
+/// a jump stands out from what is usual for this series by robust standard deviations, and is the
+/// largest within its window.
+pub(super) fn find(values: &[f64]) -> Vec<usize> {
+    let set = &settings().shift;
+    let w = set.window;
+    let n = values.len();
+    if n < 4 * w {
+        return Vec::new();
+    }
+    let middle = |from: usize, until: usize| {
+        let hood = values.get(from..until).unwrap_or_default();
+        let there: Vec<f64> = hood.iter().copied().filter(|v| v.is_finite()).collect();
+        if there.len() * 2 >= w {
+            median(&there).unwrap_or(f64::NAN)
+        } else {
+            f64::NAN
+        }
+    };
+    let jumps: Vec<(usize, f64)> = (w..=n - w)
+        .map(|t| (t, middle(t, t + w) - middle(t - w, t)))
+        .filter(|(_, jump)| jump.is_finite())
+        .collect();
+    let sizes: Vec<f64> = jumps.iter().map(|(_, jump)| *jump).collect();
+    let (Ok(usual), Ok(scale)) = (median(&sizes), mad(&sizes)) else {
+        return Vec::new();
+    };
+    let largest = values
+        .iter()
+        .filter(|v| v.is_finite())
+        .fold(0.0_f64, |m, v| m.max(v.abs()));
+    let bound = (set.sd * MAD_TO_SD * scale).max(1e-9 * largest);
+    let mut loud: Vec<(usize, f64)> = jumps
+        .iter()
+        .map(|(t, jump)| (*t, (jump - usual).abs()))
+        .filter(|(_, size)| *size > bound)
+        .collect();
+    loud.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let mut taken: Vec<usize> = Vec::new();
+    for (t, _) in loud {
+        if taken.len() < set.max && taken.iter().all(|other| other.abs_diff(t) >= w) {
+            taken.push(sharpened(values, t, w));
+        }
+    }
+    taken.sort_unstable();
+    taken.dedup();
+    taken
+}
+
+/// The largest single step near `t`: medians see a jump in about the right place only.
+fn sharpened(values: &[f64], t: usize, w: usize) -> usize {
+    let middle = |from: usize, until: usize| {
+        let hood = values.get(from..until).unwrap_or_default();
+        let there: Vec<f64> = hood.iter().copied().filter(|v| v.is_finite()).collect();
+        median(&there).unwrap_or(f64::NAN)
+    };
+    let reach = w / 2;
+    (t.saturating_sub(reach)..=t + reach)
+        .map(|at| {
+            (
+                at,
+                (middle(at, at + 2) - middle(at.saturating_sub(2), at)).abs(),
+            )
+        })
+        .filter(|(_, size)| size.is_finite())
+        .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
+        .map_or(t, |(at, _)| at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn noise(i: usize) -> f64 {
+        let mut z = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        (z >> 11) as f64 / (1_u64 << 53) as f64 - 0.5
+    }
+
+    #[test]
+    fn a_migration_is_found_on_its_day() {
+        let values: Vec<f64> = (0..120)
+            .map(|i| 10.0 + 0.05 * i as f64 + noise(i) + if i >= 70 { 15.0 } else { 0.0 })
+            .collect();
+        assert_eq!(find(&values), [70]);
+    }
+
+    #[test]
+    fn growth_and_noise_are_no_jumps() {
+        let values: Vec<f64> = (0..150).map(|i| 0.4 * i as f64 + 3.0 * noise(i)).collect();
+        assert!(find(&values).is_empty(), "{:?}", find(&values));
+        assert!(find(&[1.0; 100]).is_empty());
+    }
+}
