@@ -20,7 +20,7 @@ use axis::{BOTTOM, HEIGHT, LEFT, RIGHT, TOP, View, WIDTH};
 const POINTS_MAX: usize = 150;
 
 /// Labels of two lines nearer than this would touch.
-const LABEL_GAP: f64 = 15.0;
+const LABEL_GAP: f64 = 18.0;
 
 /// Text for SVG and HTML: markup is escaped, and what neither may hold is replaced.
 pub(crate) fn escape(text: &str) -> String {

@@ -348,7 +348,7 @@ fn action(projection: &Projection, full: &When, standing: Standing) -> String {
         }
         When::NotForecast => "Wait for the first forecast".into(),
         _ if standing >= Standing::Warning => remedy(resource).into(),
-        When::Expected { .. } => format!("Plan: {}", lower_first(remedy(resource))),
+        When::Expected { .. } => format!("Plan to {}", lower_first(remedy(resource))),
         _ => "Nothing to do".into(),
     }
 }

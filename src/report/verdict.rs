@@ -92,14 +92,14 @@ pub fn verdict(input: &ReportInput) -> Verdict {
     for target in &input.targets {
         candidates.extend(target.findings.iter().map(|finding| Line {
             standing: finding.severity.into(),
-            text: finding.title.trim_end_matches('.').to_owned(),
+            text: words::one_line(&finding.title, 300).trim_end_matches('.').to_owned(),
         }));
     }
     candidates.extend(rows.iter().filter_map(|row| row_line(row, input)));
     for target in &input.targets {
         candidates.extend(target.alerts.iter().map(|alert| Line {
             standing: alert.severity.into(),
-            text: alert.message.trim_end_matches('.').to_owned(),
+            text: words::one_line(&alert.message, 300).trim_end_matches('.').to_owned(),
         }));
     }
     // The first of the worst: what does not answer, then findings, dates and alerts.

@@ -206,6 +206,12 @@ pub(crate) fn one_line(text: &str, limit: usize) -> String {
     line
 }
 
+/// A line with its spaces as they are and nothing in it that could drive a terminal.
+pub(crate) fn verbatim(line: &str) -> String {
+    let shown = line.chars();
+    shown.map(|c| if is_unsafe(c) { '\u{fffd}' } else { c }).collect()
+}
+
 /// Control characters and those that turn the direction of writing.
 pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

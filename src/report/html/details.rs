@@ -1,6 +1,6 @@
 //! The lower part of a page: charts, findings, bottlenecks, waits, statements, coverage.
 
-use super::summary::{badge, class, synthetic_badge};
+use super::summary::{badge, class, note_badge, synthetic_badge};
 use super::{cell, part, table};
 use crate::model::capacity::{Forecast, Projection};
 use crate::model::database::BlindSpot;
@@ -143,26 +143,23 @@ pub(super) fn findings(findings: &[Finding]) -> String {
 
 fn finding(finding: &Finding) -> String {
     let standing = Standing::from(finding.severity);
-    let word = match finding.severity {
-        Severity::Info => "Note",
-        Severity::Warning => "Warning",
-        Severity::Critical => "Critical",
+    let badge = match finding.severity {
+        Severity::Info => note_badge().to_owned(),
+        Severity::Warning | Severity::Critical => badge(standing, standing.word()),
     };
     let object = finding.object.as_deref().map_or_else(String::new, |object| {
         format!("<p class=\"object\"><code>{}</code></p>", escape(&words::one_line(object, 200)))
     });
     let cure = finding.cure.as_ref().map_or_else(String::new, |cure| {
-        format!(
-            "<pre class=\"sql\"><code>{}</code></pre><p class=\"lock\">Strongest lock: {}</p>",
-            escape(&cure.sql),
-            escape(&words::one_line(&cure.lock, 80))
-        )
+        format!("<pre class=\"sql\"><code>{}</code></pre>", escape(&cure.sql))
+    });
+    let lock = finding.cure.as_ref().map_or_else(String::new, |cure| {
+        format!("<span>Strongest lock: {}</span> ", escape(&words::one_line(&cure.lock, 80)))
     });
     format!(
-        "<article class=\"finding {}\"><h4>{} {}</h4>{object}{}<p>{}</p>{cure}\
-         <p class=\"id\">{}</p></article>",
+        "<article class=\"finding {}\"><h4>{badge} {}</h4>{object}{}<p>{}</p>{cure}\
+         <p class=\"lock\">{lock}<span class=\"id\">{}</span></p></article>",
         class(standing),
-        badge(standing, word),
         escape(&words::one_line(&finding.title, 300)),
         evidence(&finding.evidence),
         escape(&words::one_line(&finding.advice, 1_000)),

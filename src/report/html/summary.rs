@@ -42,6 +42,12 @@ pub(super) fn badge(standing: Standing, word: &str) -> String {
     )
 }
 
+/// For what is worth knowing and neither good nor bad.
+pub(super) fn note_badge() -> &'static str {
+    "<span class=\"badge\"><svg viewBox=\"0 0 16 16\" aria-hidden=\"true\"><circle cx=\"8\" \
+     cy=\"8\" r=\"7\"/><path d=\"M8 7.6v3.9M8 4.6h.01\"/></svg>Note</span>"
+}
+
 /// Marks whatever rests on made-up history.
 pub(super) fn synthetic_badge() -> &'static str {
     "<span class=\"badge made-up\" title=\"rests on made-up history\">synthetic</span>"
@@ -161,17 +167,19 @@ fn headroom_row(row: &HeadroomRow, now: Timestamp) -> String {
         if at <= now {
             "now".to_owned()
         } else {
-            words::long_date(at)
+            format!("<b>{}</b>", words::long_date(at))
         }
     });
-    let mut full = when(&row.full);
-    if let When::Expected { p50, .. } = row.full {
-        let left = words::days(words::days_between(now, p50));
-        full.push_str(&format!("<small>in {left}</small>"));
-    }
-    if let Some(confidence) = row.confidence {
-        full.push_str(&format!("<small>confidence {}</small>", confidence.word()));
-    }
+    let left = match row.full {
+        When::Expected { p50, .. } => {
+            format!("in {}, ", words::days(words::days_between(now, p50)))
+        }
+        _ => String::new(),
+    };
+    let trust = row.confidence.map_or_else(String::new, |confidence| {
+        format!("<small>{left}confidence {}</small>", confidence.word())
+    });
+    let full = format!("{}{trust}", when(&row.full));
     let action = format!(
         "{}<small>{}</small>",
         badge(row.standing, row.standing.word()),
