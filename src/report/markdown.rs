@@ -46,7 +46,9 @@ pub fn write(input: &ReportInput) -> String {
 
 fn one_target(out: &mut String, target: &TargetReport, input: &ReportInput) {
     let _ = writeln!(out, "## {}\n", plain(&target.name));
-    let own = rows(input).into_iter().filter(|row| row.target == target.name);
+    let own = rows(input)
+        .into_iter()
+        .filter(|row| row.target == target.name);
     headroom(out, &own.collect::<Vec<_>>());
     if !target.findings.is_empty() {
         out.push_str("### Findings\n\n");
@@ -93,7 +95,8 @@ fn headroom(out: &mut String, rows: &[HeadroomRow]) {
             words::resource(row.resource),
             amount(row.usage),
             amount(row.limit),
-            row.utilisation.map_or_else(|| "–".to_owned(), words::percent),
+            row.utilisation
+                .map_or_else(|| "–".to_owned(), words::percent),
             when_words(&row.warn),
             when_words(&row.critical),
             when_words(&row.full),
@@ -120,13 +123,22 @@ fn one_finding(out: &mut String, finding: &Finding) {
     if let Some(cure) = &finding.cure {
         let fence = "`".repeat(longest_run(&cure.sql).max(2) + 1);
         let lock = plain(&cure.lock);
-        let _ = writeln!(out, "{fence}sql\n{}\n{fence}\n\nStrongest lock: {lock}\n", cure.sql);
+        let _ = writeln!(
+            out,
+            "{fence}sql\n{}\n{fence}\n\nStrongest lock: {lock}\n",
+            cure.sql
+        );
     }
 }
 
 fn evidence(out: &mut String, evidence: &[Evidence], indent: &str) {
     for fact in evidence {
-        let _ = writeln!(out, "{indent}- {}: {}", code(&fact.label), plain(&fact.value));
+        let _ = writeln!(
+            out,
+            "{indent}- {}: {}",
+            code(&fact.label),
+            plain(&fact.value)
+        );
     }
 }
 
@@ -147,7 +159,11 @@ fn coverage(out: &mut String, target: &TargetReport) {
     }
     for spot in &target.blind_spots {
         let (why, cure) = (sentence(&spot.why), sentence(&spot.cure));
-        let _ = writeln!(out, "\n- Not seen: {}. {why}. Cure: {cure}.", plain(&spot.what));
+        let _ = writeln!(
+            out,
+            "\n- Not seen: {}. {why}. Cure: {cure}.",
+            plain(&spot.what)
+        );
     }
     out.push('\n');
 }
@@ -156,7 +172,10 @@ fn coverage(out: &mut String, target: &TargetReport) {
 fn plain(text: &str) -> String {
     let mut safe = String::new();
     for c in words::one_line(text, 1_000).chars() {
-        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~') {
+        if matches!(
+            c,
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '|' | '#' | '~'
+        ) {
             safe.push('\\');
         }
         safe.push(c);

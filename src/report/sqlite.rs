@@ -146,12 +146,16 @@ fn fill(path: &Path, input: &ReportInput, windows: &[SeriesWindow]) -> Result<()
     let fail = sqlite(path);
     let mut file = Connection::open(path).map_err(&fail)?;
     // A partial file that a crash leaves is thrown away, so it needs no journal of its own.
-    file.pragma_update(None, "journal_mode", "OFF").map_err(&fail)?;
-    file.pragma_update(None, "synchronous", "OFF").map_err(&fail)?;
+    file.pragma_update(None, "journal_mode", "OFF")
+        .map_err(&fail)?;
+    file.pragma_update(None, "synchronous", "OFF")
+        .map_err(&fail)?;
     file.pragma_update(None, "application_id", APPLICATION_ID)
         .map_err(&fail)?;
-    file.pragma_update(None, "user_version", FORMAT).map_err(&fail)?;
-    file.execute_batch(include_str!("sqlite/schema.sql")).map_err(&fail)?;
+    file.pragma_update(None, "user_version", FORMAT)
+        .map_err(&fail)?;
+    file.execute_batch(include_str!("sqlite/schema.sql"))
+        .map_err(&fail)?;
     let json = serde_json::to_string(input).map_err(Error::Json)?;
     let all = file.transaction().map_err(&fail)?;
     meta(&all, input, &json)
@@ -169,7 +173,10 @@ fn meta(all: &Transaction<'_>, input: &ReportInput, json: &str) -> rusqlite::Res
         ("format_version", FORMAT.to_string()),
         ("generator", input.generator.clone()),
         ("made_at", input.made_at.to_string()),
-        ("documents_crc32", crc32fast::hash(json.as_bytes()).to_string()),
+        (
+            "documents_crc32",
+            crc32fast::hash(json.as_bytes()).to_string(),
+        ),
     ];
     for (key, value) in facts {
         all.execute("INSERT INTO meta VALUES (?1, ?2)", params![key, value])?;
@@ -218,7 +225,9 @@ fn check_header(path: &Path) -> Result<()> {
     let mut start = Vec::with_capacity(HEADER);
     let file = File::open(path).map_err(cannot)?;
     let have = file.metadata().map_err(cannot)?.len();
-    file.take(HEADER as u64).read_to_end(&mut start).map_err(cannot)?;
+    file.take(HEADER as u64)
+        .read_to_end(&mut start)
+        .map_err(cannot)?;
     for (to, from) in header.iter_mut().zip(&start) {
         *to = *from;
     }
@@ -264,10 +273,18 @@ fn check_header(path: &Path) -> Result<()> {
 /// The document, if it is the one that was written.
 fn document(file: &Connection) -> std::result::Result<ReportInput, String> {
     let json: String = file
-        .query_row("SELECT json FROM documents WHERE name = 'report'", [], |row| row.get(0))
+        .query_row(
+            "SELECT json FROM documents WHERE name = 'report'",
+            [],
+            |row| row.get(0),
+        )
         .map_err(|error| format!("its report cannot be read ({error})"))?;
     let sum: String = file
-        .query_row("SELECT value FROM meta WHERE key = 'documents_crc32'", [], |row| row.get(0))
+        .query_row(
+            "SELECT value FROM meta WHERE key = 'documents_crc32'",
+            [],
+            |row| row.get(0),
+        )
         .map_err(|error| format!("its checksum cannot be read ({error})"))?;
     if sum != crc32fast::hash(json.as_bytes()).to_string() {
         return Err("its report does not match its checksum".into());

@@ -87,7 +87,15 @@ pub fn headroom(input: &ReportInput, style: Style) -> String {
         return "No resource is projected yet.\n".into();
     }
     let many = input.targets.len() > 1;
-    let mut table = Table::new(&["RESOURCE", "NOW", "LIMIT", "USED", "LIMIT REACHED", "ACT BY", "ACTION"]);
+    let mut table = Table::new(&[
+        "RESOURCE",
+        "NOW",
+        "LIMIT",
+        "USED",
+        "LIMIT REACHED",
+        "ACT BY",
+        "ACTION",
+    ]);
     table.right = &[1, 2, 3];
     for row in &rows {
         table.push(headroom_cells(row, many), row.standing);
@@ -120,7 +128,10 @@ pub fn projection(projection: &Projection, months: usize, style: Style) -> Strin
     let row = super::headroom(projection);
     let unit = projection.resource.unit();
     let amount = |value: Option<f64>| {
-        value.map_or_else(|| "not known".to_owned(), |value| words::quantity(value, unit))
+        value.map_or_else(
+            || "not known".to_owned(),
+            |value| words::quantity(value, unit),
+        )
     };
     let mut out = format!(
         "{} of {}: {} of {}\nLimit reached: {}\n",
@@ -159,11 +170,17 @@ fn month_table(projection: &Projection, months: usize) -> Table<'static> {
             break;
         }
         month = here;
-        let band = point.bands.iter().find(|b| (b.level.get() - 0.8).abs() < 1e-9);
+        let band = point
+            .bands
+            .iter()
+            .find(|b| (b.level.get() - 0.8).abs() < 1e-9);
         let end = |value: Option<f64>| {
             value.map_or_else(String::new, |value| words::quantity(value, unit))
         };
-        let share = projection.limit.as_ref().map(|limit| point.mean / limit.value);
+        let share = projection
+            .limit
+            .as_ref()
+            .map(|limit| point.mean / limit.value);
         table.push(
             vec![
                 words::date(point.at),
@@ -190,7 +207,11 @@ fn target_line(target: &TargetReport, input: &ReportInput) -> String {
         ),
     };
     let server = target.server.as_ref().map_or_else(String::new, |server| {
-        let role = if server.in_recovery { "standby" } else { "primary" };
+        let role = if server.in_recovery {
+            "standby"
+        } else {
+            "primary"
+        };
         let version = words::one_line(&server.version, 60);
         let version = version.split(" (").next().unwrap_or_default().to_owned();
         format!(" · PostgreSQL {version} {role}")
@@ -208,7 +229,11 @@ fn headroom_cells(row: &HeadroomRow, many: bool) -> Vec<String> {
     };
     let mark = if row.synthetic { "*" } else { "" };
     let name = if many {
-        format!("{} {}{mark}", words::one_line(&row.target, 24), row.resource)
+        format!(
+            "{} {}{mark}",
+            words::one_line(&row.target, 24),
+            row.resource
+        )
     } else {
         format!("{}{mark}", row.resource)
     };
@@ -223,7 +248,8 @@ fn headroom_cells(row: &HeadroomRow, many: bool) -> Vec<String> {
         name,
         amount(row.usage),
         amount(row.limit),
-        row.utilisation.map_or_else(|| "–".to_owned(), words::percent),
+        row.utilisation
+            .map_or_else(|| "–".to_owned(), words::percent),
         full,
         row.act_by.map_or_else(|| "–".to_owned(), words::date),
         format!("{}: {}", row.standing.word(), row.action),
@@ -254,12 +280,20 @@ fn one_finding(out: &mut String, finding: &Finding, target: &str, style: Style) 
         let label = words::one_line(&fact.label, 120);
         let _ = writeln!(out, "  {label}: {}", words::one_line(&fact.value, 300));
     }
-    out.push_str(&wrapped(&words::one_line(&finding.advice, 1_000), style.width, "  "));
+    out.push_str(&wrapped(
+        &words::one_line(&finding.advice, 1_000),
+        style.width,
+        "  ",
+    ));
     if let Some(cure) = &finding.cure {
         for line in cure.sql.lines() {
             let _ = writeln!(out, "    {}", words::verbatim(line));
         }
-        let _ = writeln!(out, "    -- strongest lock: {}", words::one_line(&cure.lock, 80));
+        let _ = writeln!(
+            out,
+            "    -- strongest lock: {}",
+            words::one_line(&cure.lock, 80)
+        );
     }
 }
 
@@ -347,7 +381,9 @@ impl<'a> Table<'a> {
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
         };
         let heads = self.heads.iter().enumerate();
-        heads.map(|(i, head)| head.chars().count().max(widest(i))).collect()
+        heads
+            .map(|(i, head)| head.chars().count().max(widest(i)))
+            .collect()
     }
 
     fn print(&self, style: Style) -> String {
@@ -367,7 +403,11 @@ impl<'a> Table<'a> {
             let front = self.line(front, &widths);
             let tail = tail.first().map_or("", String::as_str);
             let pad = if below { 4 } else { before };
-            let room = if below { style.width.max(WIDTH_MIN) - 4 } else { room };
+            let room = if below {
+                style.width.max(WIDTH_MIN) - 4
+            } else {
+                room
+            };
             let mut lines = lines_of(tail, room).into_iter();
             if below {
                 let _ = writeln!(out, "{}", front.trim_end());
@@ -382,7 +422,11 @@ impl<'a> Table<'a> {
                 let _ = writeln!(out, "{}", line.trim_end());
             }
             for line in lines {
-                let line = if below { paint(&line, *standing, style) } else { line };
+                let line = if below {
+                    paint(&line, *standing, style)
+                } else {
+                    line
+                };
                 let _ = writeln!(out, "{:pad$}{line}", "");
             }
         }
@@ -419,7 +463,13 @@ mod tests {
 
     #[test]
     fn status_reads_as_agreed() {
-        insta::assert_snapshot!(status(&fixture::rich(), Style { width: 140, ..Style::default() }));
+        insta::assert_snapshot!(status(
+            &fixture::rich(),
+            Style {
+                width: 140,
+                ..Style::default()
+            }
+        ));
     }
 
     #[test]

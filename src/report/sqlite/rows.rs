@@ -6,6 +6,7 @@ use rusqlite::{Transaction, params};
 
 use crate::model::capacity::Projection;
 use crate::model::finding::{Finding, Severity};
+use crate::model::units::Timestamp;
 use crate::report::headroom::forecast;
 use crate::report::{Reach, ReportInput, TargetReport, verdict, words};
 
@@ -39,8 +40,8 @@ fn one_target(all: &Transaction<'_>, target: &TargetReport) -> rusqlite::Result<
             server.map(|server| &server.database),
             server.map(|server| server.in_recovery),
             reach,
-            target.data.from.map(crate::model::units::Timestamp::as_millis),
-            target.data.until.map(crate::model::units::Timestamp::as_millis),
+            target.data.from.map(Timestamp::as_millis),
+            target.data.until.map(Timestamp::as_millis),
             signed(target.data.series),
             signed(target.data.samples),
         ],
@@ -58,7 +59,7 @@ fn one_projection(
         return Ok(());
     };
     for crossing in &forecast.crossings {
-        let ms = |at: Option<crate::model::units::Timestamp>| at.map(|at| at.as_millis());
+        let ms = |at: Option<Timestamp>| at.map(Timestamp::as_millis);
         all.execute(
             "INSERT INTO crossings VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             params![
@@ -79,7 +80,10 @@ fn one_projection(
     )?;
     for point in &forecast.points {
         let band = |level: f64| {
-            let band = point.bands.iter().find(|b| (b.level.get() - level).abs() < 1e-9);
+            let band = point
+                .bands
+                .iter()
+                .find(|b| (b.level.get() - level).abs() < 1e-9);
             (band.map(|band| band.lo), band.map(|band| band.hi))
         };
         let ((lo50, hi50), (lo80, hi80), (lo95, hi95)) = (band(0.5), band(0.8), band(0.95));
@@ -193,7 +197,7 @@ fn summary(all: &Transaction<'_>, input: &ReportInput) -> rusqlite::Result<()> {
                 forecast.map(|forecast| forecast.backtest.mae),
                 forecast.map(|forecast| forecast.backtest.coverage_p80),
                 row.confidence.map(crate::report::Confidence::word),
-                row.act_by.map(crate::model::units::Timestamp::as_millis),
+                row.act_by.map(Timestamp::as_millis),
                 row.standing.word(),
                 row.action,
                 projection.synthetic.map(|span| span.from.as_millis()),

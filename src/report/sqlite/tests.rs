@@ -18,7 +18,13 @@ fn windows() -> Vec<SeriesWindow> {
                 labels: Labels::none().with("relname", HOSTILE),
             },
             kind: Kind::Gauge,
-            window: window(vec![0.1 + 0.2, f64::NAN, -1e300, f64::MIN_POSITIVE, f64::INFINITY]),
+            window: window(vec![
+                0.1 + 0.2,
+                f64::NAN,
+                -1e300,
+                f64::MIN_POSITIVE,
+                f64::INFINITY,
+            ]),
         },
         SeriesWindow {
             target: "archive".into(),
@@ -37,7 +43,9 @@ fn archive(folder: &tempfile::TempDir) -> PathBuf {
 
 fn bits(windows: &[SeriesWindow]) -> Vec<Vec<u64>> {
     let values = windows.iter().map(|window| &window.window.values);
-    values.map(|v| v.iter().map(|v| v.to_bits()).collect()).collect()
+    values
+        .map(|v| v.iter().map(|v| v.to_bits()).collect())
+        .collect()
 }
 
 #[test]
@@ -46,26 +54,48 @@ fn an_archive_comes_back_as_it_was_written() {
     let back = read(&archive(&folder)).unwrap();
     assert_eq!(bits(&back.windows), bits(&windows()));
     for (got, want) in back.windows.iter().zip(windows()) {
-        assert_eq!((&got.target, &got.series, got.kind), (&want.target, &want.series, want.kind));
-        assert_eq!((got.window.start, got.window.step), (want.window.start, want.window.step));
+        assert_eq!(
+            (&got.target, &got.series, got.kind),
+            (&want.target, &want.series, want.kind)
+        );
+        assert_eq!(
+            (got.window.start, got.window.step),
+            (want.window.start, want.window.step)
+        );
     }
     let page = crate::report::html::page;
-    assert!(page(&back.input) == page(&fixture::rich()), "the page differs");
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a partial file is left");
+    assert!(
+        page(&back.input) == page(&fixture::rich()),
+        "the page differs"
+    );
+    assert_eq!(
+        fs::read_dir(folder.path()).unwrap().count(),
+        1,
+        "a partial file is left"
+    );
 }
 
 #[test]
 fn a_person_finds_the_same_in_the_tables() {
     let folder = tempfile::tempdir().unwrap();
     let file = Connection::open(archive(&folder)).unwrap();
-    let one = |sql: &str| file.query_row(sql, [], |row| row.get::<_, String>(0)).unwrap();
-    assert_eq!(one("SELECT value FROM meta WHERE key = 'format_version'"), "1");
+    let one = |sql: &str| {
+        file.query_row(sql, [], |row| row.get::<_, String>(0))
+            .unwrap()
+    };
+    assert_eq!(
+        one("SELECT value FROM meta WHERE key = 'format_version'"),
+        "1"
+    );
     assert_eq!(
         one("SELECT date(p50_ms / 1000, 'unixepoch') FROM crossings \
              WHERE resource = 'storage' AND name = 'limit'"),
         "2026-06-17"
     );
-    assert_eq!(one("SELECT count(*) || '' FROM forecast_points WHERE resource = 'cpu'"), "730");
+    assert_eq!(
+        one("SELECT count(*) || '' FROM forecast_points WHERE resource = 'cpu'"),
+        "730"
+    );
     assert_eq!(
         one("SELECT at_utc FROM history_readable ORDER BY at_utc LIMIT 1"),
         "1970-01-01 00:00:01"
@@ -98,8 +128,14 @@ fn a_cut_archive_is_called_cut_at_whatever_length() {
         fs::write(&path, &whole[..length]).unwrap();
         let error = read(&path).unwrap_err();
         match length {
-            0 => assert!(matches!(error, Error::NotAnArchive { .. }), "{length}: {error}"),
-            _ => assert!(matches!(error, Error::Truncated { .. }), "{length}: {error}"),
+            0 => assert!(
+                matches!(error, Error::NotAnArchive { .. }),
+                "{length}: {error}"
+            ),
+            _ => assert!(
+                matches!(error, Error::Truncated { .. }),
+                "{length}: {error}"
+            ),
         }
     }
 }
@@ -128,18 +164,25 @@ fn other_files_are_named_for_what_they_are() {
     let path = folder.path().join("x");
     fs::write(&path, "<html>no archive</html>").unwrap();
     let error = read(&path).unwrap_err();
-    assert!(error.to_string().contains("is not an SQLite file"), "{error}");
+    assert!(
+        error.to_string().contains("is not an SQLite file"),
+        "{error}"
+    );
 
     let foreign = folder.path().join("foreign.sqlite");
     let other = Connection::open(&foreign).unwrap();
     other.execute_batch("CREATE TABLE notes (text)").unwrap();
     other.close().unwrap();
     let error = read(&foreign).unwrap_err();
-    assert!(error.to_string().contains("not one that Plimsoll wrote"), "{error}");
+    assert!(
+        error.to_string().contains("not one that Plimsoll wrote"),
+        "{error}"
+    );
 
     let newer = archive(&folder);
     let file = Connection::open(&newer).unwrap();
-    file.pragma_update(None, "user_version", FORMAT + 1).unwrap();
+    file.pragma_update(None, "user_version", FORMAT + 1)
+        .unwrap();
     file.close().unwrap();
     let error = read(&newer).unwrap_err();
     assert!(error.to_string().contains("archive format 2"), "{error}");
@@ -171,6 +214,15 @@ fn a_folder_that_is_not_there_leaves_nothing_behind() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("no/such/a.sqlite");
     let error = write(&path, &fixture::fresh(), &[]).unwrap_err();
-    assert!(matches!(error, Error::Io { doing: "written", .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            Error::Io {
+                doing: "written",
+                ..
+            }
+        ),
+        "{error}"
+    );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
 }
