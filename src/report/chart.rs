@@ -20,7 +20,7 @@ use axis::{BOTTOM, HEIGHT, LEFT, RIGHT, TOP, View, WIDTH};
 const POINTS_MAX: usize = 150;
 
 /// Labels of two lines nearer than this would touch.
-const LABEL_GAP: f64 = 15.0;
+const LABEL_GAP: f64 = 18.0;
 
 /// Text for SVG and HTML: markup is escaped, and what neither may hold is replaced.
 pub(crate) fn escape(text: &str) -> String {
@@ -189,8 +189,12 @@ fn synthetic(body: &mut String, projection: &Projection, view: &View, id: &str) 
     let Some(span) = projection.synthetic else {
         return;
     };
-    let from = view.x(span.from.as_millis() as f64).clamp(LEFT, view.right());
-    let until = view.x(span.until.as_millis() as f64).clamp(LEFT, view.right());
+    let from = view
+        .x(span.from.as_millis() as f64)
+        .clamp(LEFT, view.right());
+    let until = view
+        .x(span.until.as_millis() as f64)
+        .clamp(LEFT, view.right());
     let height = HEIGHT - TOP - BOTTOM;
     let _ = write!(
         body,
@@ -214,7 +218,10 @@ fn bands(body: &mut String, points: &[Drawn], view: &View) {
         let band = |point: &Drawn| point.bands.get(rank).copied();
         let upper = points.iter().filter_map(|p| Some((p.at, band(p)?.2)));
         let lower = points.iter().rev().filter_map(|p| Some((p.at, band(p)?.1)));
-        let level = points.first().and_then(band).map_or(0.0, |(level, ..)| level);
+        let level = points
+            .first()
+            .and_then(band)
+            .map_or(0.0, |(level, ..)| level);
         let class = match level {
             level if level <= 0.5 => "band narrow",
             level if level <= 0.8 => "band middle",
@@ -236,7 +243,11 @@ fn past(body: &mut String, projection: &Projection, view: &View) {
         let at = start + (i as f64 + 0.5) * day;
         (view.x(at), value.is_finite().then(|| view.y(*value)))
     });
-    let _ = write!(body, "<path class=\"history\" d=\"{}\"/>", broken_line(places));
+    let _ = write!(
+        body,
+        "<path class=\"history\" d=\"{}\"/>",
+        broken_line(places)
+    );
 }
 
 fn mean(body: &mut String, points: &[Drawn], view: &View) {
@@ -273,7 +284,11 @@ fn today(body: &mut String, now: Timestamp, view: &View) {
     }
     let floor = HEIGHT - BOTTOM;
     // Near an edge the word leans inwards, so that it is never cut.
-    let anchor = if x > WIDTH - RIGHT - 24.0 { "end" } else { "middle" };
+    let anchor = if x > WIDTH - RIGHT - 24.0 {
+        "end"
+    } else {
+        "middle"
+    };
     let _ = write!(
         body,
         "<path class=\"today\" d=\"M{x:.1} {TOP}V{floor}\"/>\
@@ -302,7 +317,10 @@ fn limits(body: &mut String, projection: &Projection, view: &View) {
     let mut last = top;
     for crossing in crossings.iter().rev().filter(|c| c.name != "limit") {
         let y = view.y(crossing.threshold);
-        let _ = write!(body, "<path class=\"threshold\" d=\"M{LEFT} {y:.1}H{right}\"/>");
+        let _ = write!(
+            body,
+            "<path class=\"threshold\" d=\"M{LEFT} {y:.1}H{right}\"/>"
+        );
         if (y - last).abs() >= LABEL_GAP {
             let share = words::percent(crossing.threshold / limit);
             let _ = write!(
@@ -347,11 +365,19 @@ pub(crate) fn description(projection: &Projection) -> String {
         let _ = write!(text, " of {}", words::quantity(limit.value, unit));
     }
     let row = headroom::headroom(projection);
-    let _ = write!(text, ". Limit reached: {}.", headroom::when_words(&row.full));
+    let _ = write!(
+        text,
+        ". Limit reached: {}.",
+        headroom::when_words(&row.full)
+    );
     if let Some(growth) = headroom::forecast(projection).map(|f| f.growth_per_day) {
         let month = |per_day: f64| words::change(per_day * 30.44, unit);
         let (lo, hi) = (month(growth.lo), month(growth.hi));
-        let _ = write!(text, " Change per month: {} (80 %: {lo} to {hi}).", month(growth.value));
+        let _ = write!(
+            text,
+            " Change per month: {} (80 %: {lo} to {hi}).",
+            month(growth.value)
+        );
     }
     if let Some(span) = projection.synthetic {
         let span = words::date_range(span.from, span.until);
@@ -380,14 +406,19 @@ mod tests {
             }
             if let Some(limit) = &projection.limit {
                 let y = view.y(limit.value);
-                assert!(y >= TOP && y <= HEIGHT - BOTTOM, "{y}");
+                assert!((TOP..=HEIGHT - BOTTOM).contains(&y), "{y}");
             }
         }
     }
 
     #[test]
     fn a_gap_in_the_history_breaks_the_line() {
-        let places = [(0.0, Some(1.0)), (1.0, None), (2.0, Some(3.0)), (3.0, Some(4.0))];
+        let places = [
+            (0.0, Some(1.0)),
+            (1.0, None),
+            (2.0, Some(3.0)),
+            (3.0, Some(4.0)),
+        ];
         let path = broken_line(places.into_iter());
         assert_eq!(path, "M0.0 1.0h0M2.0 3.0h0L3.0 4.0");
     }
@@ -395,7 +426,10 @@ mod tests {
     #[test]
     fn a_made_up_past_is_hatched_and_named() {
         let input = fixture::rich();
-        let made_up = input.targets[0].projections.iter().find(|p| p.synthetic.is_some());
+        let made_up = input.targets[0]
+            .projections
+            .iter()
+            .find(|p| p.synthetic.is_some());
         let svg = projection(made_up.unwrap(), "x");
         assert!(svg.contains("url(#x-hatch)") && svg.contains(">synthetic<"));
         assert!(svg.contains("is synthetic."));

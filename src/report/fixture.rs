@@ -20,7 +20,8 @@ const GB: f64 = 1_073_741_824.0;
 const DAYS: usize = 180;
 
 /// A name that breaks whatever pastes it without escaping.
-pub(crate) const HOSTILE: &str = "Robert\"); DROP TABLE students;-- <script>alert(1)</script> | `x`";
+pub(crate) const HOSTILE: &str =
+    "Robert\"); DROP TABLE students;-- <script>alert(1)</script> | `x`";
 
 pub(crate) fn now() -> Timestamp {
     Timestamp::parse("2026-05-01T12:00:00Z").unwrap()
@@ -50,7 +51,9 @@ impl Curve {
     fn history(&self) -> Vec<f64> {
         let mut state = 0x2545_f491_u64 + self.resource as u64;
         let mut random = move || {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695);
             f64::from(u32::try_from(state >> 33).unwrap()) / f64::from(1_u32 << 31) - 0.5
         };
         (0..DAYS)
@@ -72,7 +75,11 @@ impl Curve {
         Crossing {
             name: name.to_owned(),
             threshold,
-            probability: if self.per_day > 0.0 && left < 720.0 { 0.97 } else { 0.04 },
+            probability: if self.per_day > 0.0 && left < 720.0 {
+                0.97
+            } else {
+                0.04
+            },
             p10: within(left * 0.82),
             p50: within(left),
             p90: within(left * 1.3),
@@ -153,81 +160,69 @@ impl Curve {
     }
 }
 
-fn curves() -> Vec<Projection> {
-    let curve = |resource, base, per_day, week, noise, limit, reading: &str| Curve {
+fn curve(resource: Resource, shape: [f64; 4], limit: f64, reading: &str) -> Curve {
+    let unit = match resource {
+        Resource::Cpu | Resource::Connections => 1.0,
+        _ => GB,
+    };
+    let [base, per_day, week, noise] = shape.map(|value| value * unit);
+    Curve {
         resource,
         base,
         per_day,
         week,
         noise,
-        limit,
+        limit: limit * unit,
         origin: LimitOrigin::Measured(reading.into()),
         synthetic: false,
-    };
-    let gb = |value: f64| value * GB;
-    let cpu = curve(Resource::Cpu, 1.1, 0.004, 0.35, 0.5, 4.0, "online processors");
-    let memory = curve(
-        Resource::Memory,
-        gb(9.6),
-        gb(0.0002),
-        gb(0.2),
-        gb(0.5),
-        gb(16.0),
-        "MemTotal",
+    }
+}
+
+fn curves() -> Vec<Projection> {
+    let cpu = curve(
+        Resource::Cpu,
+        [1.1, 0.004, 0.35, 0.5],
+        4.0,
+        "online processors",
     );
-    let storage = curve(
-        Resource::Storage,
-        gb(210.0),
-        gb(1.15),
-        gb(2.0),
-        gb(9.0),
-        gb(500.0),
-        "statvfs of /var/lib/postgresql",
-    );
-    let bandwidth = curve(
-        Resource::Bandwidth,
-        gb(0.021),
-        gb(-0.000_02),
-        gb(0.004),
-        gb(0.004),
-        gb(0.116),
-        "link speed of eth0",
-    );
+    let memory = curve(Resource::Memory, [9.6, 0.0002, 0.2, 0.5], 16.0, "MemTotal");
+    let volume = "statvfs of /var/lib/postgresql";
+    let storage = curve(Resource::Storage, [210.0, 1.15, 2.0, 9.0], 500.0, volume);
+    let network = [0.021, -0.000_02, 0.004, 0.004];
+    let bandwidth = curve(Resource::Bandwidth, network, 0.116, "link speed of eth0");
     let database = Curve {
         origin: LimitOrigin::Configured("limits.database".into()),
         synthetic: true,
-        ..curve(
-            Resource::Database,
-            gb(150.0),
-            gb(0.62),
-            gb(0.5),
-            gb(1.0),
-            gb(400.0),
-            "",
-        )
+        ..curve(Resource::Database, [150.0, 0.62, 0.5, 1.0], 400.0, "")
     };
-    let connections = curve(Resource::Connections, 38.0, 0.21, 6.0, 9.0, 97.0, "max_connections");
+    let sessions = [38.0, 0.21, 6.0, 9.0];
+    let connections = curve(Resource::Connections, sessions, 97.0, "max_connections");
     let all = [cpu, memory, storage, bandwidth, database, connections];
     let mut projections: Vec<_> = all.iter().map(|curve| curve.projection("orders")).collect();
-    // Storage: brought forward, so that one row is a warning.
-    if let Some(Outlook::Forecast(forecast)) = &mut projections[2].outlook {
-        for (crossing, left) in forecast.crossings.iter_mut().zip([-10.0, 19.0, 47.0]) {
-            let ahead = |share: f64| Some(now().plus(days(f64::max(left * share, 0.0))));
-            crossing.p10 = ahead(0.83);
-            crossing.p50 = ahead(1.0);
-            crossing.p90 = ahead(1.3);
-            crossing.crossed = left < 0.0;
-        }
-        for point in &mut forecast.points {
-            let ahead = point.at.since(now()).as_secs_f64() / 86_400.0;
-            point.mean += gb(0.66) * ahead;
-            for band in &mut point.bands {
-                band.lo += gb(0.66) * ahead;
-                band.hi += gb(0.66) * ahead;
-            }
+    sooner(&mut projections[2]);
+    projections
+}
+
+/// Brings the limit forward, so that one row is a warning.
+fn sooner(projection: &mut Projection) {
+    let Some(Outlook::Forecast(forecast)) = &mut projection.outlook else {
+        return;
+    };
+    for (crossing, left) in forecast.crossings.iter_mut().zip([-10.0, 19.0, 47.0]) {
+        let ahead = |share: f64| Some(now().plus(days(f64::max(left * share, 0.0))));
+        crossing.p10 = ahead(0.83);
+        crossing.p50 = ahead(1.0);
+        crossing.p90 = ahead(1.3);
+        crossing.crossed = left < 0.0;
+    }
+    for point in &mut forecast.points {
+        let ahead = point.at.since(now()).as_secs_f64() / 86_400.0;
+        point.mean += 0.66 * GB * ahead;
+        for band in &mut point.bands {
+            band.lo += 0.66 * GB * ahead;
+            band.hi += 0.66 * GB * ahead;
         }
     }
-    projections
 }
 
 fn findings() -> Vec<Finding> {
@@ -258,9 +253,11 @@ fn findings() -> Vec<Finding> {
                 Evidence::new("pg_relation_size", "1.4 GB"),
                 Evidence::new("statistics since", "2026-01-27"),
             ],
-            advice: "Drop it after a look at the standbys, whose reads are not counted here.".into(),
+            advice: "Drop it after a look at the standbys, whose reads are not counted here."
+                .into(),
             cure: Some(Cure {
-                sql: "DROP INDEX CONCURRENTLY public.\"Robert\"\"); DROP TABLE students;--\";".into(),
+                sql: "DROP INDEX CONCURRENTLY public.\"Robert\"\"); DROP TABLE students;--\";"
+                    .into(),
                 lock: "SHARE UPDATE EXCLUSIVE".into(),
             }),
         },
@@ -297,20 +294,54 @@ fn statement(query_id: i64, query: &str, calls: u64, mean: f64) -> Statement {
     }
 }
 
+fn server() -> Server {
+    Server {
+        version: "15.18 (Debian 15.18-0+deb12u1)".into(),
+        version_num: 150_018,
+        started_at: now().minus(days(41.0)),
+        in_recovery: false,
+        database: "orders".into(),
+        role: "plimsoll".into(),
+        stats_reset: None,
+        extensions: [("pg_stat_statements".to_owned(), "1.10".to_owned())].into(),
+    }
+}
+
+fn bottleneck() -> Bottleneck {
+    Bottleneck {
+        component: "Storage I/O".into(),
+        kind: Component::Disk,
+        severity: Impact::High,
+        description: "41 % of active session time waits for reads of data files".into(),
+        impact: "Statements over lead_event take three times as long as in the cache".into(),
+        recommendation: "Raise shared_buffers to 4 GB, or index lead_event (created_at)".into(),
+        evidence: vec![
+            Evidence::new("DataFileRead", "41 % of samples"),
+            Evidence::new("cache hit ratio", "91.2 %"),
+        ],
+    }
+}
+
+fn pool() -> PoolUsage {
+    PoolUsage {
+        total: 62,
+        idle: 41,
+        active: 17,
+        idle_in_transaction: 4,
+        waiting: 9,
+        lock_waiting: 2,
+        oldest_xact_age_ms: Some(412_000),
+        max: 100,
+        reserved: 3,
+        by_application: vec![("api".into(), 40), (HOSTILE.into(), 22)],
+    }
+}
+
 fn orders() -> TargetReport {
     let start = now().floor_to(Millis::DAY).minus(days(DAYS as f64));
     TargetReport {
         name: "orders".into(),
-        server: Some(Server {
-            version: "15.18 (Debian 15.18-0+deb12u1)".into(),
-            version_num: 150_018,
-            started_at: now().minus(days(41.0)),
-            in_recovery: false,
-            database: "orders".into(),
-            role: "plimsoll".into(),
-            stats_reset: None,
-            extensions: [("pg_stat_statements".to_owned(), "1.10".to_owned())].into(),
-        }),
+        server: Some(server()),
         reach: Reach::Up,
         last_scrape_at: Some(now().minus(Duration::from_secs(8))),
         data: DataExtent {
@@ -321,18 +352,7 @@ fn orders() -> TargetReport {
         },
         projections: curves(),
         findings: findings(),
-        bottlenecks: vec![Bottleneck {
-            component: "Storage I/O".into(),
-            kind: Component::Disk,
-            severity: Impact::High,
-            description: "41 % of active session time waits for reads of data files".into(),
-            impact: "Statements over lead_event take three times as long as in the cache".into(),
-            recommendation: "Raise shared_buffers to 4 GB, or index lead_event (created_at)".into(),
-            evidence: vec![
-                Evidence::new("DataFileRead", "41 % of samples"),
-                Evidence::new("cache hit ratio", "91.2 %"),
-            ],
-        }],
+        bottlenecks: vec![bottleneck()],
         alerts: vec![Alert {
             target: "orders".into(),
             resource_type: Resource::Storage,
@@ -355,8 +375,18 @@ fn orders() -> TargetReport {
                 1_204_330,
                 4.7,
             ),
-            statement(77_120, "UPDATE lead SET status = $1 WHERE id = $2", 812_004, 0.42),
-            statement(9_001, "SELECT count(*) FROM \"<script>alert(1)</script>\"", 212, 913.0),
+            statement(
+                77_120,
+                "UPDATE lead SET status = $1 WHERE id = $2",
+                812_004,
+                0.42,
+            ),
+            statement(
+                9_001,
+                "SELECT count(*) FROM \"<script>alert(1)</script>\"",
+                212,
+                913.0,
+            ),
         ],
         wait_shares: vec![
             ("IO".into(), 0.41),
@@ -365,18 +395,7 @@ fn orders() -> TargetReport {
             ("LWLock".into(), 0.08),
             ("Client".into(), 0.04),
         ],
-        pool: Some(PoolUsage {
-            total: 62,
-            idle: 41,
-            active: 17,
-            idle_in_transaction: 4,
-            waiting: 9,
-            lock_waiting: 2,
-            oldest_xact_age_ms: Some(412_000),
-            max: 100,
-            reserved: 3,
-            by_application: vec![("api".into(), 40), (HOSTILE.into(), 22)],
-        }),
+        pool: Some(pool()),
         own_cost: Some(0.0012),
     }
 }

@@ -271,7 +271,10 @@ fn when(projection: &Projection, name: &str) -> When {
 
 fn share_of_limit(projection: &Projection, name: &str) -> Option<f64> {
     let limit = projection.limit.as_ref()?.value;
-    let crossing = forecast(projection)?.crossings.iter().find(|c| c.name == name)?;
+    let crossing = forecast(projection)?
+        .crossings
+        .iter()
+        .find(|c| c.name == name)?;
     Some(crossing.threshold / limit).filter(|share| share.is_finite())
 }
 
@@ -320,8 +323,9 @@ pub(crate) fn standing(projection: &Projection, now: Timestamp) -> Standing {
             left if left <= SOON_DAYS => Standing::Warning,
             _ => Standing::Fine,
         },
-        (When::NotEnoughData { .. } | When::NotForecast | When::NoLimit, _) => Standing::Unknown,
-        (When::NotMeasured, _) => Standing::Unknown,
+        (When::NotEnoughData { .. } | When::NotForecast | When::NoLimit | When::NotMeasured, _) => {
+            Standing::Unknown
+        }
         _ => Standing::Fine,
     };
     let by_level = if when(projection, "critical") == When::Crossed {
@@ -348,7 +352,7 @@ fn action(projection: &Projection, full: &When, standing: Standing) -> String {
         }
         When::NotForecast => "Wait for the first forecast".into(),
         _ if standing >= Standing::Warning => remedy(resource).into(),
-        When::Expected { .. } => format!("Plan: {}", lower_first(remedy(resource))),
+        When::Expected { .. } => format!("Plan to {}", lower_first(remedy(resource))),
         _ => "Nothing to do".into(),
     }
 }

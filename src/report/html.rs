@@ -30,7 +30,10 @@ pub fn page(input: &ReportInput) -> String {
     let mut body = lead(input);
     for (i, target) in input.targets.iter().enumerate() {
         body.push_str(&target_head(target, input, i));
-        body.push_str(&summary::headroom(&target_rows(input, target), input.made_at));
+        body.push_str(&summary::headroom(
+            &target_rows(input, target),
+            input.made_at,
+        ));
         body.push_str(&details::charts(target, i));
         body.push_str(&details::findings(&target.findings));
         body.push_str(&details::bottlenecks(&target.bottlenecks));
@@ -78,7 +81,10 @@ pub fn dashboard_main(input: &ReportInput) -> String {
     let mut body = lead(input);
     for (i, target) in input.targets.iter().enumerate() {
         body.push_str(&target_head(target, input, i));
-        body.push_str(&summary::headroom(&target_rows(input, target), input.made_at));
+        body.push_str(&summary::headroom(
+            &target_rows(input, target),
+            input.made_at,
+        ));
         body.push_str(&details::findings(&target.findings));
         body.push_str(&details::charts(target, i));
         body.push_str(&details::bottlenecks(&target.bottlenecks));
@@ -94,10 +100,10 @@ fn lead(input: &ReportInput) -> String {
     let mut body = summary::verdict(&verdict(input));
     if input.targets.len() > 1 {
         body.push_str("<nav class=\"targets\" aria-label=\"Targets\">");
-        for (i, target) in input.targets.iter().enumerate() {
+        body.push_str(&each(input.targets.iter().enumerate(), |(i, target)| {
             let name = escape(&words::one_line(&target.name, 60));
-            body.push_str(&format!("<a href=\"#target-{i}\">{name}</a>"));
-        }
+            format!("<a href=\"#target-{i}\">{name}</a>")
+        }));
         body.push_str("</nav>");
     }
     body
@@ -119,7 +125,10 @@ fn target_rows(input: &ReportInput, target: &TargetReport) -> Vec<super::Headroo
 
 fn title(input: &ReportInput, what: &str) -> String {
     let names: Vec<_> = input.targets.iter().map(|t| t.name.as_str()).collect();
-    escape(&words::one_line(&format!("{what}: {}", names.join(", ")), 120))
+    escape(&words::one_line(
+        &format!("{what}: {}", names.join(", ")),
+        120,
+    ))
 }
 
 fn metas() -> &'static str {
@@ -146,6 +155,11 @@ fn part(title: &str, body: &str) -> String {
     }
 }
 
+/// The parts of a list, one after the other.
+fn each<T>(items: impl IntoIterator<Item = T>, show: impl Fn(T) -> String) -> String {
+    items.into_iter().map(show).collect()
+}
+
 /// A table cell that carries its column's name, for screens too narrow for columns.
 fn cell(label: &str, class: &str, html: &str) -> String {
     format!("<td class=\"{class}\" data-label=\"{label}\"><span>{html}</span></td>")
@@ -153,10 +167,9 @@ fn cell(label: &str, class: &str, html: &str) -> String {
 
 /// A table in a box of its own that scrolls where it must.
 fn table(class: &str, caption: &str, heads: &[&str], rows: &str) -> String {
-    let heads: String = heads
-        .iter()
-        .map(|head| format!("<th scope=\"col\">{head}</th>"))
-        .collect();
+    let heads = each(heads.iter(), |head| {
+        format!("<th scope=\"col\">{head}</th>")
+    });
     format!(
         "<div class=\"scroll\"><table class=\"{class}\"><caption>{caption}</caption>\
          <thead><tr>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"

@@ -30,3 +30,28 @@ pub fn write(input: &ReportInput) -> Result<String> {
     text.push('\n');
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::fixture;
+
+    #[test]
+    fn the_summary_reads_as_agreed() {
+        let text = write(&fixture::rich()).unwrap();
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        insta::assert_json_snapshot!(serde_json::json!({
+            "verdict": document["verdict"],
+            "headroom": document["headroom"],
+            "keys": document.as_object().unwrap().keys().collect::<Vec<_>>(),
+            "target": document["targets"][1],
+        }));
+    }
+
+    #[test]
+    fn the_input_is_read_back_from_the_document() {
+        let text = write(&fixture::fresh()).unwrap();
+        let back: ReportInput = serde_json::from_str(&text).unwrap();
+        assert_eq!(back, fixture::fresh());
+    }
+}

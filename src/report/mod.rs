@@ -11,9 +11,9 @@ pub mod chart;
 pub mod headroom;
 pub mod html;
 pub mod json;
-//MD
-//SQ
-//TX
+pub mod markdown;
+pub mod sqlite;
+pub mod text;
 pub mod verdict;
 mod words;
 

@@ -88,18 +88,31 @@ pub fn verdict(input: &ReportInput) -> Verdict {
     let next_limit = next_limit(input, &rows);
     let of = |severity| input.targets.iter().map(|t| count(t, severity)).sum();
     let mut candidates = Vec::new();
-    candidates.extend(input.targets.iter().filter_map(|t| reach_line(t, input.made_at)));
+    candidates.extend(
+        input
+            .targets
+            .iter()
+            .filter_map(|t| reach_line(t, input.made_at)),
+    );
     for target in &input.targets {
-        candidates.extend(target.findings.iter().map(|finding| Line {
-            standing: finding.severity.into(),
-            text: finding.title.trim_end_matches('.').to_owned(),
+        candidates.extend(target.findings.iter().map(|finding| {
+            Line {
+                standing: finding.severity.into(),
+                text: words::one_line(&finding.title, 300)
+                    .trim_end_matches('.')
+                    .to_owned(),
+            }
         }));
     }
     candidates.extend(rows.iter().filter_map(|row| row_line(row, input)));
     for target in &input.targets {
-        candidates.extend(target.alerts.iter().map(|alert| Line {
-            standing: alert.severity.into(),
-            text: alert.message.trim_end_matches('.').to_owned(),
+        candidates.extend(target.alerts.iter().map(|alert| {
+            Line {
+                standing: alert.severity.into(),
+                text: words::one_line(&alert.message, 300)
+                    .trim_end_matches('.')
+                    .to_owned(),
+            }
         }));
     }
     // The first of the worst: what does not answer, then findings, dates and alerts.
@@ -191,8 +204,9 @@ fn limit_sentence(row: &HeadroomRow, input: &ReportInput) -> Option<String> {
     let subject = subject(row, input);
     match &row.full {
         When::Crossed => Some(format!("{subject} is at its limit")),
-        full => countdown(full, input.made_at)
-            .map(|left| format!("{subject} reaches its limit {left}")),
+        full => {
+            countdown(full, input.made_at).map(|left| format!("{subject} reaches its limit {left}"))
+        }
     }
 }
 
@@ -232,7 +246,10 @@ fn quiet(
     });
     if let Some(end) = horizon.min() {
         let until = words::long_date(end);
-        return (Standing::Fine, format!("No limit is in sight before {until}"));
+        return (
+            Standing::Fine,
+            format!("No limit is in sight before {until}"),
+        );
     }
     let waiting = rows.iter().find_map(|row| match row.full {
         When::NotEnoughData { .. } => Some(when_words(&row.full)),
@@ -241,7 +258,10 @@ fn quiet(
     let reason = waiting.unwrap_or_else(|| "no forecast yet".to_owned());
     let mut letters = reason.chars();
     let first = letters.next().map(|c| c.to_ascii_uppercase());
-    (Standing::Unknown, first.into_iter().chain(letters).collect())
+    (
+        Standing::Unknown,
+        first.into_iter().chain(letters).collect(),
+    )
 }
 
 fn caveats(input: &ReportInput, rows: &[HeadroomRow]) -> Vec<String> {
@@ -315,7 +335,11 @@ mod tests {
     fn far_dates_are_fine_and_still_told() {
         let verdict = verdict(&fixture::calm());
         assert_eq!(verdict.standing, Standing::Fine);
-        assert!(verdict.headline.starts_with("CPU reaches its limit in"), "{}", verdict.headline);
+        assert!(
+            verdict.headline.starts_with("CPU reaches its limit in"),
+            "{}",
+            verdict.headline
+        );
     }
 
     #[test]
@@ -338,5 +362,4 @@ mod tests {
             "archive has not answered for 3 min: connection refused"
         );
     }
-
 }

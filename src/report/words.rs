@@ -103,7 +103,10 @@ pub(crate) fn date(at: Timestamp) -> String {
 
 /// `1 May 2026`.
 pub(crate) fn long_date(at: Timestamp) -> String {
-    day(at).map_or_else(|| at.to_string(), |day| day.strftime("%-d %b %Y").to_string())
+    day(at).map_or_else(
+        || at.to_string(),
+        |day| day.strftime("%-d %b %Y").to_string(),
+    )
 }
 
 /// `9 Jun – 1 Jul 2026`, or with both years where they differ; the dates themselves do not wrap.
@@ -206,6 +209,14 @@ pub(crate) fn one_line(text: &str, limit: usize) -> String {
     line
 }
 
+/// A line with its spaces as they are and nothing in it that could drive a terminal.
+pub(crate) fn verbatim(line: &str) -> String {
+    let shown = line.chars();
+    shown
+        .map(|c| if is_unsafe(c) { '\u{fffd}' } else { c })
+        .collect()
+}
+
 /// Control characters and those that turn the direction of writing.
 pub(crate) fn is_unsafe(c: char) -> bool {
     c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
@@ -234,7 +245,10 @@ mod tests {
         assert_eq!(length(Millis(10_800_000)), "3 h");
         assert_eq!(days(47.2), "47 d");
         assert_eq!(days(900.0), "2.5 years");
-        assert_eq!(age(Timestamp::from_millis(9), Timestamp::from_millis(3)), "0 s");
+        assert_eq!(
+            age(Timestamp::from_millis(9), Timestamp::from_millis(3)),
+            "0 s"
+        );
     }
 
     #[test]

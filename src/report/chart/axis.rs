@@ -50,7 +50,11 @@ impl View {
         let start = projection.history_start.as_millis() as f64;
         let now = projection.made_at.as_millis() as f64;
         let past_end = start + projection.history.len() as f64 * day;
-        let from = if projection.history.is_empty() { now - 7.0 * day } else { start };
+        let from = if projection.history.is_empty() {
+            now - 7.0 * day
+        } else {
+            start
+        };
         let last = points.last().map_or(now + day, |point| point.at);
         Self {
             from,
@@ -101,10 +105,18 @@ fn top(projection: &Projection, points: &[Drawn]) -> f64 {
     let past = largest(&mut projection.history.iter().copied());
     let mean = largest(&mut points.iter().map(|point| point.mean));
     let bands = largest(&mut points.iter().flat_map(|p| p.bands.iter().map(|b| b.2)));
-    let mean = if limit > 0.0 { mean.min(limit * 1.5) } else { mean };
+    let mean = if limit > 0.0 {
+        mean.min(limit * 1.5)
+    } else {
+        mean
+    };
     let needed = (limit * 1.1).max(past * 1.06).max(mean * 1.04);
     let top = needed.max(bands.min(needed * 1.3));
-    if top.is_finite() && top > 0.0 { top } else { 1.0_f64.max(limit * 1.01) }
+    if top.is_finite() && top > 0.0 {
+        top
+    } else {
+        1.0_f64.max(limit * 1.01)
+    }
 }
 
 /// Draws grid, ticks and labels.
@@ -119,7 +131,11 @@ fn values(body: &mut String, view: &View) {
         Unit::Cores => ("cores", 1.0),
         Unit::Connections => ("conns", 1.0),
     };
-    let per_second = if view.unit == Unit::BytesPerSecond { "/s" } else { "" };
+    let per_second = if view.unit == Unit::BytesPerSecond {
+        "/s"
+    } else {
+        ""
+    };
     let _ = write!(
         body,
         "<text class=\"tick\" x=\"2\" y=\"{:.1}\">{name}{per_second}</text>",
@@ -150,7 +166,11 @@ fn nice_step(rough: f64) -> f64 {
         .map(|factor| factor * power)
         .find(|step| *step >= rough * 0.999)
         .unwrap_or(power * 10.0);
-    if step.is_finite() && step > 0.0 { step } else { rough }
+    if step.is_finite() && step > 0.0 {
+        step
+    } else {
+        rough
+    }
 }
 
 fn decimals(step: f64) -> usize {
@@ -214,7 +234,9 @@ pub(crate) fn date_ticks(from: f64, until: f64) -> Vec<DateTick> {
             .into_iter()
             .find(|step| days / f64::from(*step) <= DATES_MAX as f64 - 1.0)
             .unwrap_or(14);
-        return walk(first, from, until, "%-d %b", |day| day.checked_add(step.days()));
+        return walk(first, from, until, "%-d %b", |day| {
+            day.checked_add(step.days())
+        });
     }
     let step = [1_i8, 2, 3, 6, 12]
         .into_iter()
@@ -291,13 +313,18 @@ mod tests {
     #[test]
     fn a_year_gets_every_second_month() {
         let got = labels("2025-11-04T00:00:00Z", "2026-11-04T00:00:00Z");
-        let want = ["Jan 2026", "Mar 2026", "May 2026", "Jul 2026", "Sep 2026", "Nov 2026"];
+        let want = [
+            "Jan 2026", "Mar 2026", "May 2026", "Jul 2026", "Sep 2026", "Nov 2026",
+        ];
         assert_eq!(got, want);
     }
 
     #[test]
     fn a_week_gets_days_and_thirty_years_stay_readable() {
-        assert_eq!(labels("2026-03-01T00:00:00Z", "2026-03-08T00:00:00Z").len(), 8);
+        assert_eq!(
+            labels("2026-03-01T00:00:00Z", "2026-03-08T00:00:00Z").len(),
+            8
+        );
         let decades = labels("2000-01-01T00:00:00Z", "2030-01-01T00:00:00Z");
         assert!(decades.len() <= DATES_MAX + 1, "{decades:?}");
     }

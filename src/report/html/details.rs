@@ -1,7 +1,9 @@
 //! The lower part of a page: charts, findings, bottlenecks, waits, statements, coverage.
 
-use super::summary::{badge, class, synthetic_badge};
-use super::{cell, part, table};
+use std::fmt::Write as _;
+
+use super::summary::{badge, class, note_badge, synthetic_badge};
+use super::{cell, each, part, table};
 use crate::model::capacity::{Forecast, Projection};
 use crate::model::database::BlindSpot;
 use crate::model::finding::{Bottleneck, Evidence, Finding, Impact, Severity};
@@ -19,12 +21,13 @@ const QUERY_MAX: usize = 400;
 
 /// A figure a resource, with its legend, caption and table.
 pub(super) fn charts(target: &TargetReport, i: usize) -> String {
-    let figures: String = target
-        .projections
-        .iter()
-        .filter(|projection| !projection.history.is_empty() || projection.outlook.is_some())
-        .map(|projection| figure(projection, i))
-        .collect();
+    let figures = each(
+        target
+            .projections
+            .iter()
+            .filter(|projection| !projection.history.is_empty() || projection.outlook.is_some()),
+        |projection| figure(projection, i),
+    );
     if figures.is_empty() {
         return String::new();
     }
@@ -49,8 +52,12 @@ fn figure(projection: &Projection, i: usize) -> String {
     let row = headroom(projection);
     let made_up = if row.synthetic { synthetic_badge() } else { "" };
     let caption = escape(&chart::description(projection));
-    let proof = forecast(projection).map(|f| proof(f, projection)).unwrap_or_default();
-    let months = forecast(projection).map(|f| months(f, projection)).unwrap_or_default();
+    let proof = forecast(projection)
+        .map(|f| proof(f, projection))
+        .unwrap_or_default();
+    let months = forecast(projection)
+        .map(|f| months(f, projection))
+        .unwrap_or_default();
     format!(
         "<figure><h4>{}{made_up}</h4>{}<figcaption>{caption}{proof}</figcaption>{months}</figure>",
         words::resource(projection.resource),
@@ -94,19 +101,26 @@ fn months(forecast: &Forecast, projection: &Projection) -> String {
         }
         month = here;
         shown += 1;
-        let band = point.bands.iter().find(|b| (b.level.get() - 0.8).abs() < 1e-9);
+        let band = point
+            .bands
+            .iter()
+            .find(|b| (b.level.get() - 0.8).abs() < 1e-9);
         let range = band.map_or_else(String::new, |band| {
-            let (lo, hi) = (words::quantity(band.lo, unit), words::quantity(band.hi, unit));
+            let (lo, hi) = (
+                words::quantity(band.lo, unit),
+                words::quantity(band.hi, unit),
+            );
             format!("{lo} – {hi}")
         });
         let share = projection.limit.as_ref().map_or_else(String::new, |limit| {
             words::percent(point.mean / limit.value)
         });
-        rows.push_str(&format!(
+        let _ = write!(
+            rows,
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{range}</td><td>{share}</td></tr>",
             words::long_date(point.at),
             words::quantity(point.mean, unit)
-        ));
+        );
     }
     if rows.is_empty() {
         return rows;
@@ -120,22 +134,22 @@ fn evidence(evidence: &[Evidence]) -> String {
     if evidence.is_empty() {
         return String::new();
     }
-    let items: String = evidence
-        .iter()
-        .map(|fact| {
-            let label = escape(&words::one_line(&fact.label, 120));
-            let value = escape(&words::one_line(&fact.value, 300));
-            format!("<div><dt>{label}</dt><dd>{value}</dd></div>")
-        })
-        .collect();
+    let items = each(evidence.iter(), |fact| {
+        let label = escape(&words::one_line(&fact.label, 120));
+        let value = escape(&words::one_line(&fact.value, 300));
+        format!("<div><dt>{label}</dt><dd>{value}</dd></div>")
+    });
     format!("<dl class=\"evidence\">{items}</dl>")
 }
 
 /// What to mend, each with its evidence and its cure.
 pub(super) fn findings(findings: &[Finding]) -> String {
-    let items: String = findings.iter().map(finding).collect();
+    let items = each(findings.iter(), finding);
     if items.is_empty() {
-        part("Findings", "<p class=\"empty\">The checks found nothing to mend.</p>")
+        part(
+            "Findings",
+            "<p class=\"empty\">The checks found nothing to mend.</p>",
+        )
     } else {
         part("Findings", &items)
     }
@@ -143,26 +157,35 @@ pub(super) fn findings(findings: &[Finding]) -> String {
 
 fn finding(finding: &Finding) -> String {
     let standing = Standing::from(finding.severity);
-    let word = match finding.severity {
-        Severity::Info => "Note",
-        Severity::Warning => "Warning",
-        Severity::Critical => "Critical",
+    let badge = match finding.severity {
+        Severity::Info => note_badge().to_owned(),
+        Severity::Warning | Severity::Critical => badge(standing, standing.word()),
     };
-    let object = finding.object.as_deref().map_or_else(String::new, |object| {
-        format!("<p class=\"object\"><code>{}</code></p>", escape(&words::one_line(object, 200)))
-    });
+    let object = finding
+        .object
+        .as_deref()
+        .map_or_else(String::new, |object| {
+            format!(
+                "<p class=\"object\"><code>{}</code></p>",
+                escape(&words::one_line(object, 200))
+            )
+        });
     let cure = finding.cure.as_ref().map_or_else(String::new, |cure| {
         format!(
-            "<pre class=\"sql\"><code>{}</code></pre><p class=\"lock\">Strongest lock: {}</p>",
-            escape(&cure.sql),
+            "<pre class=\"sql\"><code>{}</code></pre>",
+            escape(&cure.sql)
+        )
+    });
+    let lock = finding.cure.as_ref().map_or_else(String::new, |cure| {
+        format!(
+            "<span>Strongest lock: {}</span> ",
             escape(&words::one_line(&cure.lock, 80))
         )
     });
     format!(
-        "<article class=\"finding {}\"><h4>{} {}</h4>{object}{}<p>{}</p>{cure}\
-         <p class=\"id\">{}</p></article>",
+        "<article class=\"finding {}\"><h4>{badge} {}</h4>{object}{}<p>{}</p>{cure}\
+         <p class=\"lock\">{lock}<span class=\"id\">{}</span></p></article>",
         class(standing),
-        badge(standing, word),
         escape(&words::one_line(&finding.title, 300)),
         evidence(&finding.evidence),
         escape(&words::one_line(&finding.advice, 1_000)),
@@ -172,27 +195,24 @@ fn finding(finding: &Finding) -> String {
 
 /// Where the platform is held up, worst first.
 pub(super) fn bottlenecks(bottlenecks: &[Bottleneck]) -> String {
-    let items: String = bottlenecks
-        .iter()
-        .map(|bottleneck| {
-            let (standing, word) = match bottleneck.severity {
-                Impact::Low => (Standing::Fine, "Low"),
-                Impact::Medium => (Standing::Warning, "Medium"),
-                Impact::High => (Standing::Warning, "High"),
-                Impact::Critical => (Standing::Critical, "Critical"),
-            };
-            format!(
-                "<article class=\"finding {}\"><h4>{} {}</h4><p>{}. {}.</p>{}<p>{}.</p></article>",
-                class(standing),
-                badge(standing, word),
-                sentence(&bottleneck.component),
-                sentence(&bottleneck.description),
-                sentence(&bottleneck.impact),
-                evidence(&bottleneck.evidence),
-                sentence(&bottleneck.recommendation)
-            )
-        })
-        .collect();
+    let items = each(bottlenecks.iter(), |bottleneck| {
+        let (standing, word) = match bottleneck.severity {
+            Impact::Low => (Standing::Fine, "Low"),
+            Impact::Medium => (Standing::Warning, "Medium"),
+            Impact::High => (Standing::Warning, "High"),
+            Impact::Critical => (Standing::Critical, "Critical"),
+        };
+        format!(
+            "<article class=\"finding {}\"><h4>{} {}</h4><p>{}. {}.</p>{}<p>{}.</p></article>",
+            class(standing),
+            badge(standing, word),
+            sentence(&bottleneck.component),
+            sentence(&bottleneck.description),
+            sentence(&bottleneck.impact),
+            evidence(&bottleneck.evidence),
+            sentence(&bottleneck.recommendation)
+        )
+    });
     part("Bottlenecks", &items)
 }
 
@@ -207,11 +227,9 @@ pub(super) fn waits(target: &TargetReport) -> String {
         return String::new();
     }
     let shares: Vec<f64> = target.wait_shares.iter().map(|(_, share)| *share).collect();
-    let items: String = target
-        .wait_shares
-        .iter()
-        .enumerate()
-        .map(|(i, (name, share))| {
+    let items = each(
+        target.wait_shares.iter().enumerate(),
+        |(i, (name, share))| {
             format!(
                 "<li><svg viewBox=\"0 0 12 12\" aria-hidden=\"true\"><rect class=\"part-{}\" \
                  width=\"12\" height=\"12\"/></svg>{} {}</li>",
@@ -219,13 +237,16 @@ pub(super) fn waits(target: &TargetReport) -> String {
                 escape(&words::one_line(name, 60)),
                 words::percent(*share)
             )
-        })
-        .collect();
+        },
+    );
     part(
         "What active sessions did, last hour",
         &format!(
             "{}<ul class=\"legend\">{items}</ul>",
-            chart::stack(&shares, "Shares of active session time; the list below has the figures")
+            chart::stack(
+                &shares,
+                "Shares of active session time; the list below has the figures"
+            )
         ),
     )
 }
@@ -233,33 +254,39 @@ pub(super) fn waits(target: &TargetReport) -> String {
 /// The statements that took the most time.
 pub(super) fn statements(target: &TargetReport) -> String {
     let total: f64 = target.statements.iter().map(|s| s.total_exec_time).sum();
-    let rows: String = target
-        .statements
-        .iter()
-        .take(STATEMENTS_MAX)
-        .map(|statement| {
-            let share = if total > 0.0 { statement.total_exec_time / total } else { 0.0 };
-            let query = escape(&words::one_line(&statement.query, QUERY_MAX));
-            format!(
-                "<tr>{}{}{}{}{}</tr>",
-                cell("Statement", "query", &format!("<code>{query}</code>")),
-                cell("Calls", "number", &words::count(statement.calls)),
-                cell("Mean", "number", &words::millis(statement.mean_exec_time)),
-                cell("Total", "number", &words::millis(statement.total_exec_time)),
-                cell(
-                    "Share",
-                    "used",
-                    &format!("{}{}", words::percent(share), chart::bar(share, &[], "accent"))
+    let rows = each(target.statements.iter().take(STATEMENTS_MAX), |statement| {
+        let share = if total > 0.0 {
+            statement.total_exec_time / total
+        } else {
+            0.0
+        };
+        let query = escape(&words::one_line(&statement.query, QUERY_MAX));
+        format!(
+            "<tr>{}{}{}{}{}</tr>",
+            cell("Statement", "query", &format!("<code>{query}</code>")),
+            cell("Calls", "number", &words::count(statement.calls)),
+            cell("Mean", "number", &words::millis(statement.mean_exec_time)),
+            cell("Total", "number", &words::millis(statement.total_exec_time)),
+            cell(
+                "Share",
+                "used",
+                &format!(
+                    "{}{}",
+                    words::percent(share),
+                    chart::bar(share, &[], "accent")
                 )
             )
-        })
-        .collect();
+        )
+    });
     if rows.is_empty() {
         return String::new();
     }
     let heads = ["Statement", "Calls", "Mean", "Total", "Share"];
     let caption = "By total execution time; the share is of the statements kept";
-    part("Top statements", &table("statements stacks", caption, &heads, &rows))
+    part(
+        "Top statements",
+        &table("statements stacks", caption, &heads, &rows),
+    )
 }
 
 /// What the report rests on.
@@ -276,52 +303,60 @@ pub(super) fn coverage(target: &TargetReport) -> String {
         _ => "<p>Nothing is recorded yet.</p>".to_owned(),
     };
     if let Some(span) = target.synthetic() {
-        lines.push_str(&format!(
+        let _ = write!(
+            lines,
             "<p>{}: {} is made up for the demo, not recorded; charts show it hatched.</p>",
             synthetic_badge(),
             words::date_range(span.from, span.until)
-        ));
+        );
     }
-    let rows: String = target
-        .projections
-        .iter()
-        .map(|projection| {
-            let present = projection.history.iter().filter(|v| v.is_finite()).count();
-            format!(
-                "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-                words::resource(projection.resource),
-                words::long_date(projection.history_start),
-                words::plural(present, "day"),
-                words::percent(projection.coverage),
-                limit_origin(projection)
-            )
-        })
-        .collect();
+    let rows = each(target.projections.iter(), |projection| {
+        let present = projection.history.iter().filter(|v| v.is_finite()).count();
+        format!(
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            words::resource(projection.resource),
+            words::long_date(projection.history_start),
+            words::plural(present, "day"),
+            words::percent(projection.coverage),
+            limit_origin(projection)
+        )
+    });
     if !rows.is_empty() {
-        let heads = ["Resource", "From", "Days with values", "Hours covered", "Limit"];
-        lines.push_str(&table("plain", "History behind each forecast", &heads, &rows));
+        let heads = [
+            "Resource",
+            "From",
+            "Days with values",
+            "Hours covered",
+            "Limit",
+        ];
+        lines.push_str(&table(
+            "plain",
+            "History behind each forecast",
+            &heads,
+            &rows,
+        ));
     }
     part("Data coverage", &lines)
 }
 
 fn limit_origin(projection: &Projection) -> String {
     let origin = headroom(projection).limit_origin;
-    origin.map_or_else(|| "not known".to_owned(), |origin| escape(&words::one_line(&origin, 120)))
+    origin.map_or_else(
+        || "not known".to_owned(),
+        |origin| escape(&words::one_line(&origin, 120)),
+    )
 }
 
 /// What could not be read, why, and the cure.
 pub(super) fn blind_spots(spots: &[BlindSpot]) -> String {
-    let items: String = spots
-        .iter()
-        .map(|spot| {
-            format!(
-                "<div><dt>{}</dt><dd>{}. <span class=\"cure\">{}.</span></dd></div>",
-                sentence(&spot.what),
-                sentence(&spot.why),
-                sentence(&spot.cure)
-            )
-        })
-        .collect();
+    let items = each(spots.iter(), |spot| {
+        format!(
+            "<div><dt>{}</dt><dd>{}. <span class=\"cure\">{}.</span></dd></div>",
+            sentence(&spot.what),
+            sentence(&spot.why),
+            sentence(&spot.cure)
+        )
+    });
     if items.is_empty() {
         return String::new();
     }

@@ -1,5 +1,7 @@
 //! The last part of the report: how it was made, what it cannot say, what its words mean.
 
+use super::each;
+
 /// Method and limits.
 pub(super) fn method() -> String {
     "<section class=\"part\"><h2>Method and limits</h2>\
@@ -28,22 +30,53 @@ pub(super) fn method() -> String {
 /// The words of the report.
 pub(super) fn glossary() -> String {
     let words = [
-        ("80 % interval", "Holds the true value four times in five, if the past is a guide."),
-        ("Back-test", "Forecasting days that are already known, to see how wrong the method is."),
-        ("Blind spot", "Something that could not be read, why, and the cure."),
-        ("Bottleneck", "Where the platform is held up, ranked by its share of the time."),
-        ("Coverage", "Share of hours between the first and the last reading that hold a value."),
-        ("Finding", "Something to mend in the server, with its evidence and its cure."),
+        (
+            "80 % interval",
+            "Holds the true value four times in five, if the past is a guide.",
+        ),
+        (
+            "Back-test",
+            "Forecasting days that are already known, to see how wrong the method is.",
+        ),
+        (
+            "Blind spot",
+            "Something that could not be read, why, and the cure.",
+        ),
+        (
+            "Bottleneck",
+            "Where the platform is held up, ranked by its share of the time.",
+        ),
+        (
+            "Coverage",
+            "Share of hours between the first and the last reading that hold a value.",
+        ),
+        (
+            "Finding",
+            "Something to mend in the server, with its evidence and its cure.",
+        ),
         ("Headroom", "What is left between usage and limit."),
-        ("Limit", "The most that a resource can give, measured or configured."),
-        ("Seasonal naive", "The forecast that says: as it was a season ago. The one to beat."),
-        ("Strongest lock", "The lock a statement takes, as the PostgreSQL manual names it."),
+        (
+            "Limit",
+            "The most that a resource can give, measured or configured.",
+        ),
+        (
+            "Seasonal naive",
+            "The forecast that says: as it was a season ago. The one to beat.",
+        ),
+        (
+            "Strongest lock",
+            "The lock a statement takes, as the PostgreSQL manual names it.",
+        ),
         ("Synthetic", "Made up for the demonstration, not recorded."),
-        ("Target", "One PostgreSQL server and database that is watched."),
+        (
+            "Target",
+            "One PostgreSQL server and database that is watched.",
+        ),
     ];
-    let items: String = words
-        .iter()
-        .map(|(word, meaning)| format!("<div><dt>{word}</dt><dd>{meaning}</dd></div>"))
-        .collect();
-    format!("<section class=\"part\"><h2>Glossary</h2><dl class=\"glossary\">{items}</dl></section>")
+    let items = each(words.iter(), |(word, meaning)| {
+        format!("<div><dt>{word}</dt><dd>{meaning}</dd></div>")
+    });
+    format!(
+        "<section class=\"part\"><h2>Glossary</h2><dl class=\"glossary\">{items}</dl></section>"
+    )
 }

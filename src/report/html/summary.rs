@@ -1,6 +1,6 @@
 //! The upper part of a page: verdict, facts of a target, headroom.
 
-use super::{cell, part, table};
+use super::{cell, each, part, table};
 use crate::model::units::Timestamp;
 use crate::report::chart::{bar, escape};
 use crate::report::headroom::{HeadroomRow, When, interval};
@@ -42,6 +42,12 @@ pub(super) fn badge(standing: Standing, word: &str) -> String {
     )
 }
 
+/// For what is worth knowing and neither good nor bad.
+pub(super) fn note_badge() -> &'static str {
+    "<span class=\"badge\"><svg viewBox=\"0 0 16 16\" aria-hidden=\"true\"><circle cx=\"8\" \
+     cy=\"8\" r=\"7\"/><path d=\"M8 7.6v3.9M8 4.6h.01\"/></svg>Note</span>"
+}
+
 /// Marks whatever rests on made-up history.
 pub(super) fn synthetic_badge() -> &'static str {
     "<span class=\"badge made-up\" title=\"rests on made-up history\">synthetic</span>"
@@ -68,11 +74,9 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
     } else {
         format!("<p class=\"next\">{}</p>", lines.join(" "))
     };
-    let caveats: String = verdict
-        .caveats
-        .iter()
-        .map(|caveat| format!("<li>{}</li>", escape(caveat)))
-        .collect();
+    let caveats = each(verdict.caveats.iter(), |caveat| {
+        format!("<li>{}</li>", escape(caveat))
+    });
     let caveats = if caveats.is_empty() {
         caveats
     } else {
@@ -99,7 +103,11 @@ pub(super) fn facts(target: &TargetReport, now: Timestamp) -> String {
         ),
     });
     if let Some(server) = &target.server {
-        let role = if server.in_recovery { "standby" } else { "primary" };
+        let role = if server.in_recovery {
+            "standby"
+        } else {
+            "primary"
+        };
         let version = words::one_line(&server.version, 60);
         // The packager's part in brackets says nothing about capacity.
         let version = version.split(" (").next().unwrap_or_default();
@@ -116,15 +124,18 @@ pub(super) fn facts(target: &TargetReport, now: Timestamp) -> String {
         facts.push(format!("{} of {} connections", pool.total, pool.max));
     }
     if let Some(cost) = target.own_cost {
-        facts.push(format!("being watched costs {} of a core", words::percent(cost)));
+        facts.push(format!(
+            "being watched costs {} of a core",
+            words::percent(cost)
+        ));
     }
-    let items: String = facts.iter().map(|fact| format!("<li>{fact}</li>")).collect();
+    let items = each(facts.iter(), |fact| format!("<li>{fact}</li>"));
     format!("<ul class=\"facts\">{items}</ul>")
 }
 
 /// The headroom table of one target.
 pub(super) fn headroom(rows: &[HeadroomRow], now: Timestamp) -> String {
-    let lines: String = rows.iter().map(|row| headroom_row(row, now)).collect();
+    let lines = each(rows.iter(), |row| headroom_row(row, now));
     if lines.is_empty() {
         return part(
             "Headroom",
@@ -144,7 +155,10 @@ pub(super) fn headroom(rows: &[HeadroomRow], now: Timestamp) -> String {
         "Action",
     ];
     let caption = "Usage, limit and the dates of meeting it, with 80 % intervals";
-    part("Headroom", &table("headroom stacks", caption, &heads, &lines))
+    part(
+        "Headroom",
+        &table("headroom stacks", caption, &heads, &lines),
+    )
 }
 
 fn headroom_row(row: &HeadroomRow, now: Timestamp) -> String {
@@ -153,7 +167,10 @@ fn headroom_row(row: &HeadroomRow, now: Timestamp) -> String {
     let name = words::resource(row.resource);
     let made_up = if row.synthetic { synthetic_badge() } else { "" };
     let used = row.utilisation.map_or_else(dash, |share| {
-        let marks: Vec<f64> = [row.warn_at, row.critical_at].into_iter().flatten().collect();
+        let marks: Vec<f64> = [row.warn_at, row.critical_at]
+            .into_iter()
+            .flatten()
+            .collect();
         let bar = bar(share, &marks, class(row.standing));
         format!("{}{bar}", words::percent(share))
     });
@@ -161,17 +178,19 @@ fn headroom_row(row: &HeadroomRow, now: Timestamp) -> String {
         if at <= now {
             "now".to_owned()
         } else {
-            words::long_date(at)
+            format!("<b>{}</b>", words::long_date(at))
         }
     });
-    let mut full = when(&row.full);
-    if let When::Expected { p50, .. } = row.full {
-        let left = words::days(words::days_between(now, p50));
-        full.push_str(&format!("<small>in {left}</small>"));
-    }
-    if let Some(confidence) = row.confidence {
-        full.push_str(&format!("<small>confidence {}</small>", confidence.word()));
-    }
+    let left = match row.full {
+        When::Expected { p50, .. } => {
+            format!("in {}, ", words::days(words::days_between(now, p50)))
+        }
+        _ => String::new(),
+    };
+    let trust = row.confidence.map_or_else(String::new, |confidence| {
+        format!("<small>{left}confidence {}</small>", confidence.word())
+    });
+    let full = format!("{}{trust}", when(&row.full));
     let action = format!(
         "{}<small>{}</small>",
         badge(row.standing, row.standing.word()),
@@ -200,7 +219,10 @@ fn when(when: &When) -> String {
         When::Crossed => "<b>reached</b>".to_owned(),
         When::Expected { p10, p50, p90 } => {
             let middle = words::long_date(*p50);
-            format!("<b>{middle}</b><small>80 %: {}</small>", interval(*p10, *p90))
+            format!(
+                "<b>{middle}</b><small>80 %: {}</small>",
+                interval(*p10, *p90)
+            )
         }
         When::Unlikely {
             probability,

@@ -52,7 +52,9 @@ fn every_page_is_well_formed() {
 #[test]
 fn the_report_asks_nothing_of_any_network() {
     let page = page(&fixture::rich());
-    for call in ["http://", "https://", "src=", "<link", "@import", "<script", "url(\"", "url(h"] {
+    for call in [
+        "http://", "https://", "src=", "<link", "@import", "<script", "url(\"", "url(h",
+    ] {
         assert!(!page.contains(call), "{call}");
     }
 }
@@ -61,7 +63,14 @@ fn the_report_asks_nothing_of_any_network() {
 fn the_dashboard_loads_its_two_files_and_holds_nothing_inline() {
     let page = dashboard(&fixture::rich());
     assert!(page.contains("href=\"/ui/style.css\"") && page.contains("src=\"/ui/app.js\""));
-    for inline in ["style=", "<style", "onclick=", "onload=", "onerror=", "javascript:"] {
+    for inline in [
+        "style=",
+        "<style",
+        "onclick=",
+        "onload=",
+        "onerror=",
+        "javascript:",
+    ] {
         assert!(!page.contains(inline), "{inline}");
     }
     assert_eq!(page.matches("<script").count(), 1);
@@ -73,9 +82,15 @@ fn the_dashboard_loads_its_two_files_and_holds_nothing_inline() {
 #[test]
 fn hostile_names_are_shown_and_harm_nothing() {
     for (name, page) in pages().into_iter().filter(|(name, _)| !name.contains('-')) {
-        assert!(page.contains("Robert&quot;); DROP TABLE students"), "{name}");
+        assert!(
+            page.contains("Robert&quot;); DROP TABLE students"),
+            "{name}"
+        );
         assert!(page.contains("&lt;script&gt;alert(1)"), "{name}");
-        assert!(!page.contains(HOSTILE) && !page.contains("<script>"), "{name}");
+        assert!(
+            !page.contains(HOSTILE) && !page.contains("<script>"),
+            "{name}"
+        );
     }
 }
 
