@@ -20,4 +20,5 @@ pub mod demo;
 pub mod model;
 pub mod stats;
 pub mod report;
+pub mod store;
 pub mod work;

@@ -1,0 +1,590 @@
+//! One embedded database: guarded opening, bounded batches, and a barrier that reaches the disk.
+//!
+//! For: every access to sled; no other file names it, so that the engine can be changed here. Not
+//! for: what lies in the database (`keys`). Read [`Database::barrier`] first.
+//!
+//! What sled 0.34.7 does not do by itself, and this file does:
+//! - `flush()` ends in `sync_file_range`, which does not survive a power cut while the file grows
+//!   (spacejam/sled issues 1351 and 1452). The barrier follows it with `fdatasync` on a descriptor
+//!   of its own, and opening syncs every file, the folder and its parent.
+//! - Large batches leak memory and disk: a batch has at most [`BATCH_MAX`] operations.
+//! - A left-over `snap.*.generating` or a cut snapshot prevents opening (issues 1527 and 1533), and
+//!   a damaged log may open as an empty database. So: half-written snapshots are removed, a copy is
+//!   made before any retry, and a sentinel key must be found in a database that was once finished.
+//! - A full disk poisons the open database. Writes are refused while less than [`SPARE`] is free.
+#![expect(clippy::disallowed_types, reason = "this is the one file that knows sled")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::path::{Path, PathBuf};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::codec::Damaged;
+use super::{Error, Result, failpoint};
+use crate::model::units::Bytes;
+
+/// Operations in one sled batch: 250 and fewer stay stable, 500 leak (measured with 0.34.7).
+const BATCH_MAX: usize = 128;
+/// Payload of one batch: well inside one segment.
+const BATCH_BYTES: usize = 512 << 10;
+/// Free bytes that a write leaves on the file system: sled grows by segments, and must never meet
+/// the end of the disk.
+const SPARE: Bytes = Bytes(16 << 20);
+/// sled moves pages above a quarter of a segment into files of their own, which amplify writes.
+/// Sixteen of our largest usual values fit into a quarter of this.
+const SEGMENT: usize = 2 << 20;
+/// sled lets go of its lock a moment after the handle is dropped.
+const LOCK_TRIES: u32 = 40;
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
+const SENTINEL_KEY: &[u8] = b"plimsoll";
+const SENTINEL: &[u8] = b"store 1";
+
+/// One step of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Op {
+    /// Key and value.
+    Put(Vec<u8>, Vec<u8>),
+    /// Key.
+    Delete(Vec<u8>),
+}
+
+impl Op {
+    /// Puts `value` at `key`.
+    pub(super) fn put(key: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) -> Self {
+        Self::Put(key.as_ref().to_vec(), value.into())
+    }
+
+    fn size(&self) -> usize {
+        match self {
+            Self::Put(key, value) => key.len() + value.len(),
+            Self::Delete(key) => key.len(),
+        }
+    }
+}
+
+/// An open database. One writer at a time; readers never wait for it.
+#[derive(Debug)]
+pub(super) struct Database {
+    path: PathBuf,
+    db: sled::Db,
+    trees: RwLock<BTreeMap<String, sled::Tree>>,
+    disk: File,
+    writer: Mutex<()>,
+    gate: Mutex<Gate>,
+    passed: Condvar,
+}
+
+/// Who waits at the barrier: tickets are given in order, and one flush serves all given before it.
+#[derive(Debug, Default)]
+struct Gate {
+    given: u64,
+    done: u64,
+    flushing: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Database {
+    /// Opens the database in folder `path`, or makes it; `cache` bounds its page cache in bytes.
+    ///
+    /// A finished database has a file `<path>.made` beside it. With the mark, the sentinel must be
+    /// found, or the database is refused; without it, nothing was ever acknowledged in it.
+    pub(super) fn open(path: &Path, cache: u64) -> Result<Self> {
+        let mark = path.with_extension("made");
+        let finished = mark.exists();
+        remove_half_written(path)?;
+        let db = match open_engine(path, cache) {
+            Ok(db) => db,
+            Err(Opening::Locked) => {
+                return Err(Error::Locked {
+                    path: path.to_owned(),
+                    pid: None,
+                });
+            }
+            Err(Opening::Io(source)) => return Err(Error::io(path, source)),
+            Err(Opening::Damaged(_)) if !finished => {
+                set_aside(path, "unfinished")?;
+                open_engine(path, cache).map_err(|error| error.refused(path, None))?
+            }
+            Err(Opening::Damaged(_)) => {
+                let copy = copy_aside(path)?;
+                remove_snapshots(path)?;
+                open_engine(path, cache).map_err(|error| error.refused(path, Some(copy)))?
+            }
+        };
+        let sentinel = db.get(SENTINEL_KEY).map_err(|e| engine(path, e))?;
+        if finished && (!db.was_recovered() || sentinel.as_deref() != Some(SENTINEL)) {
+            drop(db);
+            return Err(Error::Corrupt {
+                path: path.to_owned(),
+                what: "it opened as an empty one",
+                copy: None,
+            });
+        }
+        let disk = File::open(path.join("db")).map_err(|e| Error::io(path, e))?;
+        let database = Self {
+            trees: RwLock::new(open_trees(&db).map_err(|e| engine(path, e))?),
+            path: path.to_owned(),
+            db,
+            disk,
+            writer: Mutex::default(),
+            gate: Mutex::default(),
+            passed: Condvar::new(),
+        };
+        if !finished {
+            database.finish(&mark)?;
+        }
+        Ok(database)
+    }
+
+    fn finish(&self, mark: &Path) -> Result<()> {
+        self.db
+            .insert(SENTINEL_KEY, SENTINEL)
+            .map_err(|e| engine(&self.path, e))?;
+        self.barrier()?;
+        sync_folder(&self.path)?;
+        let file = File::create(mark).map_err(|e| Error::io(mark, e))?;
+        file.sync_all().map_err(|e| Error::io(mark, e))?;
+        sync_parent(mark)
+    }
+
+    /// Names of the trees that hold data, sorted.
+    pub(super) fn trees(&self) -> Vec<String> {
+        self.trees
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .keys()
+            .cloned()
+            .collect()
+    }
+
+    fn tree(&self, name: &str) -> Option<sled::Tree> {
+        self.trees
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    fn tree_for_writing(&self, name: &str) -> Result<sled::Tree> {
+        if let Some(tree) = self.tree(name) {
+            return Ok(tree);
+        }
+        let tree = self.db.open_tree(name).map_err(|e| self.engine(e))?;
+        self.trees
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(name.to_owned(), tree.clone());
+        Ok(tree)
+    }
+
+    /// The value at `key`, if the tree and the key are there.
+    pub(super) fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        match self.tree(tree) {
+            Some(tree) => Ok(tree
+                .get(key)
+                .map_err(|e| self.engine(e))?
+                .map(|value| value.to_vec())),
+            None => Ok(None),
+        }
+    }
+
+    /// Calls `visit` with each key and value under `prefix`, in order of keys.
+    pub(super) fn scan(
+        &self,
+        tree: &str,
+        prefix: &[u8],
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let Some(tree) = self.tree(tree) else {
+            return Ok(());
+        };
+        for entry in tree.scan_prefix(prefix) {
+            let (key, value) = entry.map_err(|e| self.engine(e))?;
+            visit(&key, &value)?;
+        }
+        Ok(())
+    }
+
+    /// First and last key of a tree, if it has any.
+    pub(super) fn ends(&self, tree: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
+        let Some(tree) = self.tree(tree) else {
+            return Ok(None);
+        };
+        let first = tree.first().map_err(|e| self.engine(e))?;
+        let last = tree.last().map_err(|e| self.engine(e))?;
+        Ok(first
+            .zip(last)
+            .map(|((first, _), (last, _))| (first.to_vec(), last.to_vec())))
+    }
+
+    /// Writes operations in order, in atomic batches of bounded size; not yet past the barrier.
+    pub(super) fn write(&self, tree: &str, ops: Vec<Op>) -> Result<()> {
+        self.need_room(&ops)?;
+        let _writer = lock(&self.writer);
+        let tree = self.tree_for_writing(tree)?;
+        let mut batch = sled::Batch::default();
+        let (mut count, mut size) = (0, 0);
+        for op in ops {
+            if count == BATCH_MAX || (count > 0 && size + op.size() > BATCH_BYTES) {
+                self.apply(&tree, std::mem::take(&mut batch))?;
+                (count, size) = (0, 0);
+            }
+            count += 1;
+            size += op.size();
+            match op {
+                Op::Put(key, value) => batch.insert(key, value),
+                Op::Delete(key) => batch.remove(key),
+            }
+        }
+        if count > 0 {
+            self.apply(&tree, batch)?;
+        }
+        Ok(())
+    }
+
+    /// Whether `ops` fit into one batch, and so happen wholly or not at all.
+    pub(super) fn is_atomic(ops: &[Op]) -> bool {
+        ops.len() <= BATCH_MAX && ops.iter().map(Op::size).sum::<usize>() <= BATCH_BYTES
+    }
+
+    fn apply(&self, tree: &sled::Tree, batch: sled::Batch) -> Result<()> {
+        failpoint::hit("before_batch");
+        tree.apply_batch(batch).map_err(|e| self.engine(e))?;
+        failpoint::hit("after_batch");
+        Ok(())
+    }
+
+    /// Removes a whole tree.
+    pub(super) fn drop_tree(&self, name: &str) -> Result<()> {
+        let _writer = lock(&self.writer);
+        self.trees
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(name);
+        self.db.drop_tree(name).map_err(|e| self.engine(e))?;
+        Ok(())
+    }
+
+    /// Returns when everything written before the call would survive a loss of power.
+    ///
+    /// Callers that wait together share one flush and one `fdatasync`: whoever comes while one is
+    /// under way waits for the next, and one of them makes it for all.
+    pub(super) fn barrier(&self) -> Result<()> {
+        let mut gate = lock(&self.gate);
+        gate.given += 1;
+        let mine = gate.given;
+        loop {
+            if gate.done >= mine {
+                return Ok(());
+            }
+            if gate.flushing {
+                gate = self.passed.wait(gate).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            gate.flushing = true;
+            let all = gate.given;
+            drop(gate);
+            let outcome = self.reach_disk();
+            gate = lock(&self.gate);
+            gate.flushing = false;
+            if outcome.is_ok() {
+                gate.done = gate.done.max(all);
+            }
+            self.passed.notify_all();
+            outcome?;
+        }
+    }
+
+    fn reach_disk(&self) -> Result<()> {
+        self.db.flush().map_err(|e| self.engine(e))?;
+        failpoint::hit("after_flush");
+        self.disk
+            .sync_data()
+            .map_err(|e| Error::io(&self.path, e))?;
+        failpoint::hit("after_fdatasync");
+        Ok(())
+    }
+
+    fn need_room(&self, ops: &[Op]) -> Result<()> {
+        need_room(&self.path, Bytes(ops.iter().map(Op::size).sum::<usize>() as u64))
+    }
+
+    /// A value in this database that does not decode.
+    pub(super) fn damaged(&self, damage: Damaged) -> Error {
+        Error::damaged(&self.path, damage)
+    }
+
+    fn engine(&self, error: sled::Error) -> Error {
+        engine(&self.path, error)
+    }
+}
+
+/// Fails while fewer than [`SPARE`] bytes beyond `wanted` are free where `path` lies.
+pub(super) fn need_room(path: &Path, wanted: Bytes) -> Result<()> {
+    let room = rustix::fs::statvfs(path).map_err(|e| Error::io(path, e.into()))?;
+    let free = Bytes(room.f_bavail.saturating_mul(room.f_frsize));
+    if free.0 < SPARE.0.saturating_add(wanted.0) {
+        return Err(Error::DiskFull {
+            path: path.to_owned(),
+            free,
+            needed: Bytes(SPARE.0.saturating_add(wanted.0)),
+        });
+    }
+    Ok(())
+}
+
+enum Opening {
+    Locked,
+    Io(io::Error),
+    Damaged(String),
+}
+
+impl Opening {
+    fn refused(self, path: &Path, copy: Option<PathBuf>) -> Error {
+        match self {
+            Self::Io(source) => Error::io(path, source),
+            Self::Locked => Error::Locked {
+                path: path.to_owned(),
+                pid: None,
+            },
+            Self::Damaged(_) => Error::Corrupt {
+                path: path.to_owned(),
+                what: "it does not open, also without its snapshot",
+                copy,
+            },
+        }
+    }
+}
+
+/// The one place where sled is opened. A damaged log may make sled panic: that is damage, too.
+fn open_engine(path: &Path, cache: u64) -> std::result::Result<sled::Db, Opening> {
+    for attempt in 0.. {
+        let config = sled::Config::new()
+            .path(path)
+            .cache_capacity(cache)
+            .flush_every_ms(Some(500))
+            .segment_size(SEGMENT);
+        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
+        match opened {
+            Ok(Ok(db)) => return Ok(db),
+            Ok(Err(sled::Error::Io(e))) if e.to_string().contains("acquire lock") => {
+                if attempt == LOCK_TRIES {
+                    return Err(Opening::Locked);
+                }
+                std::thread::sleep(LOCK_PAUSE);
+            }
+            Ok(Err(sled::Error::Io(e))) if e.kind() != io::ErrorKind::UnexpectedEof => {
+                return Err(Opening::Io(e));
+            }
+            Ok(Err(e)) => return Err(Opening::Damaged(e.to_string())),
+            Err(_) => return Err(Opening::Damaged("it panicked".to_owned())),
+        }
+    }
+    Err(Opening::Locked)
+}
+
+fn open_trees(db: &sled::Db) -> sled::Result<BTreeMap<String, sled::Tree>> {
+    let mut trees = BTreeMap::new();
+    for name in db.tree_names() {
+        if let Ok(text) = std::str::from_utf8(&name)
+            && !text.starts_with("__sled")
+        {
+            trees.insert(text.to_owned(), db.open_tree(&name)?);
+        }
+    }
+    Ok(trees)
+}
+
+fn engine(path: &Path, error: sled::Error) -> Error {
+    match error {
+        sled::Error::Io(source) => Error::io(path, source),
+        sled::Error::Corruption { .. } => Error::Corrupt {
+            path: path.to_owned(),
+            what: "a page that does not match its checksum",
+            copy: None,
+        },
+        other => Error::Engine {
+            path: path.to_owned(),
+            source: Box::new(other),
+        },
+    }
+}
+
+fn entries(path: &Path) -> Result<Vec<PathBuf>> {
+    match fs::read_dir(path) {
+        Ok(listing) => listing
+            .map(|entry| entry.map(|e| e.path()).map_err(|e| Error::io(path, e)))
+            .collect(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(e) => Err(Error::io(path, e)),
+    }
+}
+
+fn remove_files(path: &Path, doomed: impl Fn(&str) -> bool) -> Result<()> {
+    for file in entries(path)? {
+        if file.file_name().and_then(|n| n.to_str()).is_some_and(&doomed) {
+            fs::remove_file(&file).map_err(|e| Error::io(&file, e))?;
+        }
+    }
+    Ok(())
+}
+
+fn remove_half_written(path: &Path) -> Result<()> {
+    remove_files(path, |name| {
+        name.starts_with("snap.") && name.ends_with(".generating")
+    })
+}
+
+fn remove_snapshots(path: &Path) -> Result<()> {
+    remove_files(path, |name| name.starts_with("snap."))
+}
+
+/// A free name beside `path`: `control.damaged-1`, `-2` and so on.
+fn free_name(path: &Path, why: &str) -> PathBuf {
+    let mut number = 1;
+    loop {
+        let candidate = path.with_extension(format!("{why}-{number}"));
+        if !candidate.exists() {
+            return candidate;
+        }
+        number += 1;
+    }
+}
+
+fn set_aside(path: &Path, why: &str) -> Result<()> {
+    fs::rename(path, free_name(path, why)).map_err(|e| Error::io(path, e))
+}
+
+fn copy_aside(path: &Path) -> Result<PathBuf> {
+    let to = free_name(path, "damaged");
+    copy_folder(path, &to).map_err(|e| Error::io(&to, e))?;
+    Ok(to)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            fs::copy(entry.path(), &target)?;
+            File::open(&target)?.sync_all()?;
+        }
+    }
+    File::open(to)?.sync_all()
+}
+
+/// Syncs every file of a folder, the folder, and its parent.
+fn sync_folder(path: &Path) -> Result<()> {
+    for file in entries(path)? {
+        File::open(&file)
+            .and_then(|f| f.sync_all())
+            .map_err(|e| Error::io(&file, e))?;
+    }
+    File::open(path)
+        .and_then(|f| f.sync_all())
+        .map_err(|e| Error::io(path, e))?;
+    sync_parent(path)
+}
+
+/// Syncs the folder that holds `path`, so that its name survives.
+pub(super) fn sync_parent(path: &Path) -> Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    File::open(parent)
+        .and_then(|f| f.sync_all())
+        .map_err(|e| Error::io(parent, e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CACHE: u64 = 1 << 20;
+
+    fn put(key: u8) -> Op {
+        Op::put([key], vec![key; 10])
+    }
+
+    #[test]
+    fn what_passed_the_barrier_is_there_after_reopening() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control");
+        let database = Database::open(&path, CACHE).unwrap();
+        database.write("t", (0..=255).map(put).collect()).unwrap();
+        database.write("t", vec![Op::Delete(vec![7])]).unwrap();
+        database.barrier().unwrap();
+        drop(database);
+        let database = Database::open(&path, CACHE).unwrap();
+        assert_eq!(database.trees(), ["t"]);
+        let mut keys = 0;
+        database.scan("t", &[], |_, _| {
+            keys += 1;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(keys, 255);
+        assert_eq!(database.get("t", &[7]).unwrap(), None);
+        assert_eq!(database.get("none", &[7]).unwrap(), None);
+    }
+
+    #[test]
+    fn a_finished_database_that_comes_up_empty_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control");
+        drop(Database::open(&path, CACHE).unwrap());
+        fs::remove_dir_all(&path).unwrap();
+        let error = Database::open(&path, CACHE).unwrap_err();
+        assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_cut_snapshot_is_survived_and_a_copy_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control");
+        for _ in 0..2 {
+            let database = Database::open(&path, CACHE).unwrap();
+            database.write("t", (0..=255).map(put).collect()).unwrap();
+            database.barrier().unwrap();
+        }
+        for file in entries(&path).unwrap() {
+            let name = file.file_name().unwrap().to_str().unwrap().to_owned();
+            if name.starts_with("snap.") {
+                let bytes = fs::read(&file).unwrap();
+                fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+            }
+        }
+        fs::write(path.join("snap.0000.generating"), b"half").unwrap();
+        let database = Database::open(&path, CACHE).unwrap();
+        assert!(database.get("t", &[9]).unwrap().is_some());
+        assert!(path.with_extension("damaged-1").exists());
+    }
+
+    #[test]
+    fn callers_that_wait_together_all_pass() {
+        let dir = tempfile::tempdir().unwrap();
+        let database = Database::open(&dir.path().join("control"), CACHE).unwrap();
+        std::thread::scope(|scope| {
+            for key in 0..16 {
+                let database = &database;
+                scope.spawn(move || {
+                    database.write("t", vec![put(key)]).unwrap();
+                    database.barrier().unwrap();
+                });
+            }
+        });
+        let gate = lock(&database.gate);
+        assert_eq!((gate.given, gate.done), (17, 17), "the first is that of opening");
+    }
+}

@@ -1,0 +1,578 @@
+//! Which series there are: their numbers, keys and last values, kept small in memory.
+//!
+//! For: finding a series by key for each sample of each scrape, and by selector for each question.
+//! Not for: samples (`segment`, `chunk`). Read [`Catalogue::find`] first.
+//!
+//! Series are numbered in groups of 16 of one target, so that a number says which chunk holds it.
+//! A definition, in the log and in the tree `catalogue`:
+//!
+//! | part | meaning |
+//! |---|---|
+//! | varint | target |
+//! | u8 | 0 counter, 1 gauge |
+//! | u8, then u64 little-endian | 1 and the bits of the resolution; or 0 alone |
+//! | varint length, UTF-8 | metric |
+//! | to the end: twice varint length, UTF-8 | label and value, sorted by label |
+//!
+//! A block of last values in the tree `last`, for 256 series: varint distance from the id before
+//! (the first: from the block's start), zigzag instant in ms, bits of the value (u64
+//! little-endian); to the end.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::hash::{DefaultHasher, Hasher};
+
+use serde::{Deserialize, Serialize};
+
+use super::barrier::Op;
+use super::codec::{Damaged, Reader, put_bytes, put_varint, put_zigzag};
+use super::keys::{GROUP, TARGETS_MAX, tagged};
+use super::wal::{Frame, put_frame};
+use super::{Error, Result};
+use crate::model::series::{Kind, Labels, Sample, SeriesKey};
+use crate::model::units::Timestamp;
+
+/// Series in one block of last values.
+const BLOCK: u32 = 256;
+/// Numbers that a store gives out at most, as a multiple of the limit on live series.
+const EVER_PER_LIVE: usize = 64;
+
+/// Number of a series; stable for the life of a store.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(transparent)]
+pub struct SeriesId(pub(super) u32);
+
+impl fmt::Display for SeriesId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// A series that the store knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Its number.
+    pub id: SeriesId,
+    /// The target's name.
+    pub target: String,
+    /// Metric and labels.
+    pub key: SeriesKey,
+    /// Counter or gauge.
+    pub kind: Kind,
+    /// Values are exact to a multiple of this; `None` keeps every bit.
+    pub resolution: Option<f64>,
+}
+
+/// Which series are asked for; the default asks for all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Selector {
+    /// Only of this target.
+    pub target: Option<String>,
+    /// Only of this metric.
+    pub metric: Option<String>,
+    /// Only with all of these labels.
+    pub labels: Labels,
+}
+
+impl Selector {
+    /// Asks for one metric of all targets.
+    pub fn metric(name: impl Into<String>) -> Self {
+        Self {
+            metric: Some(name.into()),
+            ..Self::default()
+        }
+    }
+
+    /// The same question, of one target.
+    #[must_use]
+    pub fn of(self, target: impl Into<String>) -> Self {
+        Self {
+            target: Some(target.into()),
+            ..self
+        }
+    }
+
+    /// The same question, with `label="value"`.
+    #[must_use]
+    pub fn with(self, label: impl Into<String>, value: impl Into<String>) -> Self {
+        Self {
+            labels: self.labels.with(label.into(), value),
+            ..self
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Entry {
+    target: u32,
+    kind: Kind,
+    resolution: Option<f64>,
+    key: Box<[u8]>,
+    last_at: i64,
+    last: f64,
+}
+
+#[derive(Debug)]
+struct Target {
+    name: String,
+    /// Next free number of the group that is not yet full.
+    next: Option<u32>,
+}
+
+/// All series, by number and by key.
+#[derive(Debug, Default)]
+pub(super) struct Catalogue {
+    targets: Vec<Target>,
+    entries: Vec<Option<Entry>>,
+    index: HashMap<u64, u32>,
+    count: usize,
+    next_group: u32,
+    unlogged: Vec<Frame>,
+    unstored: Vec<(u8, u32)>,
+}
+
+/// Writes a key as the catalogue keeps it.
+pub(super) fn put_key(out: &mut Vec<u8>, key: &SeriesKey) {
+    put_bytes(out, key.metric.as_bytes());
+    for (name, value) in key.labels.iter() {
+        put_bytes(out, name.as_bytes());
+        put_bytes(out, value.as_bytes());
+    }
+}
+
+fn read_key(bytes: &[u8]) -> std::result::Result<SeriesKey, Damaged> {
+    let mut from = Reader::new(bytes);
+    let metric = from.text()?.to_owned();
+    let mut labels = Vec::new();
+    while !from.is_done() {
+        labels.push((from.text()?.to_owned(), from.text()?.to_owned()));
+    }
+    Ok(SeriesKey {
+        metric: metric.into(),
+        labels: labels.into_iter().collect(),
+    })
+}
+
+fn put_definition(entry: &Entry) -> Vec<u8> {
+    let mut out = Vec::with_capacity(entry.key.len() + 12);
+    put_varint(&mut out, u64::from(entry.target));
+    out.push(match entry.kind {
+        Kind::Counter => 0,
+        Kind::Gauge => 1,
+    });
+    out.push(u8::from(entry.resolution.is_some()));
+    if let Some(resolution) = entry.resolution {
+        out.extend_from_slice(&resolution.to_bits().to_le_bytes());
+    }
+    out.extend_from_slice(&entry.key);
+    out
+}
+
+fn read_definition(bytes: &[u8]) -> std::result::Result<Entry, Damaged> {
+    let mut from = Reader::new(bytes);
+    let target = from.varint_u32()?;
+    let kind = match from.byte()? {
+        0 => Kind::Counter,
+        1 => Kind::Gauge,
+        _ => return Err(Damaged("an unknown kind of series")),
+    };
+    let resolution = match from.byte()? {
+        0 => None,
+        1 => Some(f64::from_bits(from.u64_le()?)),
+        _ => return Err(Damaged("an unknown kind of resolution")),
+    };
+    read_key(from.rest())?;
+    Ok(Entry {
+        target,
+        kind,
+        resolution,
+        key: from.rest().into(),
+        last_at: i64::MIN,
+        last: f64::NAN,
+    })
+}
+
+fn hash(target: u32, key: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write_u32(target);
+    hasher.write(key);
+    hasher.finish()
+}
+
+impl Catalogue {
+    fn entry(&self, id: u32) -> Option<&Entry> {
+        self.entries.get(id as usize)?.as_ref()
+    }
+
+    /// Number of a target, if it is known.
+    pub(super) fn target(&self, name: &str) -> Option<u32> {
+        let at = self.targets.iter().position(|t| t.name == name)?;
+        u32::try_from(at).ok()
+    }
+
+    /// Number of a target, a new one if need be.
+    pub(super) fn target_or_new(&mut self, name: &str) -> Result<u32> {
+        if let Some(id) = self.target(name) {
+            return Ok(id);
+        }
+        let id = u32::try_from(self.targets.len())
+            .ok()
+            .filter(|id| *id < TARGETS_MAX)
+            .ok_or(Error::TooManyTargets { limit: TARGETS_MAX })?;
+        self.targets.push(Target {
+            name: name.to_owned(),
+            next: None,
+        });
+        self.unlogged.push(Frame::Target {
+            id,
+            name: name.to_owned(),
+        });
+        self.unstored.push((b't', id));
+        Ok(id)
+    }
+
+    /// Number of the series with this key, written by [`put_key`].
+    pub(super) fn find(&self, target: u32, key: &[u8]) -> Option<u32> {
+        let mut slot = hash(target, key);
+        loop {
+            let id = *self.index.get(&slot)?;
+            let entry = self.entry(id)?;
+            if entry.target == target && *entry.key == *key {
+                return Some(id);
+            }
+            slot = slot.wrapping_add(1);
+        }
+    }
+
+    /// Numbers a new series of `target`; `key` is that of `sample`, written by [`put_key`].
+    pub(super) fn define(&mut self, target: u32, key: &[u8], sample: &Sample) -> Option<u32> {
+        let next_group = self.next_group;
+        let owner = self.targets.get_mut(target as usize)?;
+        let id = match owner.next {
+            Some(id) => id,
+            None => next_group.checked_mul(GROUP)?,
+        };
+        self.place(
+            id,
+            Entry {
+                target,
+                kind: sample.kind,
+                resolution: sample.resolution,
+                key: key.into(),
+                last_at: i64::MIN,
+                last: f64::NAN,
+            },
+        );
+        let definition = self.entry(id).map(put_definition)?;
+        self.unlogged.push(Frame::Series { id, definition });
+        self.unstored.push((b's', id));
+        Some(id)
+    }
+
+    /// Puts an entry at its number and keeps all that depends on numbers right.
+    fn place(&mut self, id: u32, entry: Entry) {
+        let mut slot = hash(entry.target, &entry.key);
+        while self.index.contains_key(&slot) {
+            slot = slot.wrapping_add(1);
+        }
+        self.index.insert(slot, id);
+        self.next_group = self.next_group.max(id / GROUP + 1);
+        if let Some(owner) = self.targets.get_mut(entry.target as usize) {
+            let next = id + 1;
+            if owner.next.is_none_or(|at| next > at) {
+                owner.next = (next % GROUP != 0).then_some(next);
+            }
+        }
+        let at = id as usize;
+        if self.entries.len() <= at {
+            self.entries.resize_with(at + 1, || None);
+        }
+        if let Some(place) = self.entries.get_mut(at) {
+            *place = Some(entry);
+        }
+        self.count += 1;
+    }
+
+    /// Takes a target as stored or logged.
+    pub(super) fn restore_target(&mut self, id: u32, name: &str) -> std::result::Result<(), Damaged> {
+        match self.targets.get(id as usize) {
+            Some(known) if known.name == name => Ok(()),
+            None if id as usize == self.targets.len() => {
+                self.targets.push(Target {
+                    name: name.to_owned(),
+                    next: None,
+                });
+                self.unstored.push((b't', id));
+                Ok(())
+            }
+            _ => Err(Damaged("two targets of one number")),
+        }
+    }
+
+    /// Takes a series as stored or logged.
+    pub(super) fn restore_series(&mut self, id: u32, definition: &[u8]) -> std::result::Result<(), Damaged> {
+        let entry = read_definition(definition)?;
+        if self.targets.get(entry.target as usize).is_none() {
+            return Err(Damaged("a series of an unknown target"));
+        }
+        match self.entry(id) {
+            Some(known) if known.target == entry.target && known.key == entry.key => Ok(()),
+            Some(_) => Err(Damaged("two series of one number")),
+            None if id / GROUP > self.next_group.saturating_add(1 << 20) => {
+                Err(Damaged("a series number out of range"))
+            }
+            None => {
+                self.place(id, entry);
+                self.unstored.push((b's', id));
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether one more series may be numbered, `live` being how many of them are.
+    pub(super) fn has_room(&self, live: usize, max_series: usize) -> bool {
+        live < max_series && self.count < max_series.saturating_mul(EVER_PER_LIVE)
+    }
+
+    /// How many series have a value since `since`.
+    pub(super) fn live(&self, since: Timestamp) -> usize {
+        self.entries
+            .iter()
+            .flatten()
+            .filter(|entry| entry.last_at >= since.as_millis())
+            .count()
+    }
+
+    /// How many series are known.
+    pub(super) fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Frames for what the log does not yet say.
+    pub(super) fn announce(&self, out: &mut Vec<u8>) {
+        for frame in &self.unlogged {
+            put_frame(out, frame);
+        }
+    }
+
+    /// The log now says it.
+    pub(super) fn announced(&mut self) {
+        self.unlogged.clear();
+    }
+
+    /// Takes the list of what the database does not yet hold; give it back if it cannot be written.
+    pub(super) fn take_unstored(&mut self) -> Vec<(u8, u32)> {
+        std::mem::take(&mut self.unstored)
+    }
+
+    /// Gives back what could not be written.
+    pub(super) fn give_back(&mut self, unstored: Vec<(u8, u32)>) {
+        self.unstored.extend(unstored);
+    }
+
+    /// The operations that store these definitions.
+    pub(super) fn definitions(&self, which: &[(u8, u32)]) -> Vec<Op> {
+        which
+            .iter()
+            .filter_map(|(tag, id)| {
+                let value = if *tag == b't' {
+                    self.targets.get(*id as usize)?.name.clone().into_bytes()
+                } else {
+                    put_definition(self.entry(*id)?)
+                };
+                Some(Op::put(tagged(*tag, *id), super::codec::seal(&value)))
+            })
+            .collect()
+    }
+
+    /// Notes a value; of two instants the later one counts.
+    pub(super) fn note(&mut self, id: u32, at: Timestamp, value: f64) {
+        if let Some(Some(entry)) = self.entries.get_mut(id as usize)
+            && at.as_millis() >= entry.last_at
+        {
+            entry.last_at = at.as_millis();
+            entry.last = value;
+        }
+    }
+
+    /// The operations that store all last values.
+    pub(super) fn last_values(&self) -> Vec<Op> {
+        let mut blocks: BTreeMap<u32, (Vec<u8>, u32)> = BTreeMap::new();
+        for (id, entry) in (0u32..).zip(&self.entries) {
+            let Some(entry) = entry.as_ref().filter(|e| e.last_at > i64::MIN) else {
+                continue;
+            };
+            let block = id / BLOCK;
+            let (out, before) = blocks
+                .entry(block)
+                .or_insert_with(|| (Vec::new(), block * BLOCK));
+            put_varint(out, u64::from(id - *before));
+            put_zigzag(out, entry.last_at);
+            out.extend_from_slice(&entry.last.to_bits().to_le_bytes());
+            *before = id;
+        }
+        blocks
+            .into_iter()
+            .map(|(block, (out, _))| Op::put(block.to_be_bytes(), super::codec::seal(&out)))
+            .collect()
+    }
+
+    /// Takes a block of last values as stored.
+    pub(super) fn restore_last(&mut self, block: u32, bytes: &[u8]) -> std::result::Result<(), Damaged> {
+        let mut from = Reader::new(bytes);
+        let mut id = block.checked_mul(BLOCK).ok_or(Damaged("a block out of range"))?;
+        while !from.is_done() {
+            id = id
+                .checked_add(from.varint_u32()?)
+                .ok_or(Damaged("a series out of range"))?;
+            let at = Timestamp::from_millis(from.zigzag()?);
+            self.note(id, at, f64::from_bits(from.u64_le()?));
+        }
+        Ok(())
+    }
+
+    /// A series with all that is known of it.
+    pub(super) fn series(&self, id: u32) -> Option<Series> {
+        let entry = self.entry(id)?;
+        Some(Series {
+            id: SeriesId(id),
+            target: self.targets.get(entry.target as usize)?.name.clone(),
+            key: read_key(&entry.key).ok()?,
+            kind: entry.kind,
+            resolution: entry.resolution,
+        })
+    }
+
+    /// Target and kind of a series.
+    pub(super) fn owner(&self, id: u32) -> Option<(u32, Kind)> {
+        self.entry(id).map(|entry| (entry.target, entry.kind))
+    }
+
+    /// The last value of a series, if it has one.
+    pub(super) fn last(&self, id: u32) -> Option<(Timestamp, f64)> {
+        self.entry(id)
+            .filter(|entry| entry.last_at > i64::MIN)
+            .map(|entry| (Timestamp::from_millis(entry.last_at), entry.last))
+    }
+
+    /// Names of all targets, in order of their numbers.
+    pub(super) fn targets(&self) -> Vec<String> {
+        self.targets.iter().map(|t| t.name.clone()).collect()
+    }
+
+    /// All series that match, in order of their numbers.
+    pub(super) fn select(&self, selector: &Selector) -> Vec<Series> {
+        let target = match &selector.target {
+            Some(name) => match self.target(name) {
+                Some(id) => Some(id),
+                None => return Vec::new(),
+            },
+            None => None,
+        };
+        (0u32..)
+            .zip(&self.entries)
+            .filter_map(|(id, entry)| Some((id, entry.as_ref()?)))
+            .filter(|(_, entry)| target.is_none_or(|target| entry.target == target))
+            .filter(|(_, entry)| matches(&entry.key, selector))
+            .filter_map(|(id, _)| self.series(id))
+            .collect()
+    }
+}
+
+/// Whether a written key has the metric and the labels asked for, without building it.
+fn matches(key: &[u8], selector: &Selector) -> bool {
+    let mut from = Reader::new(key);
+    let Ok(metric) = from.text() else {
+        return false;
+    };
+    if selector.metric.as_deref().is_some_and(|wanted| wanted != metric) {
+        return false;
+    }
+    let mut left = selector.labels.iter().count();
+    while left > 0 {
+        let (Ok(name), Ok(value)) = (from.text(), from.text()) else {
+            return false;
+        };
+        if selector.labels.get(name) == Some(value) {
+            left -= 1;
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::series::Metric;
+
+    const SIZE: Metric = Metric::gauge("pg_table_size_bytes", "Size.");
+
+    fn fill(catalogue: &mut Catalogue, target: &str, tables: u32) -> Vec<u32> {
+        let target = catalogue.target_or_new(target).unwrap();
+        (0..tables)
+            .map(|table| {
+                let sample = SIZE.sample(Labels::none().with("relname", format!("t{table}")), 1.0);
+                let mut key = Vec::new();
+                put_key(&mut key, &sample.series);
+                catalogue
+                    .find(target, &key)
+                    .or_else(|| catalogue.define(target, &key, &sample))
+                    .unwrap()
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_group_holds_series_of_one_target_only() {
+        let mut catalogue = Catalogue::default();
+        let first = fill(&mut catalogue, "a", 3);
+        let other = fill(&mut catalogue, "b", 17);
+        let more = fill(&mut catalogue, "a", 20);
+        assert_eq!(first, [0, 1, 2]);
+        assert_eq!(other.first(), Some(&16));
+        assert_eq!(other.last(), Some(&32));
+        assert_eq!(&more[..3], &first[..]);
+        assert_eq!((more[15], more[16]), (15, 48));
+        assert_eq!(catalogue.len(), 37);
+    }
+
+    #[test]
+    fn what_is_stored_restores_the_same_numbers() {
+        let mut catalogue = Catalogue::default();
+        fill(&mut catalogue, "a", 20);
+        catalogue.note(19, Timestamp::from_millis(-5), f64::NEG_INFINITY);
+        let mut again = Catalogue::default();
+        let which = catalogue.take_unstored();
+        for op in catalogue.definitions(&which) {
+            let Op::Put(key, value) = op else { unreachable!() };
+            let value = crate::store::codec::open(&value).unwrap();
+            match crate::store::keys::read_tagged(&key).unwrap() {
+                (b't', id) => again.restore_target(id, std::str::from_utf8(&value).unwrap()),
+                (_, id) => again.restore_series(id, &value),
+            }
+            .unwrap();
+        }
+        for op in catalogue.last_values() {
+            let Op::Put(key, value) = op else { unreachable!() };
+            let block = u32::from_be_bytes(key.try_into().unwrap());
+            let value = crate::store::codec::open(&value).unwrap();
+            again.restore_last(block, &value).unwrap();
+        }
+        assert_eq!(again.select(&Selector::default()), catalogue.select(&Selector::default()));
+        assert_eq!(again.last(19), Some((Timestamp::from_millis(-5), f64::NEG_INFINITY)));
+        assert_eq!(fill(&mut again, "a", 21).last(), Some(&20));
+    }
+
+    #[test]
+    fn a_selector_needs_all_its_labels() {
+        let mut catalogue = Catalogue::default();
+        fill(&mut catalogue, "a", 3);
+        let ask = Selector::metric("pg_table_size_bytes").of("a");
+        assert_eq!(catalogue.select(&ask).len(), 3);
+        assert_eq!(catalogue.select(&ask.clone().with("relname", "t1")).len(), 1);
+        assert_eq!(catalogue.select(&ask.clone().with("relname", "t1").with("x", "y")).len(), 0);
+        assert_eq!(catalogue.select(&ask.of("nobody")).len(), 0);
+    }
+}

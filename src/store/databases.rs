@@ -1,0 +1,187 @@
+//! The databases of a store's metrics: one a month, and one for the 1 h tier.
+//!
+//! For: opening them when they are needed and closing them when they are not, so that years of
+//! history cost neither memory nor start-up time. Not for: what lies in them (`keys`). Read
+//! [`Databases::find`] first.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::barrier::{Database, sync_parent};
+use super::{Error, Result};
+
+/// Page cache of one database: a window of 24 h of some hundred series is a few megabytes.
+const CACHE: u64 = 8 << 20;
+/// Databases that stay open; more are opened for a question and closed at the next tick.
+const OPEN_MAX: usize = 3;
+
+#[derive(Debug)]
+struct Held {
+    database: Arc<Database>,
+    used: u64,
+}
+
+#[derive(Debug, Default)]
+struct Shelf {
+    open: BTreeMap<String, Held>,
+    uses: u64,
+}
+
+/// All databases of metrics in one folder.
+#[derive(Debug)]
+pub(super) struct Databases {
+    folder: PathBuf,
+    shelf: Mutex<Shelf>,
+}
+
+impl Databases {
+    /// Those in `folder`; none is opened yet.
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        Self {
+            folder: folder.to_owned(),
+            shelf: Mutex::default(),
+        }
+    }
+
+    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_made(&self, name: &str) -> bool {
+        self.folder.join(name).with_extension("made").exists()
+    }
+
+    /// The database `name`; `None` if there is none.
+    pub(super) fn find(&self, name: &str) -> Result<Option<Arc<Database>>> {
+        let mut shelf = self.shelf();
+        if shelf.open.contains_key(name) || self.is_made(name) {
+            self.open(&mut shelf, name).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+
+    /// The database `name`, made if need be.
+    pub(super) fn find_or_make(&self, name: &str) -> Result<Arc<Database>> {
+        self.open(&mut self.shelf(), name)
+    }
+
+    fn open(&self, shelf: &mut Shelf, name: &str) -> Result<Arc<Database>> {
+        shelf.uses += 1;
+        let used = shelf.uses;
+        if let Some(held) = shelf.open.get_mut(name) {
+            held.used = used;
+            return Ok(Arc::clone(&held.database));
+        }
+        let database = Arc::new(Database::open(&self.folder.join(name), CACHE)?);
+        shelf.open.insert(
+            name.to_owned(),
+            Held {
+                database: Arc::clone(&database),
+                used,
+            },
+        );
+        Ok(database)
+    }
+
+    /// Names of all, ascending; months sort by time.
+    pub(super) fn names(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        let listing = fs::read_dir(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
+        for entry in listing {
+            let entry = entry.map_err(|e| Error::io(&self.folder, e))?;
+            if let Some(name) = entry.file_name().to_str()
+                && let Some(name) = name.strip_suffix(".made")
+                && name.starts_with("metrics-")
+            {
+                names.push(name.to_owned());
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    /// Closes those that were not used lately and that nobody holds.
+    pub(super) fn close_idle(&self) {
+        let mut shelf = self.shelf();
+        while shelf.open.len() > OPEN_MAX {
+            let idle = shelf
+                .open
+                .iter()
+                .filter(|(_, held)| Arc::strong_count(&held.database) == 1)
+                .min_by_key(|(_, held)| held.used)
+                .map(|(name, _)| name.clone());
+            match idle {
+                Some(name) => shelf.open.remove(&name),
+                None => return,
+            };
+        }
+    }
+
+    /// Removes a database with all it holds; `false` while somebody reads in it.
+    pub(super) fn remove(&self, name: &str) -> Result<bool> {
+        let mut shelf = self.shelf();
+        if shelf
+            .open
+            .get(name)
+            .is_some_and(|held| Arc::strong_count(&held.database) > 1)
+        {
+            return Ok(false);
+        }
+        shelf.open.remove(name);
+        let path = self.folder.join(name);
+        let mark = path.with_extension("made");
+        // The mark goes first: a folder without it is one that was never finished.
+        gone(&mark, fs::remove_file(&mark))?;
+        sync_parent(&path)?;
+        gone(&path, fs::remove_dir_all(&path))?;
+        sync_parent(&path)?;
+        Ok(true)
+    }
+
+    /// Passes the barrier of every open database.
+    pub(super) fn barrier(&self) -> Result<()> {
+        let open: Vec<Arc<Database>> = self
+            .shelf()
+            .open
+            .values()
+            .map(|held| Arc::clone(&held.database))
+            .collect();
+        open.iter().try_for_each(|database| database.barrier())
+    }
+}
+
+/// What is gone already is fine.
+fn gone(path: &Path, outcome: io::Result<()>) -> Result<()> {
+    match outcome {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(Error::io(path, error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn idle_databases_close_and_open_again_when_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let databases = Databases::in_folder(dir.path());
+        assert!(databases.find("metrics-202601").unwrap().is_none());
+        for month in 1..=5 {
+            databases.find_or_make(&format!("metrics-20260{month}")).unwrap();
+        }
+        let held = databases.find("metrics-202601").unwrap().unwrap();
+        databases.close_idle();
+        assert_eq!(databases.shelf().open.len(), OPEN_MAX);
+        assert!(databases.shelf().open.contains_key("metrics-202601"));
+        assert!(!databases.remove("metrics-202601").unwrap(), "it is being read");
+        drop(held);
+        assert!(databases.remove("metrics-202601").unwrap());
+        assert!(databases.find("metrics-202602").unwrap().is_some());
+        assert_eq!(databases.names().unwrap().len(), 4);
+    }
+}

@@ -1,0 +1,510 @@
+//! Taking scrapes and back-filled buckets, and knowing which series there are.
+//!
+//! For: the writing half of the history, and the questions that memory answers. Not for: reading
+//! ranges (`window`), sealing (`seal`), dropping (`retention`). Read [`History::append`] first.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use super::barrier::{Database, Op};
+use super::catalogue::{Catalogue, Selector, Series, SeriesId, put_key};
+use super::codec::{self, Damaged, Reader};
+use super::databases::Databases;
+use super::keys::{self, CATALOGUE, LAST, META, SEALED, SPAN, SYNTHETIC, TIME_END};
+use super::rollup::{Bucket, Tier};
+use super::seal::Upkeep;
+use super::segment::Segment;
+use super::wal::{self, Frame, Found, Log, Packed};
+use super::{Error, Options, Result};
+use crate::model::capacity::SyntheticSpan;
+use crate::model::series::{Kind, Sample, SampleSink, Scrape, SeriesKey};
+use crate::model::units::{Millis, Timestamp};
+
+/// A log is closed early when it gets this long.
+const LOG_MAX: u64 = 64 << 20;
+/// Closed logs that may wait for sealing before the open one is no longer closed.
+const CLOSED_MAX: usize = 8;
+/// A series without a value for so long no longer counts against the limit.
+const LIVE: Millis = Millis::DAY;
+
+/// What became of a scrape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Appended {
+    /// Samples that were kept.
+    pub accepted: usize,
+    /// Samples of new series that were refused, because there are too many series.
+    pub refused_series: usize,
+}
+
+/// What was found in the logs when the store was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Opened {
+    /// Scrapes that were not yet sealed.
+    pub recovered_scrapes: u64,
+    /// Samples in them.
+    pub recovered_samples: u64,
+    /// Bytes at the end of logs that were no whole scrape; a copy of each such log was kept.
+    pub torn_bytes: u64,
+}
+
+/// All samples and rollups of a store.
+#[derive(Debug)]
+pub struct History {
+    pub(super) options: Options,
+    pub(super) control: Arc<Database>,
+    pub(super) databases: Databases,
+    pub(super) upkeep: Mutex<Upkeep>,
+    head: RwLock<Head>,
+    logs: PathBuf,
+    opened: Opened,
+    /// The log did not reach the disk once: what it holds is to be sealed from memory.
+    suspect: AtomicBool,
+}
+
+/// What lies in memory.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) catalogue: Catalogue,
+    /// Logs that are closed and not yet sealed, oldest first.
+    pub(super) closed: Vec<Arc<Segment>>,
+    pub(super) open: Segment,
+    log: Log,
+    synthetic: BTreeMap<u32, SyntheticSpan>,
+}
+
+impl Head {
+    /// All segments, oldest first.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &Segment> {
+        self.closed
+            .iter()
+            .map(Arc::as_ref)
+            .chain(std::iter::once(&self.open))
+    }
+
+    /// Numbers of the series of a scrape with their values; new ones are defined while there is room.
+    fn resolve(&mut self, target: u32, scrape: &Scrape, max_series: usize) -> Vec<(u32, f64)> {
+        let mut key = Vec::new();
+        let mut values = Vec::with_capacity(scrape.samples.len());
+        let mut live = None;
+        for sample in &scrape.samples {
+            key.clear();
+            put_key(&mut key, &sample.series);
+            let id = self.catalogue.find(target, &key).or_else(|| {
+                let since = scrape.at.minus(LIVE.as_duration());
+                let live = live.get_or_insert_with(|| self.catalogue.live(since));
+                let room = self.catalogue.has_room(*live, max_series);
+                *live += usize::from(room);
+                room.then(|| self.catalogue.define(target, &key, sample))?
+            });
+            values.extend(id.map(|id| (id, sample.value)));
+        }
+        values
+    }
+}
+
+impl History {
+    pub(super) fn open(options: Options, control: Arc<Database>) -> Result<Self> {
+        let logs = options.dir.join("wal");
+        fs::create_dir_all(&logs).map_err(|e| Error::io(&logs, e))?;
+        let mut catalogue = load_catalogue(&control, &options.dir)?;
+        let synthetic = load_synthetic(&control, &options.dir)?;
+        let sealed = control
+            .get(META, SEALED)?
+            .and_then(|bytes| bytes.try_into().ok().map(u32::from_be_bytes));
+        let mut opened = Opened::default();
+        let mut segments: Vec<(Segment, Found)> = Vec::new();
+        let mut next = sealed.map_or(1, |sealed| sealed.saturating_add(1));
+        for number in wal::numbers(&logs)? {
+            if sealed.is_some_and(|sealed| number <= sealed) {
+                wal::remove(&logs, number)?;
+                continue;
+            }
+            let (segment, found) = recover(&logs, number, &mut catalogue, &mut opened)?;
+            next = number.saturating_add(1);
+            segments.push((segment, found));
+        }
+        let (open, log) = match segments.pop() {
+            Some((segment, found)) if found.good > 0 => {
+                let log = Log::resume(&logs, segment.number, found)?;
+                (segment, log)
+            }
+            // A log whose very head is cut holds nothing; its copy was kept.
+            Some((segment, _)) => {
+                wal::remove(&logs, segment.number)?;
+                let log = Log::create(&logs, segment.number)?;
+                (segment, log)
+            }
+            None => (Segment::new(next), Log::create(&logs, next)?),
+        };
+        Ok(Self {
+            databases: Databases::in_folder(&options.dir),
+            options,
+            control,
+            upkeep: Mutex::default(),
+            head: RwLock::new(Head {
+                catalogue,
+                closed: segments.into_iter().map(|(s, _)| Arc::new(s)).collect(),
+                open,
+                log,
+                synthetic,
+            }),
+            logs,
+            opened,
+            suspect: AtomicBool::new(false),
+        })
+    }
+
+    pub(super) fn head(&self) -> RwLockReadGuard<'_, Head> {
+        self.head.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn head_mut(&self) -> RwLockWriteGuard<'_, Head> {
+        self.head.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn logs(&self) -> &Path {
+        &self.logs
+    }
+
+    pub(super) fn opened(&self) -> Opened {
+        self.opened
+    }
+
+    /// Keeps a scrape: in the log (safe from the death of the process at once, from a loss of power
+    /// after the next tick or sync) and in memory.
+    ///
+    /// A scrape may come late or out of order; of two at one instant the later one stays. Values
+    /// are kept bit for bit, NaN and infinities included.
+    ///
+    /// # Errors
+    /// [`Error::Time`] outside 1970 to 9999; [`Error::DiskFull`] or [`Error::Io`] if it cannot be
+    /// written: then this scrape is refused as a whole, and the next one is tried anew.
+    pub fn append(&self, scrape: &Scrape) -> Result<Appended> {
+        let span = keys::span_of(scrape.at, SPAN).ok_or(Error::Time(scrape.at))?;
+        let mut head = self.head_mut();
+        let is_newer = head.open.begun.is_some_and(|begun| span > begun);
+        if is_newer || head.log.len() > LOG_MAX {
+            self.rotate(&mut head)?;
+        }
+        let target = head.catalogue.target_or_new(&scrape.target)?;
+        let values = head.resolve(target, scrape, self.options.max_series);
+        let packed = Packed {
+            target,
+            at: scrape.at,
+            samples: head.open.pack(&values),
+        };
+        let mut frames = Vec::with_capacity(packed.samples.len() * 4 + 64);
+        head.catalogue.announce(&mut frames);
+        let frame = Frame::Scrape(packed);
+        wal::put_frame(&mut frames, &frame);
+        if let Err(error) = head.log.append(&frames) {
+            if let Frame::Scrape(packed) = &frame {
+                head.open.undo(&packed.samples);
+            }
+            return Err(error);
+        }
+        head.catalogue.announced();
+        head.open
+            .take(target, scrape.at, &values)
+            .map_err(|damage| Error::damaged(&self.logs, damage))?;
+        for (id, value) in &values {
+            head.catalogue.note(*id, scrape.at, *value);
+        }
+        Ok(Appended {
+            accepted: values.len(),
+            refused_series: scrape.samples.len() - values.len(),
+        })
+    }
+
+    /// Closes the open log and begins the next; the closed one waits to be sealed.
+    fn rotate(&self, head: &mut Head) -> Result<()> {
+        if head.open.is_empty() || head.closed.len() >= CLOSED_MAX {
+            return Ok(());
+        }
+        super::failpoint::hit("before_wal_rotate");
+        let number = head.open.number.saturating_add(1);
+        head.log = Log::create(&self.logs, number)?;
+        let closed = std::mem::replace(&mut head.open, Segment::new(number));
+        head.closed.push(Arc::new(closed));
+        super::failpoint::hit("after_wal_rotate");
+        Ok(())
+    }
+
+    /// Closes the open log if its span is over, or if the clock was set far back, or if the log
+    /// did not reach the disk.
+    pub(super) fn rotate_if_due(&self, now: Timestamp) -> Result<()> {
+        let suspect = self.suspect.load(Ordering::Acquire);
+        let due = match (self.head().open.begun, keys::span_of(now, SPAN)) {
+            (Some(begun), Some(span)) => suspect || span > begun || span.saturating_add(1) < begun,
+            _ => false,
+        };
+        if due {
+            self.rotate(&mut self.head_mut())?;
+            self.suspect.store(false, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// Brings the open log to the disk. Closed ones wait for their seal, which has its own barrier.
+    pub(super) fn sync_log(&self) -> Result<()> {
+        let files: Vec<_> = {
+            let head = self.head();
+            let closed = head.closed.iter().map(|segment| {
+                let path = wal::path_of(&self.logs, segment.number);
+                fs::File::open(&path).map(|file| (Arc::new(file), path))
+            });
+            closed.flatten().chain([head.log.file()]).collect()
+        };
+        for (file, path) in files {
+            if let Err(error) = file.sync_data() {
+                self.suspect.store(true, Ordering::Release);
+                return Err(Error::io(&path, error));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn barrier(&self) -> Result<()> {
+        self.databases.barrier()
+    }
+
+    /// Stores the definitions that only the logs hold, past the barrier: a chunk must never name a
+    /// series that could be forgotten.
+    pub(super) fn store_definitions(&self) -> Result<()> {
+        let (unstored, ops) = {
+            let mut head = self.head_mut();
+            let unstored = head.catalogue.take_unstored();
+            let ops = head.catalogue.definitions(&unstored);
+            (unstored, ops)
+        };
+        if unstored.is_empty() {
+            return Ok(());
+        }
+        let stored = self
+            .control
+            .write(CATALOGUE, ops)
+            .and_then(|()| self.control.barrier());
+        if stored.is_err() {
+            self.head_mut().catalogue.give_back(unstored);
+        }
+        stored
+    }
+
+    /// Writes buckets of one series straight into a tier; those at the same instants are replaced.
+    ///
+    /// Buckets of 5 min are folded into the 1 h tier as well. Past the barrier after the next
+    /// [`super::Store::close`] or seal, or when [`History::settle`] returns.
+    ///
+    /// # Errors
+    /// [`Error::Bucket`] if they do not ascend or lie off the tier's step, [`Error::Time`] outside
+    /// 1970 to 9999, else what the disk says; then earlier spans may be written and later ones not.
+    pub fn append_rollups(
+        &self,
+        target: &str,
+        tier: Tier,
+        key: &SeriesKey,
+        kind: Kind,
+        buckets: &[Bucket],
+    ) -> Result<SeriesId> {
+        check_buckets(tier, buckets)?;
+        let sample = Sample {
+            series: key.clone(),
+            kind,
+            resolution: None,
+            value: f64::NAN,
+        };
+        let id = {
+            let mut head = self.head_mut();
+            let number = head.catalogue.target_or_new(target)?;
+            let mut written = Vec::new();
+            put_key(&mut written, key);
+            let known = head.catalogue.find(number, &written);
+            known
+                .or_else(|| head.catalogue.define(number, &written, &sample))
+                .ok_or(Error::TooManyTargets {
+                    limit: keys::TARGETS_MAX,
+                })?
+        };
+        self.store_definitions()?;
+        self.write_buckets(id, tier, buckets)?;
+        if let Some(last) = buckets.last() {
+            self.head_mut().catalogue.note(id, last.at, last.last);
+        }
+        Ok(SeriesId(id))
+    }
+
+    /// Returns when everything that was back-filled would survive a loss of power.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn settle(&self) -> Result<()> {
+        self.store_last_values()?;
+        self.control.barrier()?;
+        self.databases.barrier()?;
+        self.databases.close_idle();
+        Ok(())
+    }
+
+    /// Notes that a target's history is made up within `span`; returns past the barrier.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn mark_synthetic(&self, target: &str, span: SyntheticSpan) -> Result<()> {
+        let id = self.head_mut().catalogue.target_or_new(target)?;
+        self.store_definitions()?;
+        let value = [span.from, span.until]
+            .map(|at| at.as_millis().to_le_bytes())
+            .concat();
+        let op = Op::put(id.to_be_bytes(), codec::seal(&value));
+        self.control.write(SYNTHETIC, vec![op])?;
+        self.control.barrier()?;
+        self.head_mut().synthetic.insert(id, span);
+        Ok(())
+    }
+
+    /// Where a target's history is made up, if anywhere.
+    pub fn synthetic(&self, target: &str) -> Option<SyntheticSpan> {
+        let head = self.head();
+        let id = head.catalogue.target(target)?;
+        head.synthetic.get(&id).copied()
+    }
+
+    /// Names of all targets that were ever seen.
+    pub fn targets(&self) -> Vec<String> {
+        self.head().catalogue.targets()
+    }
+
+    /// All series that match, oldest first.
+    pub fn series(&self, selector: &Selector) -> Vec<Series> {
+        self.head().catalogue.select(selector)
+    }
+
+    /// The last value of each series that matches, with its instant; from memory.
+    pub fn last(&self, selector: &Selector) -> Vec<(Series, Timestamp, f64)> {
+        let head = self.head();
+        head.catalogue
+            .select(selector)
+            .into_iter()
+            .filter_map(|series| {
+                let (at, value) = head.catalogue.last(series.id.0)?;
+                Some((series, at, value))
+            })
+            .collect()
+    }
+}
+
+impl SampleSink for History {
+    fn take(&self, scrape: &Scrape) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.append(scrape)?;
+        Ok(())
+    }
+}
+
+fn check_buckets(tier: Tier, buckets: &[Bucket]) -> Result<()> {
+    let mut before = None;
+    for bucket in buckets {
+        if !(0..TIME_END).contains(&bucket.at.as_millis()) {
+            return Err(Error::Time(bucket.at));
+        }
+        let aligned = bucket.at.floor_to(tier.step()) == bucket.at;
+        if !aligned || before.is_some_and(|before| before >= bucket.at) {
+            return Err(Error::Bucket(bucket.at));
+        }
+        before = Some(bucket.at);
+    }
+    Ok(())
+}
+
+/// Reads one log into memory; cuts it where it is torn.
+fn recover(
+    logs: &Path,
+    number: u32,
+    catalogue: &mut Catalogue,
+    opened: &mut Opened,
+) -> Result<(Segment, Found)> {
+    let mut segment = Segment::new(number);
+    let mut damage = None;
+    let found = wal::replay(logs, number, |frame| {
+        if damage.is_some() {
+            return;
+        }
+        let taken = match frame {
+            Frame::Target { id, name } => catalogue.restore_target(id, &name),
+            Frame::Series { id, definition } => catalogue.restore_series(id, &definition),
+            Frame::Scrape(packed) => {
+                opened.recovered_scrapes += 1;
+                let known = packed
+                    .samples
+                    .iter()
+                    .all(|(id, _)| catalogue.owner(*id).is_some_and(|(t, _)| t == packed.target));
+                if known {
+                    let values = segment.unpack(&packed);
+                    for (id, value) in &values {
+                        catalogue.note(*id, packed.at, *value);
+                    }
+                    segment.take(packed.target, packed.at, &values)
+                } else {
+                    Err(Damaged("a scrape of an unknown series"))
+                }
+            }
+        };
+        damage = taken.err();
+    })?;
+    if let Some(damage) = damage {
+        return Err(Error::damaged(&wal::path_of(logs, number), damage));
+    }
+    if found.torn > 0 {
+        wal::cut(logs, number, found)?;
+        opened.torn_bytes += found.torn;
+    }
+    opened.recovered_samples += segment.samples();
+    Ok((segment, found))
+}
+
+fn load_catalogue(control: &Database, dir: &Path) -> Result<Catalogue> {
+    let mut catalogue = Catalogue::default();
+    let damaged = |damage| Error::damaged(&dir.join("control"), damage);
+    // Targets before series: a definition names its target.
+    for tag in [b't', b's'] {
+        control.scan(CATALOGUE, &[tag], |key, value| {
+            let value = codec::open(value).map_err(damaged)?;
+            match keys::read_tagged(key) {
+                Some((b't', id)) => std::str::from_utf8(&value)
+                    .map_err(|_| Damaged("a name that is not UTF-8"))
+                    .and_then(|name| catalogue.restore_target(id, name)),
+                Some((_, id)) => catalogue.restore_series(id, &value),
+                None => Err(Damaged("a key of the catalogue")),
+            }
+            .map_err(damaged)
+        })?;
+    }
+    catalogue.take_unstored();
+    control.scan(LAST, &[], |key, value| {
+        let block = key.try_into().map(u32::from_be_bytes);
+        let block = block.map_err(|_| damaged(Damaged("a key of the last values")))?;
+        let value = codec::open(value).map_err(damaged)?;
+        catalogue.restore_last(block, &value).map_err(damaged)
+    })?;
+    Ok(catalogue)
+}
+
+fn load_synthetic(control: &Database, dir: &Path) -> Result<BTreeMap<u32, SyntheticSpan>> {
+    let mut spans = BTreeMap::new();
+    let damaged = |damage| Error::damaged(&dir.join("control"), damage);
+    control.scan(SYNTHETIC, &[], |key, value| {
+        let value = codec::open(value).map_err(damaged)?;
+        let mut from = Reader::new(&value);
+        let mut instant = || from.u64_le().map(|ms| Timestamp::from_millis(ms.cast_signed()));
+        let span = SyntheticSpan {
+            from: instant().map_err(damaged)?,
+            until: instant().map_err(damaged)?,
+        };
+        let id = key.try_into().map(u32::from_be_bytes);
+        spans.insert(id.map_err(|_| damaged(Damaged("a key of a target")))?, span);
+        Ok(())
+    })?;
+    Ok(spans)
+}
