@@ -2,6 +2,7 @@
 # Installs what `make demo` and `make test` need beside Rust, and nothing that is there already.
 #
 #   packaging/install-tools.sh demo   a PostgreSQL server, HypoPG where the distribution has it
+#   packaging/install-tools.sh path   prints PATH, with the npm package's server where that is all
 #   packaging/install-tools.sh test   also the oldest and newest supported server, Chromium,
 #                                     promtool, the strict OpenMetrics parser, ext4 tools
 #
@@ -14,6 +15,7 @@ cd "$(dirname "$0")/.."
 
 readonly OLDEST=13.23.0-beta.16
 readonly NEWEST=18.4.0-beta.17
+readonly FALLBACK=target/postgres/${NEWEST%%.*}/bin
 
 say() { printf 'install-tools: %s\n' "$*"; }
 
@@ -158,8 +160,15 @@ case ${1:-} in
             optional mkfs.ext4 e2fsprogs 'power cuts are not tried'
         openmetrics_parser
         ;;
+    path)
+        if [ -z "$(distribution_bin)" ] && ! have initdb && [ -d "$FALLBACK" ]; then
+            printf '%s:%s\n' "$PATH" "$PWD/$FALLBACK"
+        else
+            printf '%s\n' "$PATH"
+        fi
+        ;;
     *)
-        say 'say demo or test' >&2
+        say 'say demo, path or test' >&2
         exit 2
         ;;
 esac

@@ -61,6 +61,6 @@ async fn run(arguments: &[&str]) -> Option<String> {
         assert!(output.status.success(), "{program}: {}", output.status);
         return Some(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    eprintln!("SKIPPED: no chromium; run packaging/install-tools.sh test");
+    super::skipped("no chromium; run packaging/install-tools.sh test");
     None
 }

@@ -10,3 +10,10 @@
 pub(crate) mod browser;
 pub(crate) mod http;
 pub(crate) mod postgres;
+
+/// Says that a test is skipped, and why, past the capture of the test runner.
+pub(crate) fn skipped(reason: &str) {
+    use std::io::Write as _;
+    // A closed standard error leaves nobody to tell.
+    let _ = writeln!(std::io::stderr(), "SKIPPED: {reason}");
+}

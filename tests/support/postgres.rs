@@ -45,7 +45,7 @@ impl Major {
             Ok(binaries) => Some(binaries),
             Err(reason) if required() => panic!("REQUIRE_POSTGRES is set, but {reason}"),
             Err(reason) => {
-                eprintln!("SKIPPED: {reason}");
+                super::skipped(&reason);
                 None
             }
         }
