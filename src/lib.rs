@@ -17,6 +17,7 @@ pub mod config;
 pub mod forecast;
 pub mod host;
 pub mod demo;
+pub mod http;
 pub mod model;
 pub mod stats;
 pub mod report;

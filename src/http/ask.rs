@@ -1,0 +1,109 @@
+//! Query parameters, each with bounds.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
+
+use super::error::Refusal;
+use crate::work::board::{Board, Reach, TargetState};
+
+/// How far the forecasts of the run reach, in months; a request slices them.
+pub(super) const MAX_MONTHS: u32 = 24;
+
+/// The query of a request; of a name given twice, the last counts.
+#[derive(Debug, Default)]
+pub(super) struct Ask(BTreeMap<String, String>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Ask {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(
+            Query::try_from_uri(&parts.uri)
+                .map_or_else(|_| Self::default(), |Query(map)| Self(map)),
+        )
+    }
+}
+
+impl Ask {
+    /// The text of `name`, if it was given.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// A whole number between `min` and `max`.
+    pub(super) fn number(
+        &self,
+        name: &'static str,
+        default: u32,
+        (min, max): (u32, u32),
+    ) -> Result<u32, Refusal> {
+        let Some(text) = self.text(name) else {
+            return Ok(default);
+        };
+        match text.parse() {
+            Ok(number) if (min..=max).contains(&number) => Ok(number),
+            _ => Err(Refusal::Parameter {
+                name,
+                text: text.to_owned(),
+                wanted: format!("a whole number from {min} to {max}"),
+            }),
+        }
+    }
+
+    /// `months`, 6 when not given.
+    pub(super) fn months(&self) -> Result<u32, Refusal> {
+        self.number("months", 6, (1, MAX_MONTHS))
+    }
+
+    /// One of several words, the first of them when not given.
+    pub(super) fn choice<T: Copy>(
+        &self,
+        name: &'static str,
+        words: &[(&'static str, T)],
+        default: T,
+    ) -> Result<T, Refusal> {
+        let Some(text) = self.text(name) else {
+            return Ok(default);
+        };
+        let found = words.iter().find(|(word, _)| *word == text);
+        found.map(|(_, value)| *value).ok_or_else(|| {
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            Refusal::Parameter {
+                name,
+                text: text.to_owned(),
+                wanted: format!("one of {}", words.join(", ")),
+            }
+        })
+    }
+
+    /// The target that is meant.
+    pub(super) fn target(&self, board: &Board) -> Result<(String, TargetState), Refusal> {
+        match self.text("target") {
+            None => board.first().ok_or(Refusal::NoTargets),
+            Some(name) => match board.target(name) {
+                Some(state) => Ok((name.to_owned(), state)),
+                None => Err(Refusal::UnknownTarget {
+                    name: name.to_owned(),
+                    known: board.names(),
+                }),
+            },
+        }
+    }
+}
+
+/// "Not yet" with the best reason that there is.
+pub(super) fn not_yet(what: &'static str, state: &TargetState, retry_after_s: u64) -> Refusal {
+    let why = match &state.reach {
+        Reach::Starting => "the first look at the target has not come back".to_owned(),
+        Reach::Down { since, reason } => format!("the target is down since {since}: {reason}"),
+        Reach::Up => "the first run is not done".to_owned(),
+    };
+    Refusal::NotYet {
+        what,
+        why,
+        retry_after_s: retry_after_s.max(1),
+    }
+}

@@ -1,0 +1,274 @@
+//! `/database/…`: the last look at the catalogs, in the specification's shapes.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+
+use super::Site;
+use super::ask::{Ask, not_yet};
+use super::body::Answer;
+use super::error::Refusal;
+use super::wire::{ApplicationConnections, ConnectionPool, DatabaseSize, SlowQuery, TableStats};
+use crate::model::database::{Database, Snapshot, Statement, Table};
+use crate::model::units::{Bytes, Ratio, Timestamp};
+
+/// Says when the catalogs were read, also where the body is a bare array.
+const TAKEN_AT: &str = "plimsoll-taken-at";
+/// Says why a list is empty that need not be.
+const BLIND_SPOT: &str = "plimsoll-blind-spot";
+
+fn snapshot(site: &Site, ask: &Ask) -> Result<Arc<Snapshot>, Refusal> {
+    let (_, state) = ask.target(&site.board)?;
+    let retry_after_s = site.catalog.0 / 1_000;
+    state
+        .snapshot
+        .clone()
+        .ok_or_else(|| not_yet("the database", &state, retry_after_s))
+}
+
+fn answer(snapshot: &Snapshot, value: &impl serde::Serialize) -> Result<Answer, Refusal> {
+    Ok(Answer::json(value)?.with(TAKEN_AT, &snapshot.taken_at.to_string()))
+}
+
+/// `GET /database/size`.
+pub(super) async fn size(State(site): State<Arc<Site>>, ask: Ask) -> Result<Answer, Refusal> {
+    let snapshot = snapshot(&site, &ask)?;
+    let connected = &snapshot.server.database;
+    let own = snapshot
+        .databases
+        .iter()
+        .find(|database| database.name == *connected);
+    let mut body = own.map_or_else(
+        || DatabaseSize {
+            datname: connected.clone(),
+            size: None,
+            size_bytes: None,
+            databases: Vec::new(),
+            taken_at: None,
+        },
+        row,
+    );
+    body.databases = snapshot.databases.iter().map(row).collect();
+    body.taken_at = Some(snapshot.taken_at.to_string());
+    answer(&snapshot, &body)
+}
+
+fn row(database: &Database) -> DatabaseSize {
+    DatabaseSize {
+        datname: database.name.clone(),
+        size: database.size_bytes.map(|size| Bytes(size).to_string()),
+        size_bytes: database.size_bytes,
+        databases: Vec::new(),
+        taken_at: None,
+    }
+}
+
+/// `GET /database/table-stats/{tableName}`.
+pub(super) async fn table_stats(
+    State(site): State<Arc<Site>>,
+    Path(name): Path<String>,
+    ask: Ask,
+) -> Result<Answer, Refusal> {
+    let snapshot = snapshot(&site, &ask)?;
+    let table = find_table(&snapshot, &name)?;
+    let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+    let body = TableStats {
+        schemaname: table.schema.clone(),
+        tablename: table.name.clone(),
+        total_size: Bytes(table.total_bytes).to_string(),
+        table_size: Bytes(table.table_bytes).to_string(),
+        indexes_size: Bytes(table.index_bytes).to_string(),
+        inserts: table.n_tup_ins,
+        updates: table.n_tup_upd,
+        deletes: table.n_tup_del,
+        live_rows: table.n_live_tup,
+        dead_rows: table.n_dead_tup,
+        last_vacuum: text(table.last_vacuum),
+        last_autovacuum: text(table.last_autovacuum),
+        last_analyze: text(table.last_analyze),
+        last_autoanalyze: text(table.last_autoanalyze),
+        total_bytes: table.total_bytes,
+        table_bytes: table.table_bytes,
+        indexes_bytes: table.index_bytes,
+        row_estimate: table.row_estimate,
+        hot_updates: table.n_tup_hot_upd,
+        seq_scan: table.seq_scan,
+        idx_scan: table.idx_scan,
+        xid_age: table.xid_age,
+        has_primary_key: table.has_primary_key,
+        taken_at: snapshot.taken_at.to_string(),
+    };
+    answer(&snapshot, &body)
+}
+
+/// Finds a table by its bare name, by the name as SQL writes it, or folded as SQL folds it. The
+/// name is only compared with what the catalog gave; no SQL is made of it.
+fn find_table<'s>(snapshot: &'s Snapshot, asked: &str) -> Result<&'s Table, Refusal> {
+    let called = |schema: Option<&str>, name: &str| -> Vec<&'s Table> {
+        let fits = |table: &&Table| table.name == name && schema.is_none_or(|s| table.schema == s);
+        snapshot.tables.iter().filter(fits).collect()
+    };
+    let mut found = called(None, asked);
+    for folded in [false, true] {
+        let parts = identifier_parts(asked, folded);
+        match parts.as_deref() {
+            Some([name]) if found.is_empty() => found = called(None, name),
+            Some([schema, name]) if found.is_empty() => found = called(Some(schema), name),
+            _ => {}
+        }
+    }
+    match found.as_slice() {
+        [] => Err(Refusal::UnknownTable {
+            name: asked.to_owned(),
+            database: snapshot.server.database.clone(),
+        }),
+        [table] => Ok(table),
+        several => several
+            .iter()
+            .find(|table| table.schema == "public")
+            .copied()
+            .ok_or_else(|| Refusal::AmbiguousTable {
+                name: asked.to_owned(),
+                known: several
+                    .iter()
+                    .map(|t| format!("{}.{}", t.schema, t.name))
+                    .collect(),
+            }),
+    }
+}
+
+/// Splits `schema."Table"` at dots outside quotes; `""` within quotes is a quote. Folds unquoted
+/// parts to lower case where `folded`. `None` for a quote that does not end.
+fn identifier_parts(text: &str, folded: bool) -> Option<Vec<String>> {
+    let mut parts = vec![String::new()];
+    let mut quoted = false;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let last = parts.last_mut()?;
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                last.push('"');
+            }
+            '"' => quoted = !quoted,
+            '.' if !quoted => parts.push(String::new()),
+            c if folded && !quoted => last.extend(c.to_lowercase()),
+            c => last.push(c),
+        }
+    }
+    (!quoted).then_some(parts)
+}
+
+/// `GET /database/connection-pool`.
+pub(super) async fn connection_pool(
+    State(site): State<Arc<Site>>,
+    ask: Ask,
+) -> Result<Answer, Refusal> {
+    let snapshot = snapshot(&site, &ask)?;
+    let pool = &snapshot.pool;
+    let usable = f64::from(pool.max.saturating_sub(pool.reserved));
+    let by_application = pool
+        .by_application
+        .iter()
+        .map(|(application, connections)| ApplicationConnections {
+            application: application.clone(),
+            connections: *connections,
+        });
+    let body = ConnectionPool {
+        total: pool.total,
+        idle: pool.idle,
+        active: pool.active,
+        waiting: pool.waiting,
+        acquire_count: None,
+        acquire_time: None,
+        create_count: None,
+        destroy_count: None,
+        max: pool.max,
+        reserved: pool.reserved,
+        utilization_rate: Ratio::of(f64::from(pool.total), usable).map(Ratio::get),
+        idle_in_transaction: pool.idle_in_transaction,
+        oldest_xact_age_ms: pool.oldest_xact_age_ms,
+        lock_waiting: pool.lock_waiting,
+        by_application: by_application.collect(),
+        taken_at: snapshot.taken_at.to_string(),
+    };
+    answer(&snapshot, &body)
+}
+
+/// What a statement is ranked by.
+type Rank = fn(&Statement) -> f64;
+
+/// `GET /database/slow-queries`.
+pub(super) async fn slow_queries(
+    State(site): State<Arc<Site>>,
+    ask: Ask,
+) -> Result<Answer, Refusal> {
+    const ORDERS: [(&str, Rank); 4] = [
+        ("mean", |statement| statement.mean_exec_time),
+        ("total", |statement| statement.total_exec_time),
+        ("max", |statement| statement.max_exec_time),
+        ("calls", |statement| statement.calls as f64),
+    ];
+    let limit = ask.number("limit", 10, (1, 1_000))?;
+    let rank = ask.choice("order", &ORDERS, ORDERS[0].1)?;
+    let snapshot = snapshot(&site, &ask)?;
+    let mut statements: Vec<&Statement> = snapshot.statements.iter().collect();
+    statements.sort_by(|a, b| rank(b).partial_cmp(&rank(a)).unwrap_or(Ordering::Equal));
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
+    let rows: Vec<SlowQuery> = statements.into_iter().take(limit).map(slow_query).collect();
+    let body = answer(&snapshot, &rows)?;
+    let blind = snapshot
+        .blind_spots
+        .iter()
+        .find(|spot| spot.what.contains("statements"));
+    Ok(match blind {
+        Some(spot) if rows.is_empty() => {
+            body.with(BLIND_SPOT, &format!("{}; {}", spot.why, spot.cure))
+        }
+        _ => body,
+    })
+}
+
+fn slow_query(statement: &Statement) -> SlowQuery {
+    SlowQuery {
+        query: statement.query.clone(),
+        calls: statement.calls,
+        total_exec_time: statement.total_exec_time,
+        mean_exec_time: statement.mean_exec_time,
+        max_exec_time: statement.max_exec_time,
+        stddev_exec_time: statement.stddev_exec_time,
+        queryid: statement.query_id.to_string(),
+        role: statement.role.clone(),
+        rows: statement.rows,
+        shared_blks_hit: statement.shared_blks_hit,
+        shared_blks_read: statement.shared_blks_read,
+        temp_blks_written: statement.temp_blks_written,
+        wal_bytes: statement.wal_bytes,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn names_are_split_as_sql_does() {
+        let parts = |text, folded| identifier_parts(text, folded).unwrap();
+        assert_eq!(parts("public.\"Lead\"", true), ["public", "Lead"]);
+        assert_eq!(parts("Lead", true), ["lead"]);
+        assert_eq!(parts("Lead", false), ["Lead"]);
+        assert_eq!(parts("\"a.b\".\"c\"\"d\"", false), ["a.b", "c\"d"]);
+        assert_eq!(identifier_parts("Robert\"); DROP TABLE", false), None);
+    }
+
+    proptest! {
+        #[test]
+        fn a_quoted_name_is_read_back(name in "\\PC{1,20}") {
+            let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+            prop_assert_eq!(identifier_parts(&quoted, true), Some(vec![name]));
+        }
+    }
+}

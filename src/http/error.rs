@@ -1,0 +1,128 @@
+//! Refusals: status, stable code and public text. The only place that knows status codes of errors.
+//!
+//! The body is problem+json (RFC 9457) with two fields more: `code`, which never changes, and
+//! `error`, the text that the original's clients read. What is for operators goes to the log.
+
+use axum::http::StatusCode;
+use axum::http::header::{self, HeaderValue};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+use super::body::{Wanted, write_body};
+use super::router::Route;
+use crate::model::capacity::UnknownResource;
+
+/// Why a request is not answered as asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum Refusal {
+    #[error("there is no such path; /openapi.json lists all")]
+    UnknownPath,
+    #[error("this path takes another method; see the Allow header")]
+    Method,
+    #[error("no target is configured; start the server with --target")]
+    NoTargets,
+    #[error("there is no target {name:?}; one of {}", known.join(", "))]
+    UnknownTarget { name: String, known: Vec<String> },
+    #[error(
+        "there is no table {name:?} in database {database:?}; write it as it is called, or quoted as in SQL"
+    )]
+    UnknownTable { name: String, database: String },
+    #[error("{name:?} is the name of several tables; one of {}", known.join(", "))]
+    AmbiguousTable { name: String, known: Vec<String> },
+    #[error(transparent)]
+    UnknownResource(#[from] UnknownResource),
+    #[error("{name} is {text:?}; write {wanted}")]
+    Parameter {
+        name: &'static str,
+        text: String,
+        wanted: String,
+    },
+    #[error("{what} is not known yet: {why}")]
+    NotYet {
+        what: &'static str,
+        why: String,
+        retry_after_s: u64,
+    },
+    #[error("the body is larger than {limit} bytes")]
+    BodyTooLarge { limit: usize },
+    #[error("the request names no host")]
+    NoHost,
+    #[error(
+        "this server does not answer to {name:?}; use a loopback name, or add it to http.hosts"
+    )]
+    ForeignHost { name: String },
+    #[error("a token is needed; send it as `Authorization: Bearer …`")]
+    NoToken,
+    #[error("the answer took too long; ask for less, or raise http.request_timeout")]
+    TooSlow,
+    #[error("the report could not be written: {0}")]
+    Report(String),
+    /// The text goes to the log; the asker cannot do anything with it.
+    #[error("the server could not write the answer; its log says why")]
+    Internal(String),
+}
+
+impl Refusal {
+    fn status(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::UnknownPath => (StatusCode::NOT_FOUND, "unknown-path"),
+            Self::Method => (StatusCode::METHOD_NOT_ALLOWED, "method-not-allowed"),
+            Self::NoTargets => (StatusCode::NOT_FOUND, "no-target"),
+            Self::UnknownTarget { .. } => (StatusCode::NOT_FOUND, "unknown-target"),
+            Self::UnknownTable { .. } => (StatusCode::NOT_FOUND, "unknown-table"),
+            Self::AmbiguousTable { .. } => (StatusCode::BAD_REQUEST, "ambiguous-table"),
+            Self::UnknownResource(_) => (StatusCode::NOT_FOUND, "unknown-resource"),
+            Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "invalid-parameter"),
+            Self::NotYet { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not-yet-known"),
+            Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+            Self::NoHost => (StatusCode::BAD_REQUEST, "no-host"),
+            Self::ForeignHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "foreign-host"),
+            Self::NoToken => (StatusCode::UNAUTHORIZED, "no-token"),
+            Self::TooSlow => (StatusCode::SERVICE_UNAVAILABLE, "too-slow"),
+            Self::Report(_) => (StatusCode::INTERNAL_SERVER_ERROR, "report-failed"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// Writes the problem into `response`, keeping its headers (`Allow` is one).
+    pub(super) fn write(self, route: Option<&Route>, wanted: &Wanted, response: &mut Response) {
+        let (status, code) = self.status();
+        if let Self::Internal(why) | Self::Report(why) = &self {
+            tracing::error!(code, why, "a request could not be answered");
+        }
+        let title = status.canonical_reason().unwrap_or("Error");
+        let error = match route {
+            Some(route) => format!("Failed to {}", route.does),
+            None => title.to_owned(),
+        };
+        let problem = json!({
+            "type": format!("urn:plimsoll:error:{code}"),
+            "title": title,
+            "status": status.as_u16(),
+            "detail": self.to_string(),
+            "code": code,
+            "error": error,
+        });
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if let Self::NotYet { retry_after_s, .. } = &self {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
+        }
+        if self == Self::NoToken {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        let body = problem.to_string().into();
+        write_body("application/problem+json", body, wanted, response);
+    }
+}
+
+impl IntoResponse for Refusal {
+    /// Carries itself to `front`, which knows the route.
+    fn into_response(self) -> Response {
+        let mut response = self.status().0.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}

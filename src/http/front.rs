@@ -1,0 +1,60 @@
+//! What every request passes: the guard, the time limit, the finish of the answer, the own latency.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+
+use super::body::{Answer, Wanted};
+use super::error::Refusal;
+use super::router::Matched;
+use super::{Site, guard};
+use crate::clock::Stopwatch;
+
+/// The door on the network.
+pub(super) async fn over_tcp(
+    State(site): State<Arc<Site>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let verdict = guard::network(&site, &request);
+    pass(&site, request, next, verdict).await
+}
+
+/// The door of the Unix socket.
+pub(super) async fn over_socket(
+    State(site): State<Arc<Site>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let verdict = guard::size(&site, &request);
+    pass(&site, request, next, verdict).await
+}
+
+async fn pass(site: &Site, request: Request, next: Next, verdict: Result<(), Refusal>) -> Response {
+    let watch = Stopwatch::start();
+    let wanted = Wanted::of(&request);
+    let limit = site.settings.request_timeout.as_duration();
+    let mut response = match verdict {
+        Err(refusal) => refusal.into_response(),
+        Ok(()) => match tokio::time::timeout(limit, next.run(request)).await {
+            Ok(response) => response,
+            Err(_) => Refusal::TooSlow.into_response(),
+        },
+    };
+    let route = response
+        .extensions()
+        .get::<Matched>()
+        .map(|matched| matched.0);
+    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+        refusal.write(route, &wanted, &mut response);
+    } else if let Some(answer) = response.extensions_mut().remove::<Answer>() {
+        answer.write(&site.settings, &wanted, &mut response);
+    }
+    guard::harden(response.headers_mut());
+    let path = route.map_or("none", |route| route.path);
+    site.meter
+        .record(path, response.status().as_u16(), watch.elapsed());
+    response
+}

@@ -1,0 +1,191 @@
+//! The HTTP edge: the API, `/metrics`, the page, and the same on a Unix socket for the command line.
+//!
+//! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
+//! Not for: finding anything out. No handler asks a server, reads the history or fits a model: N
+//! viewers cost what one does. Read [`router`] first (the API in one table), then `front`, which
+//! every request passes.
+
+mod ask;
+mod body;
+mod capacity;
+mod database;
+mod error;
+mod exposition;
+mod front;
+mod guard;
+mod local;
+mod measure;
+mod metrics;
+mod openapi;
+mod outlook;
+mod pages;
+mod recommend;
+pub mod router;
+mod server;
+pub mod wire;
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+pub use router::{local_router, router};
+pub use server::{bind, bind_socket, serve};
+
+use crate::clock::Clock;
+use crate::config::{Config, Thresholds};
+use crate::model::units::{Millis, Timestamp};
+use crate::work::board::Board;
+use measure::Meter;
+
+/// Why the server does not come up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Somebody else listens there.
+    #[error("{0} is in use; stop what listens there, or choose another with --listen")]
+    AddressInUse(SocketAddr),
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}; choose another with --listen")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A server answers on the socket already.
+    #[error("a server answers on {} already; stop it, or choose another --data-dir", .0.display())]
+    SocketInUse(PathBuf),
+    /// The socket cannot be made.
+    #[error("cannot make the socket {}: {source}; check the rights and the length of --data-dir", path.display())]
+    Socket {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The result of starting the server.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What a report is written as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReportFormat {
+    /// One self-contained page.
+    Html,
+    /// The report's values.
+    Json,
+    /// Text for a ticket or a wiki.
+    Markdown,
+    /// The portable archive.
+    Sqlite,
+}
+
+impl ReportFormat {
+    /// All, with the names used in flags and queries.
+    pub const NAMES: [(&'static str, Self); 4] = [
+        ("html", Self::Html),
+        ("json", Self::Json),
+        ("md", Self::Markdown),
+        ("sqlite", Self::Sqlite),
+    ];
+
+    /// The name used in flags and queries.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Html => "html",
+            Self::Json => "json",
+            Self::Markdown => "md",
+            Self::Sqlite => "sqlite",
+        }
+    }
+}
+
+/// What a viewer of the page asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct PageAsk {
+    /// The target to show; one that exists, or all.
+    pub target: Option<String>,
+    /// Only the part of this name, such as `main`, for a refresh in place.
+    pub fragment: Option<String>,
+}
+
+/// Draws the page from what is on the board.
+pub type PageFn = Arc<dyn Fn(&PageAsk) -> String + Send + Sync>;
+/// Writes a report from the live history; the error is for people.
+pub type ReportFn = Arc<
+    dyn Fn(ReportFormat) -> BoxFuture<'static, std::result::Result<Vec<u8>, String>> + Send + Sync,
+>;
+/// Says why the history cannot be written, if it cannot.
+pub type HealthFn = Arc<dyn Fn() -> std::result::Result<(), String> + Send + Sync>;
+/// The existing exporters' name of one of our metrics, where they have one.
+pub type CompatFn = fn(&str) -> Option<&'static str>;
+
+/// What other modules do for this one.
+#[derive(Clone)]
+pub struct Hooks {
+    /// See [`PageFn`].
+    pub page: PageFn,
+    /// See [`ReportFn`].
+    pub report: ReportFn,
+    /// See [`HealthFn`].
+    pub health: HealthFn,
+    /// See [`CompatFn`].
+    pub compat: CompatFn,
+    /// `/ui/app.js`.
+    pub script: &'static str,
+    /// `/ui/style.css`.
+    pub style: &'static str,
+}
+
+/// Everything that handlers need, shared by all connections.
+pub struct Site {
+    board: Arc<Board>,
+    clock: Arc<dyn Clock>,
+    settings: crate::config::Http,
+    thresholds: Thresholds,
+    scrape: Millis,
+    catalog: Millis,
+    listen: SocketAddr,
+    data_dir: PathBuf,
+    started_at: Timestamp,
+    hooks: Hooks,
+    meter: Meter,
+}
+
+impl Site {
+    /// Puts together what handlers need.
+    pub fn new(
+        board: Arc<Board>,
+        clock: Arc<dyn Clock>,
+        config: &Config,
+        hooks: Hooks,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            started_at: clock.now(),
+            board,
+            clock,
+            settings: config.http.clone(),
+            thresholds: config.thresholds,
+            scrape: config.collect.scrape,
+            catalog: config.collect.catalog,
+            listen: config.listen,
+            data_dir: config.data_dir.clone(),
+            hooks,
+            meter: Meter::default(),
+        })
+    }
+}
+
+impl fmt::Debug for Site {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Site")
+            .field("listen", &self.listen)
+            .field("data_dir", &self.data_dir)
+            .finish_non_exhaustive()
+    }
+}

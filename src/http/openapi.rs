@@ -1,0 +1,292 @@
+//! `/openapi.json`: `OpenAPI` 3.1 from the table of routes; a test holds the schemas to real answers.
+
+use serde_json::{Map, Value, json};
+
+use super::body::Answer;
+use super::error::Refusal;
+use super::router::{Param, ROUTES, Route};
+
+/// Fields of each shape. A type is `text`, `time`, `whole`, `number` or `flag`, a shape's name, or
+/// one of these in brackets for a list; a `?` at the end may be null.
+const SHAPES: &[(&str, &str)] = &[
+    ("Health", "status text"),
+    (
+        "Readiness",
+        "status text, reasons [text], targets [TargetReach]",
+    ),
+    (
+        "TargetReach",
+        "name text, state text, reason text?, lastScrapeAt time?",
+    ),
+    (
+        "DatabaseSize",
+        "datname text, size text?, size_bytes whole?, databases [DatabaseRow], taken_at time",
+    ),
+    ("DatabaseRow", "datname text, size text?, size_bytes whole?"),
+    (
+        "TableStats",
+        "schemaname text, tablename text, total_size text, table_size text, \
+      indexes_size text, inserts whole, updates whole, deletes whole, live_rows whole, \
+      dead_rows whole, last_vacuum time?, last_autovacuum time?, last_analyze time?, \
+      last_autoanalyze time?, total_bytes whole, table_bytes whole, indexes_bytes whole, \
+      row_estimate number?, hot_updates whole, seq_scan whole, idx_scan whole, xid_age whole, \
+      has_primary_key flag, taken_at time",
+    ),
+    (
+        "ConnectionPool",
+        "total whole, idle whole, active whole, waiting whole, acquireCount whole?, \
+      acquireTime number?, createCount whole?, destroyCount whole?, max whole, reserved whole, \
+      utilizationRate number?, idleInTransaction whole, oldestXactAgeMs whole?, \
+      lockWaiting whole, byApplication [ApplicationConnections], takenAt time",
+    ),
+    (
+        "ApplicationConnections",
+        "application text, connections whole",
+    ),
+    (
+        "SlowQuery",
+        "query text, calls whole, total_exec_time number, mean_exec_time number, \
+      max_exec_time number, stddev_exec_time number, queryid text, role text?, rows whole, \
+      shared_blks_hit whole, shared_blks_read whole, temp_blks_written whole, wal_bytes whole",
+    ),
+    (
+        "CapacityForecast",
+        "resourceType text, currentUsage number?, currentCapacity number?, \
+      utilizationRate number?, projections [CapacityProjection], \
+      recommendations [CapacityRecommendation], target text, unit text, madeAt time, \
+      outlook text, haveDays number?, needDays number?, limitOrigin LimitOrigin?, method text?, \
+      backtest Backtest?, growthPerDay Estimate?, growthPerMonth Estimate?, \
+      thresholds [ThresholdDate], coverage number, synthetic SyntheticTimes?",
+    ),
+    (
+        "CapacityProjection",
+        "date time, predictedUsage number, predictedCapacity number?, \
+      utilizationRate number?, confidence number?, intervals [Interval]",
+    ),
+    (
+        "CapacityRecommendation",
+        "resourceType text, action text, priority text, description text, \
+      estimatedImpact text",
+    ),
+    ("Interval", "level number, lo number, hi number"),
+    ("Estimate", "value number, lo number, hi number"),
+    ("LimitOrigin", "kind text, detail text"),
+    (
+        "Backtest",
+        "origins whole, horizon whole, mae number, relativeMae number, \
+      coverageP80 number, coverageP95 number",
+    ),
+    (
+        "ThresholdDate",
+        "name text, value number, probability number, p10 time?, p50 time?, \
+      p90 time?, crossed flag",
+    ),
+    ("SyntheticTimes", "from time, until time"),
+    (
+        "CapacityDashboard",
+        "timestamp time, forecasts [CapacityForecast], alerts [CapacityAlert], \
+      trends [CapacityTrend], target text, lastScrapeAt time?",
+    ),
+    (
+        "CapacityAlert",
+        "resourceType text, severity text, message text, threshold number, \
+      currentValue number, timestamp time, target text",
+    ),
+    (
+        "CapacityTrend",
+        "resourceType text, period text, growth number?, trend text?, \
+      dataPoints [DataPoint], synthetic SyntheticTimes?",
+    ),
+    ("DataPoint", "timestamp time, value number"),
+    (
+        "PerformanceBottleneck",
+        "component text, type text, severity text, description text, \
+      impact text, recommendation text, evidence [Evidence]",
+    ),
+    ("Evidence", "label text, value text"),
+    (
+        "Problem",
+        "type text, title text, status whole, detail text, code text, error text",
+    ),
+];
+
+/// What a field says beyond its name and type.
+const NOTES: &[(&str, &str, &str)] = &[
+    (
+        "CapacityProjection",
+        "confidence",
+        "probability that usage lies within 10 % of predictedUsage, read off the forecast's own bands",
+    ),
+    (
+        "ConnectionPool",
+        "acquireCount",
+        "null: only a pooler counts acquisitions",
+    ),
+    (
+        "ConnectionPool",
+        "utilizationRate",
+        "total / (max - reserved)",
+    ),
+    (
+        "CapacityForecast",
+        "outlook",
+        "forecast, notEnoughData or unmeasured",
+    ),
+    (
+        "CapacityForecast",
+        "synthetic",
+        "which part of the history is made up, if any is",
+    ),
+    (
+        "CapacityRecommendation",
+        "action",
+        "scale-up, scale-out, optimize or archive",
+    ),
+    (
+        "CapacityRecommendation",
+        "priority",
+        "immediate, short-term, medium-term or long-term",
+    ),
+    (
+        "CapacityTrend",
+        "trend",
+        "increasing, decreasing, or stable where the 80 % interval holds 0",
+    ),
+];
+
+/// `GET /openapi.json`.
+pub(super) async fn serve() -> Result<Answer, Refusal> {
+    Answer::json(&description())
+}
+
+/// The whole description.
+fn description() -> Value {
+    let mut paths = Map::new();
+    for route in ROUTES {
+        let method = route.method.to_lowercase();
+        paths.insert(route.path.to_owned(), json!({ method: operation(route) }));
+    }
+    let schemas: Map<String, Value> = SHAPES
+        .iter()
+        .map(|(name, fields)| ((*name).to_owned(), shape(name, fields)))
+        .collect();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Plimsoll",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": env!("CARGO_PKG_DESCRIPTION"),
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"token": []}],
+    })
+}
+
+fn operation(route: &Route) -> Value {
+    let (media, name) = route.answer;
+    let content = match name {
+        "" => json!({ media: {} }),
+        name => json!({ media: {"schema": kind(name)} }),
+    };
+    let problem = json!({
+        "description": "Refused; `code` says why.",
+        "content": {"application/problem+json": {"schema": kind("Problem")}},
+    });
+    json!({
+        "summary": route.summary,
+        "operationId": route.does.replace(' ', "-"),
+        "parameters": route.params.iter().map(parameter).collect::<Vec<_>>(),
+        "responses": {
+            "200": {"description": route.summary, "content": content},
+            "default": problem,
+        },
+    })
+}
+
+fn parameter(param: &Param) -> Value {
+    json!({
+        "name": param.name,
+        "in": param.place,
+        "required": param.place == "path",
+        "description": param.about,
+        "schema": {"type": "string"},
+    })
+}
+
+fn shape(name: &str, fields: &str) -> Value {
+    let fields = fields
+        .split(',')
+        .filter_map(|field| field.trim().split_once(' '));
+    let (mut properties, mut required) = (Map::new(), Vec::new());
+    for (field, written) in fields {
+        let mut property = kind(written);
+        let note = NOTES
+            .iter()
+            .find(|(shape, noted, _)| *shape == name && *noted == field);
+        if let (Some((_, _, note)), Some(object)) = (note, property.as_object_mut()) {
+            object.insert("description".to_owned(), json!(note));
+        }
+        properties.insert(field.to_owned(), property);
+        required.push(field);
+    }
+    json!({"type": "object", "properties": properties, "required": required})
+}
+
+/// A JSON schema of a type as [`SHAPES`] writes it.
+fn kind(written: &str) -> Value {
+    if let Some(inner) = written.strip_suffix('?') {
+        return match plain(inner) {
+            Some((kind, None)) => json!({"type": [kind, "null"]}),
+            Some((kind, Some(format))) => json!({"type": [kind, "null"], "format": format}),
+            None => json!({"anyOf": [kind(inner), {"type": "null"}]}),
+        };
+    }
+    if let Some(inner) = written
+        .strip_prefix('[')
+        .and_then(|rest| rest.strip_suffix(']'))
+    {
+        return json!({"type": "array", "items": kind(inner)});
+    }
+    match plain(written) {
+        Some((kind, None)) => json!({"type": kind}),
+        Some((kind, Some(format))) => json!({"type": kind, "format": format}),
+        None => json!({"$ref": format!("#/components/schemas/{written}")}),
+    }
+}
+
+fn plain(name: &str) -> Option<(&'static str, Option<&'static str>)> {
+    Some(match name {
+        "text" => ("string", None),
+        "time" => ("string", Some("date-time")),
+        "whole" => ("integer", None),
+        "number" => ("number", None),
+        "flag" => ("boolean", None),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reference_leads_to_a_shape() {
+        let text = description().to_string();
+        for reference in text.split("#/components/schemas/").skip(1) {
+            let name = reference.split('"').next().unwrap();
+            assert!(SHAPES.iter().any(|(known, _)| *known == name), "{name}");
+        }
+    }
+
+    #[test]
+    fn every_note_is_about_a_field_that_there_is() {
+        for (name, field, _) in NOTES {
+            let (_, fields) = SHAPES.iter().find(|(known, _)| known == name).unwrap();
+            assert!(fields.contains(&format!("{field} ")), "{name}.{field}");
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! The API in one table: method, path, handler, summary.
+//!
+//! `openapi` describes exactly these rows, and the own latency is counted by their paths.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::middleware::{self, Next};
+use axum::routing::{MethodRouter, get};
+
+use super::error::Refusal;
+use super::{Site, capacity, database, front, local, metrics, openapi, pages};
+
+/// A parameter of a route.
+#[derive(Debug, Clone, Copy)]
+pub struct Param {
+    /// As in the path or the query.
+    pub name: &'static str,
+    /// `path` or `query`.
+    pub place: &'static str,
+    /// What it takes; bounds and the default are said here.
+    pub about: &'static str,
+}
+
+/// One row of the API.
+#[derive(Debug, Clone, Copy)]
+pub struct Route {
+    /// The only method besides HEAD.
+    pub method: &'static str,
+    /// With `{…}` for parameters.
+    pub path: &'static str,
+    /// One sentence.
+    pub summary: &'static str,
+    /// What fails when it fails: `error` is `Failed to …`, as the original's clients read it.
+    pub does: &'static str,
+    /// What it takes.
+    pub params: &'static [Param],
+    /// Media type and schema of the answer; the schema is empty where it is no JSON.
+    pub answer: (&'static str, &'static str),
+    serve: fn() -> MethodRouter<Arc<Site>>,
+}
+
+const TARGET: Param = Param {
+    name: "target",
+    place: "query",
+    about: "name of the target; default: the first in order of name",
+};
+const MONTHS: Param = Param {
+    name: "months",
+    place: "query",
+    about: "months ahead, 1 to 24; default 6",
+};
+const JSON: &str = "application/json";
+
+/// Every route that is served over TCP.
+pub const ROUTES: &[Route] = &[
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/database/size",
+        summary: "Size of the database, and of all others of the server.",
+        does: "get database size",
+        params: &[TARGET],
+        answer: (JSON, "DatabaseSize"),
+        serve: || get(database::size),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/database/table-stats/{tableName}",
+        summary: "Size and counters of one table.",
+        does: "get table statistics",
+        params: &[
+            Param {
+                name: "tableName",
+                place: "path",
+                about: "as it is called, or as SQL writes it: Lead, \"Lead\", public.\"Lead\"",
+            },
+            TARGET,
+        ],
+        answer: (JSON, "TableStats"),
+        serve: || get(database::table_stats),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/database/connection-pool",
+        summary: "Connections by state, against the server's limit.",
+        does: "get connection pool metrics",
+        params: &[TARGET],
+        answer: (JSON, "ConnectionPool"),
+        serve: || get(database::connection_pool),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/database/slow-queries",
+        summary: "Statements by mean, total or longest time, or by calls.",
+        does: "get slow queries",
+        params: &[
+            Param {
+                name: "limit",
+                place: "query",
+                about: "how many, 1 to 1000; default 10",
+            },
+            Param {
+                name: "order",
+                place: "query",
+                about: "mean (default), total, max or calls",
+            },
+            TARGET,
+        ],
+        answer: (JSON, "[SlowQuery]"),
+        serve: || get(database::slow_queries),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/capacity/dashboard",
+        summary: "Forecasts, alerts and trends of all resources.",
+        does: "get capacity dashboard",
+        params: &[MONTHS, TARGET],
+        answer: (JSON, "CapacityDashboard"),
+        serve: || get(capacity::dashboard),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/capacity/forecast/{resourceType}",
+        summary: "Forecast of one resource, a point a month, with intervals and its back-test.",
+        does: "forecast capacity",
+        params: &[
+            Param {
+                name: "resourceType",
+                place: "path",
+                about: "cpu, memory, storage, bandwidth, database or connections",
+            },
+            MONTHS,
+            TARGET,
+        ],
+        answer: (JSON, "CapacityForecast"),
+        serve: || get(capacity::forecast),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/capacity/bottlenecks",
+        summary: "Where the platform is held up, worst first.",
+        does: "identify bottlenecks",
+        params: &[TARGET],
+        answer: (JSON, "[PerformanceBottleneck]"),
+        serve: || get(capacity::bottlenecks),
+    },
+    Route {
+        method: "GET",
+        path: "/metrics",
+        summary: "All series of all targets, for Prometheus: text 0.0.4, or OpenMetrics by Accept.",
+        does: "write metrics",
+        params: &[Param {
+            name: "names",
+            place: "query",
+            about: "own (default), or compat for the names of the existing exporters",
+        }],
+        answer: ("text/plain", ""),
+        serve: || get(metrics::scrape),
+    },
+    Route {
+        method: "GET",
+        path: "/healthz",
+        summary: "Whether the process answers; it asks nobody else.",
+        does: "get health",
+        params: &[],
+        answer: (JSON, "Health"),
+        serve: || get(pages::healthz),
+    },
+    Route {
+        method: "GET",
+        path: "/readyz",
+        summary: "Whether collecting runs and the history can be written; 503 where not.",
+        does: "get readiness",
+        params: &[],
+        answer: (JSON, "Readiness"),
+        serve: || get(pages::readyz),
+    },
+    Route {
+        method: "GET",
+        path: "/openapi.json",
+        summary: "This description.",
+        does: "describe the API",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || get(openapi::serve),
+    },
+    Route {
+        method: "GET",
+        path: "/",
+        summary: "The dashboard page.",
+        does: "draw the page",
+        params: &[
+            TARGET,
+            Param {
+                name: "fragment",
+                place: "query",
+                about: "main: only the part that changes",
+            },
+        ],
+        answer: ("text/html", ""),
+        serve: || get(pages::dashboard),
+    },
+    Route {
+        method: "GET",
+        path: "/ui/app.js",
+        summary: "The page's script.",
+        does: "get the script",
+        params: &[],
+        answer: ("text/javascript", ""),
+        serve: || get(pages::script),
+    },
+    Route {
+        method: "GET",
+        path: "/ui/style.css",
+        summary: "The page's style.",
+        does: "get the style",
+        params: &[],
+        answer: ("text/css", ""),
+        serve: || get(pages::style),
+    },
+];
+
+/// Routes of the Unix socket alone: what the command line asks beside the API.
+pub const LOCAL_ROUTES: &[Route] = &[
+    Route {
+        method: "GET",
+        path: "/local/status",
+        summary: "Targets, their resources and their worst findings, for `plimsoll status`.",
+        does: "get status",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || get(local::status),
+    },
+    Route {
+        method: "GET",
+        path: "/local/findings",
+        summary: "Findings, alerts and blind spots, for `plimsoll check`.",
+        does: "get findings",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || get(local::findings),
+    },
+    Route {
+        method: "GET",
+        path: "/local/forecast/{resourceType}",
+        summary: "Forecasts of one resource, or of all, for `plimsoll forecast`.",
+        does: "forecast capacity",
+        params: &[MONTHS, TARGET],
+        answer: (JSON, ""),
+        serve: || get(local::forecast),
+    },
+    Route {
+        method: "GET",
+        path: "/local/report",
+        summary: "The report in one of its formats, for `plimsoll report`.",
+        does: "write the report",
+        params: &[],
+        answer: ("application/octet-stream", ""),
+        serve: || get(local::report),
+    },
+];
+
+/// The row that answered, for the own latency and the error text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Matched(pub(super) &'static Route);
+
+/// What is served over TCP: the host and, where one is set, the token are checked.
+pub fn router(site: &Arc<Site>) -> Router {
+    let routes = ROUTES.iter().fold(Router::new(), with);
+    guarded(routes, site, front::over_tcp)
+}
+
+/// What is served on the Unix socket: the folder's rights are the guard.
+pub fn local_router(site: &Arc<Site>) -> Router {
+    let rows = ROUTES.iter().chain(LOCAL_ROUTES);
+    guarded(rows.fold(Router::new(), with), site, front::over_socket)
+}
+
+fn with(router: Router<Arc<Site>>, route: &'static Route) -> Router<Arc<Site>> {
+    let tag = move |request: Request, next: Next| async move {
+        let mut response = next.run(request).await;
+        response.extensions_mut().insert(Matched(route));
+        response
+    };
+    router.route(route.path, (route.serve)().layer(middleware::from_fn(tag)))
+}
+
+fn guarded<F, R>(routes: Router<Arc<Site>>, site: &Arc<Site>, guard: F) -> Router
+where
+    F: Fn(axum::extract::State<Arc<Site>>, Request, Next) -> R + Clone + Send + Sync + 'static,
+    R: Future<Output = axum::response::Response> + Send + 'static,
+{
+    routes
+        .fallback(|| async { Refusal::UnknownPath })
+        .method_not_allowed_fallback(|| async { Refusal::Method })
+        .layer(DefaultBodyLimit::max(site.settings.max_body_bytes))
+        .layer(middleware::from_fn_with_state(site.clone(), guard))
+        .with_state(site.clone())
+}

@@ -1,0 +1,477 @@
+//! Shapes of the answers, as the specification names their fields; times are ISO 8601 in UTC.
+//!
+//! For: handlers, and the command line that reads what they write. Not for: deciding anything.
+//! Fields beyond the specification's are additions. What is not known is null.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::capacity::{
+    Backtest, Crossing, Estimate, Interval, LimitOrigin, Resource, SyntheticSpan, Unit,
+};
+use crate::model::database::BlindSpot;
+use crate::model::finding::{self, Finding, Severity};
+use crate::model::units::{Bytes, Timestamp};
+use crate::work::board::Reach;
+
+/// `GET database/size`: the original's names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseSize {
+    /// The database's name.
+    pub datname: String,
+    /// For people: `1.5 GB`.
+    pub size: Option<String>,
+    /// In bytes; null without the right to connect to the database.
+    pub size_bytes: Option<u64>,
+    /// All databases of the server; empty in its rows.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub databases: Vec<DatabaseSize>,
+    /// When it was read; null in the rows of `databases`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub taken_at: Option<String>,
+}
+
+/// `GET database/table-stats/{tableName}`: the original's names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TableStats {
+    /// Schema.
+    pub schemaname: String,
+    /// Table.
+    pub tablename: String,
+    /// Heap, TOAST and indexes, for people.
+    pub total_size: String,
+    /// Heap, for people.
+    pub table_size: String,
+    /// Indexes, for people.
+    pub indexes_size: String,
+    /// Rows inserted since the statistics were reset.
+    pub inserts: u64,
+    /// Rows updated.
+    pub updates: u64,
+    /// Rows deleted.
+    pub deletes: u64,
+    /// Live rows, an estimate.
+    pub live_rows: u64,
+    /// Dead rows, an estimate.
+    pub dead_rows: u64,
+    /// Last manual vacuum.
+    pub last_vacuum: Option<String>,
+    /// Last automatic vacuum.
+    pub last_autovacuum: Option<String>,
+    /// Last manual analyze.
+    pub last_analyze: Option<String>,
+    /// Last automatic analyze.
+    pub last_autoanalyze: Option<String>,
+    /// `total_size` in bytes.
+    pub total_bytes: u64,
+    /// `table_size` in bytes.
+    pub table_bytes: u64,
+    /// `indexes_size` in bytes.
+    pub indexes_bytes: u64,
+    /// Rows that the planner expects.
+    pub row_estimate: Option<f64>,
+    /// Updates that touched no index.
+    pub hot_updates: u64,
+    /// Sequential scans.
+    pub seq_scan: u64,
+    /// Index scans.
+    pub idx_scan: u64,
+    /// Age of the oldest transaction id, in transactions.
+    pub xid_age: u64,
+    /// Whether it has a primary key.
+    pub has_primary_key: bool,
+    /// When it was read.
+    pub taken_at: String,
+}
+
+/// `GET database/connection-pool`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConnectionPool {
+    /// Client connections of the whole server.
+    pub total: u32,
+    /// Idle.
+    pub idle: u32,
+    /// Running a statement.
+    pub active: u32,
+    /// Active and waiting for anything but the client.
+    pub waiting: u32,
+    /// Null: only a pooler counts acquisitions.
+    pub acquire_count: Option<u64>,
+    /// Null: only a pooler times acquisitions. In ms.
+    pub acquire_time: Option<f64>,
+    /// Null: only a pooler counts what it opens.
+    pub create_count: Option<u64>,
+    /// Null: only a pooler counts what it closes.
+    pub destroy_count: Option<u64>,
+    /// `max_connections`.
+    pub max: u32,
+    /// Kept for superusers and the like.
+    pub reserved: u32,
+    /// `total / (max - reserved)`: 1 is when ordinary roles are refused.
+    pub utilization_rate: Option<f64>,
+    /// Idle in a transaction.
+    pub idle_in_transaction: u32,
+    /// Age of the oldest open transaction.
+    pub oldest_xact_age_ms: Option<u64>,
+    /// Waiting for a heavyweight lock.
+    pub lock_waiting: u32,
+    /// By `application_name`, most first.
+    pub by_application: Vec<ApplicationConnections>,
+    /// When it was read.
+    pub taken_at: String,
+}
+
+/// Connections of one application.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ApplicationConnections {
+    /// `application_name`.
+    pub application: String,
+    /// How many.
+    pub connections: u32,
+}
+
+/// One row of `GET database/slow-queries`: the original's names; times in ms.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlowQuery {
+    /// Normalised text, cut at 2,000 characters.
+    pub query: String,
+    /// Times run.
+    pub calls: u64,
+    /// Time of all runs.
+    pub total_exec_time: f64,
+    /// Time of a run.
+    pub mean_exec_time: f64,
+    /// The longest run.
+    pub max_exec_time: f64,
+    /// Standard deviation over runs.
+    pub stddev_exec_time: f64,
+    /// A text, since its 64 bits are more than a JSON reader may keep.
+    pub queryid: String,
+    /// Role that ran it.
+    pub role: Option<String>,
+    /// Rows returned or changed.
+    pub rows: u64,
+    /// Blocks found in shared buffers.
+    pub shared_blks_hit: u64,
+    /// Blocks read.
+    pub shared_blks_read: u64,
+    /// Temporary blocks written.
+    pub temp_blks_written: u64,
+    /// WAL written.
+    pub wal_bytes: u64,
+}
+
+/// Forecast of one resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityForecast {
+    /// Which resource.
+    pub resource_type: Resource,
+    /// Last measured usage, in `unit`.
+    pub current_usage: Option<f64>,
+    /// The limit, in `unit`.
+    pub current_capacity: Option<f64>,
+    /// Usage over limit.
+    pub utilization_rate: Option<f64>,
+    /// One a month, nearest first; empty without a forecast.
+    pub projections: Vec<CapacityProjection>,
+    /// What to do, most urgent first.
+    pub recommendations: Vec<CapacityRecommendation>,
+    /// The target's name.
+    pub target: String,
+    /// What usage and limit are counted in.
+    pub unit: Unit,
+    /// When it was computed.
+    pub made_at: String,
+    /// `forecast`, `notEnoughData` or `unmeasured`.
+    pub outlook: String,
+    /// Days of history there are, where they are too few.
+    pub have_days: Option<f64>,
+    /// Days of history that are needed, where there are too few.
+    pub need_days: Option<f64>,
+    /// Where the limit comes from.
+    pub limit_origin: Option<LimitOrigin>,
+    /// The method that the back-test chose.
+    pub method: Option<String>,
+    /// How it did on this series' own past.
+    pub backtest: Option<Backtest>,
+    /// Change a day, in `unit`.
+    pub growth_per_day: Option<Estimate>,
+    /// Change in 30.44 days as a share of the level.
+    pub growth_per_month: Option<Estimate>,
+    /// When shares of the limit are reached.
+    pub thresholds: Vec<ThresholdDate>,
+    /// Share of hours of history that hold a value.
+    pub coverage: f64,
+    /// Which part of the history is made up, if any is.
+    pub synthetic: Option<SyntheticTimes>,
+}
+
+/// One month of a forecast.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityProjection {
+    /// The day it speaks of.
+    pub date: String,
+    /// Expected usage then.
+    pub predicted_usage: f64,
+    /// The limit then, as far as it is known now.
+    pub predicted_capacity: Option<f64>,
+    /// Predicted usage over capacity.
+    pub utilization_rate: Option<f64>,
+    /// Probability that usage lies within 10 % of the predicted one, by the forecast's own bands.
+    pub confidence: Option<f64>,
+    /// The bands.
+    pub intervals: Vec<Interval>,
+}
+
+/// Something to do about a resource.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityRecommendation {
+    /// Which resource.
+    pub resource_type: Resource,
+    /// `scale-up`, `scale-out`, `optimize` or `archive`.
+    pub action: String,
+    /// `immediate`, `short-term`, `medium-term` or `long-term`.
+    pub priority: String,
+    /// Why.
+    pub description: String,
+    /// Left out until there is a price list.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_cost: Option<f64>,
+    /// What it brings.
+    pub estimated_impact: String,
+}
+
+/// When a share of a limit is reached.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ThresholdDate {
+    /// `warn`, `critical` or `limit`.
+    pub name: String,
+    /// The value, in the resource's unit.
+    pub value: f64,
+    /// Probability of reaching it within the forecast's horizon.
+    pub probability: f64,
+    /// 10 % of paths have reached it by then; null is beyond the horizon.
+    pub p10: Option<String>,
+    /// Half of all paths have.
+    pub p50: Option<String>,
+    /// 90 % have.
+    pub p90: Option<String>,
+    /// It is reached already.
+    pub crossed: bool,
+}
+
+/// Times between which history is made up.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SyntheticTimes {
+    /// First instant.
+    pub from: String,
+    /// First instant that is real again.
+    pub until: String,
+}
+
+/// `GET capacity/dashboard`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityDashboard {
+    /// When it was asked.
+    pub timestamp: String,
+    /// One a resource.
+    pub forecasts: Vec<CapacityForecast>,
+    /// Worst first.
+    pub alerts: Vec<CapacityAlert>,
+    /// One a resource with history.
+    pub trends: Vec<CapacityTrend>,
+    /// The target's name.
+    pub target: String,
+    /// When it was last scraped.
+    pub last_scrape_at: Option<String>,
+}
+
+/// A threshold passed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityAlert {
+    /// Which resource.
+    pub resource_type: Resource,
+    /// How bad.
+    pub severity: Severity,
+    /// One sentence.
+    pub message: String,
+    /// Share of the limit.
+    pub threshold: f64,
+    /// Share in use.
+    pub current_value: f64,
+    /// When it was seen.
+    pub timestamp: String,
+    /// The target's name.
+    pub target: String,
+}
+
+/// Where a resource has been going.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CapacityTrend {
+    /// Which resource.
+    pub resource_type: Resource,
+    /// What `growth` is per: always `month`.
+    pub period: String,
+    /// Share of the level that is added in a period; null without a forecast.
+    pub growth: Option<f64>,
+    /// `stable` where the 80 % interval of the growth holds 0; null without a forecast.
+    pub trend: Option<String>,
+    /// Daily means, oldest first, at most 90; days without values are left out.
+    pub data_points: Vec<DataPoint>,
+    /// Which part of the history is made up, if any is.
+    pub synthetic: Option<SyntheticTimes>,
+}
+
+/// One day of a trend.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataPoint {
+    /// Start of the day.
+    pub timestamp: String,
+    /// Mean usage.
+    pub value: f64,
+}
+
+/// `plimsoll status`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Status {
+    /// Of the server, not of the command.
+    pub version: String,
+    /// When the server started.
+    pub started_at: String,
+    /// Its clock now.
+    pub now: String,
+    /// Where it listens.
+    pub listen: String,
+    /// Its data folder.
+    pub data_dir: String,
+    /// One a target, in order of name.
+    pub targets: Vec<TargetStatus>,
+}
+
+/// One target's status.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetStatus {
+    /// Its name.
+    pub name: String,
+    /// `starting`, `up` or `down`.
+    pub state: String,
+    /// Why it is down.
+    pub reason: Option<String>,
+    /// When it was last scraped.
+    pub last_scrape_at: Option<String>,
+    /// The server's version.
+    pub server_version: Option<String>,
+    /// One a resource, without the points.
+    pub resources: Vec<CapacityForecast>,
+    /// Findings by severity.
+    pub findings: SeverityCounts,
+    /// What cannot be read.
+    pub blind_spots: usize,
+}
+
+/// How many of each severity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct SeverityCounts {
+    /// To be mended now.
+    pub critical: usize,
+    /// To be mended.
+    pub warning: usize,
+    /// Worth knowing.
+    pub info: usize,
+}
+
+/// What the checks say of one target: `plimsoll check`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TargetFindings {
+    /// Its name.
+    pub name: String,
+    /// `starting`, `up` or `down`.
+    pub state: String,
+    /// Why it is down.
+    pub reason: Option<String>,
+    /// When its catalogs were last read; null where they never were.
+    pub taken_at: Option<String>,
+    /// Worst first.
+    pub findings: Vec<Finding>,
+    /// Worst first.
+    pub alerts: Vec<CapacityAlert>,
+    /// What could not be read.
+    pub blind_spots: Vec<BlindSpot>,
+}
+
+impl From<SyntheticSpan> for SyntheticTimes {
+    fn from(span: SyntheticSpan) -> Self {
+        Self {
+            from: span.from.to_string(),
+            until: span.until.to_string(),
+        }
+    }
+}
+
+impl From<&Crossing> for ThresholdDate {
+    fn from(crossing: &Crossing) -> Self {
+        let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
+        Self {
+            name: crossing.name.clone(),
+            value: crossing.threshold,
+            probability: crossing.probability,
+            p10: text(crossing.p10),
+            p50: text(crossing.p50),
+            p90: text(crossing.p90),
+            crossed: crossing.crossed,
+        }
+    }
+}
+
+impl From<&finding::Alert> for CapacityAlert {
+    fn from(alert: &finding::Alert) -> Self {
+        Self {
+            resource_type: alert.resource_type,
+            severity: alert.severity,
+            message: alert.message.clone(),
+            threshold: alert.threshold,
+            current_value: alert.current_value,
+            timestamp: alert.timestamp.to_string(),
+            target: alert.target.clone(),
+        }
+    }
+}
+
+/// The word for a target's reach, and why it is down.
+pub(super) fn state(reach: &Reach) -> (String, Option<String>) {
+    match reach {
+        Reach::Starting => ("starting".to_owned(), None),
+        Reach::Up => ("up".to_owned(), None),
+        Reach::Down { reason, .. } => ("down".to_owned(), Some(reason.clone())),
+    }
+}
+
+/// A quantity with its unit, for people: `3.2 cores`, `1.5 GB`, `12 MB/s`, `62 connections`.
+pub fn quantity(value: f64, unit: Unit) -> String {
+    match unit {
+        Unit::Cores => format!("{value:.2} cores"),
+        Unit::Bytes => bytes(value),
+        Unit::BytesPerSecond => format!("{}/s", bytes(value)),
+        Unit::Connections => format!("{value:.0} connections"),
+    }
+}
+
+fn bytes(value: f64) -> String {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a float cast saturates, and what is shown has three digits"
+    )]
+    let whole = value.max(0.0).round() as u64;
+    Bytes(whole).to_string()
+}

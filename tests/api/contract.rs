@@ -1,0 +1,259 @@
+//! Shapes: the specification's field names, as snapshots; and the description of them.
+
+use serde_json::Value;
+
+use crate::{BASE, fixture, get, send_local};
+
+async fn body(path: &str) -> Value {
+    let reply = get(&format!("{BASE}/{path}")).await;
+    assert_eq!(reply.status, 200, "{path}: {}", reply.text());
+    assert_eq!(reply.header("content-type"), "application/json");
+    reply.json()
+}
+
+#[tokio::test]
+async fn the_database_size_keeps_the_original_names() {
+    insta::assert_json_snapshot!(body("database/size?target=main").await);
+}
+
+#[tokio::test]
+async fn table_statistics_keep_the_original_names_and_whole_numbers() {
+    let path = "database/table-stats/audit.%22Event%22?target=main";
+    insta::assert_json_snapshot!(body(path).await);
+}
+
+#[tokio::test]
+async fn tables_are_found_as_they_are_called_and_as_sql_writes_them() {
+    for (asked, schema, name) in [
+        ("Lead", "public", "Lead"),
+        ("lead", "public", "lead"),
+        ("%22Lead%22", "public", "Lead"),
+        ("public.%22Lead%22", "public", "Lead"),
+        ("public.Lead", "public", "Lead"),
+        ("LEAD", "public", "lead"),
+        ("Event", "audit", "Event"),
+        ("a.twin", "a", "twin"),
+        ("Robert%22);%20DROP%20TABLE", "public", fixture::BOBBY),
+    ] {
+        let stats = body(&format!("database/table-stats/{asked}?target=main")).await;
+        assert_eq!(
+            (&stats["schemaname"], &stats["tablename"]),
+            (&schema.into(), &name.into()),
+            "{asked}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_connection_pool_has_null_for_what_only_a_pooler_knows() {
+    insta::assert_json_snapshot!(body("database/connection-pool?target=main").await);
+}
+
+#[tokio::test]
+async fn slow_queries_are_a_bare_array_by_mean_time() {
+    insta::assert_json_snapshot!(body("database/slow-queries?target=main").await);
+    let by_total = body("database/slow-queries?target=main&order=total&limit=1").await;
+    assert_eq!(by_total.as_array().unwrap().len(), 1);
+    assert_eq!(by_total[0]["calls"], 1_000_000);
+}
+
+#[tokio::test]
+async fn a_forecast_has_a_point_a_month_and_says_what_it_rests_on() {
+    insta::assert_json_snapshot!(body("capacity/forecast/database?target=main&months=2").await);
+}
+
+#[tokio::test]
+async fn a_forecast_reaches_six_months_unless_asked_and_24_at_most() {
+    for (query, months) in [("", 6), ("&months=1", 1), ("&months=24", 24)] {
+        let forecast = body(&format!("capacity/forecast/database?target=main{query}")).await;
+        let points = forecast["projections"].as_array().unwrap();
+        assert_eq!(points.len(), months);
+        let confidence: Vec<f64> = points
+            .iter()
+            .map(|p| p["confidence"].as_f64().unwrap())
+            .collect();
+        assert!(
+            confidence.windows(2).all(|pair| pair[0] > pair[1]),
+            "{confidence:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn too_little_history_and_what_is_not_measured_are_told_apart() {
+    let cpu = body("capacity/forecast/cpu?target=main").await;
+    assert_eq!(
+        (&cpu["outlook"], &cpu["haveDays"]),
+        (&"notEnoughData".into(), &2.0.into())
+    );
+    assert_eq!(cpu["projections"], serde_json::json!([]));
+    for resource in ["bandwidth", "connections"] {
+        let forecast = body(&format!("capacity/forecast/{resource}?target=main")).await;
+        assert_eq!(forecast["outlook"], "unmeasured");
+        for field in [
+            "currentUsage",
+            "currentCapacity",
+            "utilizationRate",
+            "method",
+            "backtest",
+        ] {
+            assert_eq!(forecast[field], Value::Null, "{resource}.{field}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_dashboard_has_forecasts_alerts_and_bounded_trends() {
+    let mut dashboard = body("capacity/dashboard?target=main&months=1").await;
+    let forecasts = dashboard["forecasts"].as_array().unwrap();
+    let resources: Vec<&str> = forecasts
+        .iter()
+        .map(|f| f["resourceType"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        resources,
+        [
+            "cpu",
+            "memory",
+            "storage",
+            "bandwidth",
+            "database",
+            "connections"
+        ]
+    );
+    let points = dashboard["trends"][0]["dataPoints"].as_array().unwrap();
+    assert_eq!(points.len(), 89, "90 days, one of them a gap");
+    dashboard["trends"][0]["dataPoints"] = serde_json::json!([points[0], points[88]]);
+    dashboard["trends"].as_array_mut().unwrap().truncate(1);
+    dashboard["forecasts"] = "see the forecasts".into();
+    insta::assert_json_snapshot!(dashboard);
+}
+
+#[tokio::test]
+async fn bottlenecks_are_a_bare_array() {
+    insta::assert_json_snapshot!(body("capacity/bottlenecks?target=main").await);
+}
+
+#[tokio::test]
+async fn probes_say_who_is_late() {
+    assert_eq!(get("/healthz").await.json()["status"], "ok");
+    let ready = get("/readyz").await;
+    assert_eq!(ready.status, 503);
+    assert_eq!(
+        ready.json()["reasons"],
+        serde_json::json!(["quiet has not been looked at yet"])
+    );
+}
+
+/// Checks `value` against a schema of the description, and that no field is missing there.
+fn conforms(value: &Value, schema: &Value, all: &Value, path: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.rsplit('/').next().unwrap();
+        return conforms(value, &all[name], all, path);
+    }
+    if let Some(options) = schema["anyOf"].as_array() {
+        if !value.is_null() {
+            conforms(value, &options[0], all, path);
+        }
+        return;
+    }
+    let kinds: Vec<&str> = match &schema["type"] {
+        Value::Array(kinds) => kinds.iter().map(|kind| kind.as_str().unwrap()).collect(),
+        kind => vec![
+            kind.as_str()
+                .unwrap_or_else(|| panic!("{path} has no type")),
+        ],
+    };
+    let fits = kinds.iter().any(|kind| match *kind {
+        "null" => value.is_null(),
+        "string" => value.is_string(),
+        "integer" => value.is_u64() || value.is_i64(),
+        "number" => value.is_number(),
+        "boolean" => value.is_boolean(),
+        "array" => value.is_array(),
+        _ => value.is_object(),
+    });
+    assert!(fits, "{path} is {value}, not {kinds:?}");
+    for (i, item) in value.as_array().into_iter().flatten().enumerate() {
+        conforms(item, &schema["items"], all, &format!("{path}[{i}]"));
+    }
+    if let Some(object) = value.as_object() {
+        let properties = schema["properties"].as_object().unwrap();
+        for (name, field) in object {
+            let schema = properties
+                .get(name)
+                .unwrap_or_else(|| panic!("{path}.{name} is not described"));
+            conforms(field, schema, all, &format!("{path}.{name}"));
+        }
+        for name in properties.keys() {
+            assert!(
+                object.contains_key(name),
+                "{path}.{name} is described, but not there"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_as_the_description_says() {
+    let description = get("/openapi.json").await.json();
+    assert_eq!(description["openapi"], "3.1.0");
+    let schemas = &description["components"]["schemas"];
+    let mut checked = 0;
+    for (path, methods) in description["paths"].as_object().unwrap() {
+        let content = &methods["get"]["responses"]["200"]["content"];
+        let schema = &content["application/json"]["schema"];
+        if schema.is_null() {
+            continue;
+        }
+        let asked = path
+            .replace("{tableName}", "Lead")
+            .replace("{resourceType}", "database");
+        let reply = get(&format!("{asked}?target=main")).await;
+        conforms(&reply.json(), schema, schemas, path);
+        checked += 1;
+    }
+    assert_eq!(checked, 9);
+}
+
+#[tokio::test]
+async fn the_socket_serves_the_command_line() {
+    let site = fixture::site();
+    let status = send_local(&site, "/local/status").await.json();
+    assert_eq!(status["targets"].as_array().unwrap().len(), 3);
+    assert_eq!(status["targets"][1]["findings"]["warning"], 1);
+    let findings = send_local(&site, "/local/findings").await.json();
+    assert_eq!(findings[0]["state"], "down");
+    assert_eq!(findings[1]["findings"][0]["id"], "duplicate-index");
+    let all = send_local(&site, "/local/forecast/all?target=main&months=3")
+        .await
+        .json();
+    assert_eq!(all.as_array().unwrap().len(), 6);
+    let report = send_local(&site, "/local/report?format=md").await;
+    assert_eq!(report.text(), "report as md");
+    let failed = send_local(&site, "/local/report?format=sqlite").await;
+    assert_eq!(failed.status, 500);
+    assert_eq!(failed.json()["code"], "report-failed");
+    let api = send_local(&site, &format!("{BASE}/database/size?target=main")).await;
+    assert_eq!(api.status, 200);
+}
+
+#[tokio::test]
+async fn the_page_is_drawn_for_what_was_asked() {
+    let page = get("/?target=main&fragment=main").await;
+    assert_eq!(page.header("content-type"), "text/html; charset=utf-8");
+    assert!(
+        page.text()
+            .contains("target: Some(\"main\"), fragment: Some(\"main\")")
+    );
+    assert_eq!(get("/?target=nobody").await.status, 404);
+    assert_eq!(get("/?fragment=head").await.status, 400);
+    assert_eq!(
+        get("/ui/app.js").await.header("content-type"),
+        "text/javascript; charset=utf-8"
+    );
+    assert_eq!(
+        get("/ui/style.css").await.header("content-type"),
+        "text/css; charset=utf-8"
+    );
+}

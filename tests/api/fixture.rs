@@ -1,0 +1,373 @@
+//! A board with one rich target, one that is down and one that was never looked at.
+
+use std::sync::Arc;
+
+use plimsoll::clock::{Clock, SettableClock};
+use plimsoll::config::{self, Config, Environment, Flag, Flags};
+use plimsoll::http::{Hooks, PageAsk, ReportFormat, Site};
+use plimsoll::model::capacity::{
+    Backtest, Crossing, Estimate, Forecast, ForecastPoint, Interval, Limit, LimitOrigin, Outlook,
+    Projection, Resource, SyntheticSpan,
+};
+use plimsoll::model::database::{
+    BlindSpot, Database, PoolUsage, Server, Snapshot, Statement, Table,
+};
+use plimsoll::model::finding::{
+    Alert, Bottleneck, Component, Cure, Evidence, Finding, Impact, Severity,
+};
+use plimsoll::model::series::{Labels, Metric, Sample, Scrape};
+use plimsoll::model::units::{Level, Millis, Timestamp};
+use plimsoll::work::board::{Board, Reach, TargetState};
+
+/// A table name that is also an attempt.
+pub(crate) const BOBBY: &str = "Robert\"); DROP TABLE";
+const GIB: f64 = 1_073_741_824.0;
+
+static COMMITS: Metric = Metric::counter(
+    "plimsoll_database_commits_total",
+    "Transactions committed in the \"database\".",
+);
+static SIZE: Metric = Metric::gauge("plimsoll_database_size_bytes", "Size of the database.");
+static TABLE: Metric = Metric::gauge("plimsoll_table_size_bytes", "Size of the table.");
+
+pub(crate) fn now() -> Timestamp {
+    Timestamp::parse("2026-05-01T12:00:00Z").unwrap()
+}
+
+pub(crate) fn config(set: &[(&str, &str)]) -> Config {
+    let flags = Flags {
+        set: set
+            .iter()
+            .map(|(key, text)| Flag {
+                flag: "--set".to_owned(),
+                key: (*key).to_owned(),
+                text: (*text).to_owned(),
+            })
+            .collect(),
+        ..Flags::default()
+    };
+    let environment: Environment = [("HOME", "/nowhere")].into_iter().collect();
+    config::load(&flags, &environment).unwrap()
+}
+
+/// The existing exporter's name of one metric, as the collectors would give it.
+fn compat(name: &str) -> Option<&'static str> {
+    (name == COMMITS.name).then_some("pg_stat_database_xact_commit")
+}
+
+pub(crate) fn hooks() -> Hooks {
+    Hooks {
+        page: Arc::new(|ask: &PageAsk| format!("<!doctype html><title>{ask:?}</title>")),
+        report: Arc::new(|format: ReportFormat| {
+            Box::pin(async move {
+                match format {
+                    ReportFormat::Sqlite => Err("the disk is full".to_owned()),
+                    format => Ok(format!("report as {}", format.name()).into_bytes()),
+                }
+            })
+        }),
+        health: Arc::new(|| Ok(())),
+        compat,
+        script: "'use strict';",
+        style: "body { margin: 0 }",
+    }
+}
+
+pub(crate) fn site_with(board: Board, config: &Config) -> Arc<Site> {
+    let clock: Arc<dyn Clock> = Arc::new(SettableClock::at(now()));
+    Site::new(Arc::new(board), clock, config, hooks())
+}
+
+pub(crate) fn site() -> Arc<Site> {
+    site_with(board(), &config(&[]))
+}
+
+pub(crate) fn board() -> Board {
+    let names = ["main", "quiet", "broken"].map(str::to_owned);
+    let board = Board::new(names, vec![&COMMITS, &SIZE, &TABLE]);
+    board.update("main", fill);
+    board.update("broken", |state| {
+        state.reach = Reach::Down {
+            since: now(),
+            reason: "connection refused; start the server".to_owned(),
+        };
+        state.scrape = Some(Arc::new(scrape("broken")));
+    });
+    board
+}
+
+fn fill(state: &mut TargetState) {
+    state.reach = Reach::Up;
+    state.last_scrape_at = Some(now());
+    state.scrape = Some(Arc::new(scrape("main")));
+    state.snapshot = Some(Arc::new(snapshot()));
+    state.findings = vec![finding()].into();
+    state.alerts = vec![alert()].into();
+    state.bottlenecks = vec![bottleneck()].into();
+    state.projections = vec![
+        projection(Resource::Database, Some(outlook(60.0, 0.15))),
+        Projection {
+            outlook: Some(Outlook::NotEnoughData {
+                have_days: 2.0,
+                need_days: 14.0,
+            }),
+            synthetic: None,
+            ..projection(Resource::Cpu, None)
+        },
+        Projection {
+            usage: None,
+            limit: None,
+            history: Vec::new(),
+            synthetic: None,
+            ..projection(Resource::Bandwidth, None)
+        },
+    ]
+    .into();
+}
+
+fn scrape(target: &str) -> Scrape {
+    let in_app = || Labels::none().with("datname", "app");
+    let samples: Vec<Sample> = vec![
+        COMMITS.sample(in_app(), 12_345.0),
+        COMMITS.sample(Labels::none().with("datname", "other"), f64::NAN),
+        SIZE.sample(in_app(), 60.0 * GIB),
+        TABLE.sample(in_app().with("relname", BOBBY), 8_192.0),
+        TABLE.sample(in_app().with("relname", "line\nbreak\\"), 1e18),
+    ];
+    Scrape {
+        target: target.to_owned(),
+        at: now(),
+        samples,
+    }
+}
+
+fn table(schema: &str, name: &str) -> Table {
+    Table {
+        schema: schema.to_owned(),
+        name: name.to_owned(),
+        row_estimate: Some(200_000.0),
+        total_bytes: 250 << 20,
+        table_bytes: 200 << 20,
+        index_bytes: 50 << 20,
+        n_tup_ins: u64::MAX,
+        n_live_tup: 200_000,
+        n_dead_tup: 1_000,
+        last_autovacuum: Some(now()),
+        has_primary_key: true,
+        ..Table::default()
+    }
+}
+
+fn statement(query: &str, calls: u64, mean: f64) -> Statement {
+    Statement {
+        query_id: -7_000_000_000_000_000_001,
+        query: query.to_owned(),
+        role: Some("app".to_owned()),
+        calls,
+        total_exec_time: mean * calls as f64,
+        mean_exec_time: mean,
+        max_exec_time: mean * 3.0,
+        stddev_exec_time: mean / 2.0,
+        rows: calls,
+        ..Statement::default()
+    }
+}
+
+pub(crate) fn snapshot() -> Snapshot {
+    let database = |name: &str, size_bytes| Database {
+        name: name.to_owned(),
+        size_bytes,
+        xid_age: 1_000,
+        mxid_age: 1,
+    };
+    Snapshot {
+        target: "main".to_owned(),
+        taken_at: now(),
+        server: Server {
+            version: "15.18".to_owned(),
+            version_num: 150_018,
+            started_at: now(),
+            in_recovery: false,
+            database: "app".to_owned(),
+            role: "plimsoll".to_owned(),
+            stats_reset: None,
+            extensions: std::collections::BTreeMap::default(),
+        },
+        databases: vec![
+            database("app", Some(64_424_509_440)),
+            database("hidden", None),
+        ],
+        settings: std::collections::BTreeMap::default(),
+        tables: vec![
+            table("public", "Lead"),
+            table("public", "lead"),
+            table("public", BOBBY),
+            table("a", "twin"),
+            table("b", "twin"),
+            table("audit", "Event"),
+        ],
+        indexes: Vec::new(),
+        pool: PoolUsage {
+            total: 62,
+            idle: 50,
+            active: 9,
+            idle_in_transaction: 3,
+            waiting: 2,
+            lock_waiting: 1,
+            oldest_xact_age_ms: Some(12_000),
+            max: 100,
+            reserved: 3,
+            by_application: vec![("api".to_owned(), 60), (String::new(), 2)],
+        },
+        sessions: Vec::new(),
+        statements: vec![
+            statement("SELECT * FROM \"Lead\" WHERE id = $1", 1_000_000, 0.5),
+            statement("SELECT count(*) FROM \"Event\"", 40, 900.0),
+        ],
+        replicas: Vec::new(),
+        slots: Vec::new(),
+        sequences: Vec::new(),
+        blind_spots: vec![BlindSpot {
+            what: "statements of other roles".to_owned(),
+            why: "the role lacks pg_read_all_stats".to_owned(),
+            cure: "GRANT pg_monitor TO plimsoll".to_owned(),
+        }],
+    }
+}
+
+fn finding() -> Finding {
+    Finding {
+        id: "duplicate-index".to_owned(),
+        severity: Severity::Warning,
+        title: "Two indexes do the same work".to_owned(),
+        object: Some("public.\"Lead\"".to_owned()),
+        evidence: vec![Evidence::new("idx_scan", 0)],
+        advice: "Drop the one that nothing refers to".to_owned(),
+        cure: Some(Cure {
+            sql: "DROP INDEX CONCURRENTLY \"Lead_x\"".to_owned(),
+            lock: "SHARE UPDATE EXCLUSIVE".to_owned(),
+        }),
+    }
+}
+
+fn alert() -> Alert {
+    Alert {
+        target: "main".to_owned(),
+        resource_type: Resource::Database,
+        severity: Severity::Warning,
+        message: "database uses 75 % of its limit".to_owned(),
+        threshold: 0.75,
+        current_value: 0.76,
+        timestamp: now(),
+    }
+}
+
+fn bottleneck() -> Bottleneck {
+    Bottleneck {
+        component: "Connections".to_owned(),
+        kind: Component::Database,
+        severity: Impact::High,
+        description: "62 of 97 connections are in use".to_owned(),
+        impact: "new sessions may be refused".to_owned(),
+        recommendation: "use a pooler".to_owned(),
+        evidence: vec![Evidence::new("idle in transaction", 3)],
+    }
+}
+
+fn projection(resource: Resource, outlook: Option<Outlook>) -> Projection {
+    let days = 120_u64;
+    Projection {
+        target: "main".to_owned(),
+        resource,
+        made_at: now(),
+        usage: Some(60.0 * GIB),
+        limit: Some(Limit {
+            value: 100.0 * GIB,
+            origin: LimitOrigin::Measured("statvfs".to_owned()),
+        }),
+        outlook,
+        history: (0..days)
+            .map(|day| {
+                if day == 100 {
+                    f64::NAN
+                } else {
+                    day as f64 * GIB / 2.0
+                }
+            })
+            .collect(),
+        history_start: now().minus(Millis(days * 86_400_000).as_duration()),
+        coverage: 0.99,
+        synthetic: Some(SyntheticSpan {
+            from: now().minus(Millis(days * 86_400_000).as_duration()),
+            until: now(),
+        }),
+    }
+}
+
+/// A straight line from `level` GiB upwards, with bands that widen.
+fn outlook(level: f64, per_day: f64) -> Outlook {
+    let points = (0..740_u64)
+        .map(|day| {
+            let mean = (level + per_day * day as f64) * GIB;
+            let sigma = 0.02 * GIB * (day as f64 + 1.0);
+            let band = |(level, z): (Level, f64)| Interval {
+                level,
+                lo: mean - z * sigma,
+                hi: mean + z * sigma,
+            };
+            ForecastPoint {
+                at: now().plus(Millis(day * 86_400_000).as_duration()),
+                mean,
+                bands: [
+                    (Level::P50, 0.6745),
+                    (Level::P80, 1.2816),
+                    (Level::P95, 1.96),
+                ]
+                .map(band)
+                .to_vec(),
+            }
+        })
+        .collect();
+    let crossing = |name: &str, share: f64, day: u64| {
+        let date = |day: u64| Some(now().plus(Millis(day * 86_400_000).as_duration()));
+        Crossing {
+            name: name.to_owned(),
+            threshold: share * 100.0 * GIB,
+            probability: 0.97,
+            p10: date(day - 20),
+            p50: date(day),
+            p90: date(day + 40),
+            crossed: false,
+        }
+    };
+    Outlook::Forecast(Box::new(Forecast {
+        level: level * GIB,
+        step: Millis::DAY,
+        points,
+        growth_per_day: Estimate {
+            value: per_day * GIB,
+            lo: 0.1 * GIB,
+            hi: 0.2 * GIB,
+        },
+        growth_per_month: Some(Estimate {
+            value: 0.076,
+            lo: 0.05,
+            hi: 0.1,
+        }),
+        periods: vec![7],
+        method: "trend+season".to_owned(),
+        backtest: Backtest {
+            origins: 12,
+            horizon: 30,
+            mae: GIB,
+            relative_mae: 0.6,
+            coverage_p80: 0.81,
+            coverage_p95: 0.96,
+        },
+        crossings: vec![
+            crossing("warn", 0.75, 100),
+            crossing("critical", 0.9, 200),
+            crossing("limit", 1.0, 267),
+        ],
+    }))
+}
