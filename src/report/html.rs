@@ -13,7 +13,8 @@ mod summary;
 use super::chart::escape;
 use super::verdict::{rows, verdict};
 use super::words;
-use super::{ReportInput, TargetReport};
+use super::{HeadroomRow, ReportInput, TargetReport};
+use crate::model::capacity::Projection;
 
 /// The style sheet, served at `/ui/style.css` and carried inside the report.
 pub const STYLE: &str = include_str!("../http/ui/style.css");
@@ -63,6 +64,7 @@ pub fn dashboard(input: &ReportInput) -> String {
     let title = title(input, "Plimsoll");
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head>{}<title>{title}</title>\
+         <link rel=\"icon\" href=\"data:,\"/>\
          <link rel=\"stylesheet\" href=\"/ui/style.css\"/>\
          <script src=\"/ui/app.js\" defer=\"defer\"></script>\
          <noscript><meta http-equiv=\"refresh\" content=\"30\"/></noscript></head>\
@@ -117,10 +119,14 @@ fn target_head(target: &TargetReport, input: &ReportInput, i: usize) -> String {
     )
 }
 
-fn target_rows(input: &ReportInput, target: &TargetReport) -> Vec<super::HeadroomRow> {
-    let mut rows = rows(input);
-    rows.retain(|row| row.target == target.name);
-    rows
+fn target_rows<'a>(
+    input: &ReportInput,
+    target: &'a TargetReport,
+) -> Vec<(HeadroomRow, &'a Projection)> {
+    let rows = rows(input).into_iter();
+    rows.filter(|row| row.target == target.name)
+        .zip(&target.projections)
+        .collect()
 }
 
 fn title(input: &ReportInput, what: &str) -> String {

@@ -277,7 +277,8 @@ fn caveats(input: &ReportInput, rows: &[HeadroomRow]) -> Vec<String> {
         }
     }
     let without = rows.iter().filter(|row| row.confidence.is_none()).count();
-    if without > 0 {
+    // Where nothing has one, the headline says so.
+    if without > 0 && without < rows.len() {
         let all = words::plural(rows.len(), "resource");
         said.push(format!("No forecast yet for {without} of {all}."));
     }

@@ -351,7 +351,7 @@ fn limit_origin(projection: &Projection) -> String {
 pub(super) fn blind_spots(spots: &[BlindSpot]) -> String {
     let items = each(spots.iter(), |spot| {
         format!(
-            "<div><dt>{}</dt><dd>{}. <span class=\"cure\">{}.</span></dd></div>",
+            "<div><dt>{}</dt><dd>{}. <span class=\"cure\">Cure: {}.</span></dd></div>",
             sentence(&spot.what),
             sentence(&spot.why),
             sentence(&spot.cure)

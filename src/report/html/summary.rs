@@ -1,11 +1,15 @@
 //! The upper part of a page: verdict, facts of a target, headroom.
 
 use super::{cell, each, part, table};
+use crate::model::capacity::Projection;
 use crate::model::units::Timestamp;
-use crate::report::chart::{bar, escape};
+use crate::report::chart::{bar, escape, sparkline};
 use crate::report::headroom::{HeadroomRow, When, interval};
 use crate::report::verdict::{Standing, Verdict};
 use crate::report::{Reach, TargetReport, words};
+
+/// Days behind the small line beside a row's usage.
+const RECENT_DAYS: usize = 60;
 
 /// The class name that gives a standing its colour.
 pub(super) const fn class(standing: Standing) -> &'static str {
@@ -134,8 +138,8 @@ pub(super) fn facts(target: &TargetReport, now: Timestamp) -> String {
 }
 
 /// The headroom table of one target.
-pub(super) fn headroom(rows: &[HeadroomRow], now: Timestamp) -> String {
-    let lines = each(rows.iter(), |row| headroom_row(row, now));
+pub(super) fn headroom(rows: &[(HeadroomRow, &Projection)], now: Timestamp) -> String {
+    let lines = each(rows, |(row, projection)| headroom_row(row, projection, now));
     if lines.is_empty() {
         return part(
             "Headroom",
@@ -161,11 +165,17 @@ pub(super) fn headroom(rows: &[HeadroomRow], now: Timestamp) -> String {
     )
 }
 
-fn headroom_row(row: &HeadroomRow, now: Timestamp) -> String {
+fn headroom_row(row: &HeadroomRow, projection: &Projection, now: Timestamp) -> String {
     let unit = row.resource.unit();
     let amount = |value: Option<f64>| value.map_or_else(dash, |v| words::quantity(v, unit));
     let name = words::resource(row.resource);
     let made_up = if row.synthetic { synthetic_badge() } else { "" };
+    let skipped = projection.history.len().saturating_sub(RECENT_DAYS);
+    let recent = projection.history.get(skipped..).unwrap_or_default();
+    let recent = match recent.iter().filter(|value| value.is_finite()).count() {
+        0 | 1 => String::new(),
+        _ => sparkline(recent, "The last 60 days"),
+    };
     let used = row.utilisation.map_or_else(dash, |share| {
         let marks: Vec<f64> = [row.warn_at, row.critical_at]
             .into_iter()
@@ -198,7 +208,7 @@ fn headroom_row(row: &HeadroomRow, now: Timestamp) -> String {
     );
     format!(
         "<tr><th scope=\"row\">{name}{made_up}</th>{}{}{}{}{}{}{}{}</tr>",
-        cell("Now", "number", &amount(row.usage)),
+        cell("Now", "number", &format!("{}{recent}", amount(row.usage))),
         cell("Limit", "number", &amount(row.limit)),
         cell("Used", "used", &used),
         cell("Warning", "date", &when(&row.warn)),
