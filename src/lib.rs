@@ -22,4 +22,5 @@ pub mod model;
 pub mod stats;
 pub mod report;
 pub mod store;
+pub mod postgres;
 pub mod work;
