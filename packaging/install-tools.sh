@@ -33,8 +33,8 @@ distribution_bin() { # newest versioned server folder, empty when there is none
 ROOT=
 if [ "$(id -u)" = 0 ]; then
     ROOT=env
-elif have sudo && sudo -n true 2>/dev/null; then
-    ROOT=sudo
+elif have sudo && { sudo -n true 2>/dev/null || { [ -t 0 ] && [ -t 2 ]; }; }; then
+    ROOT=sudo # asks for a password at the first use, if there is somebody to ask
 fi
 
 # --- distribution packages ---------------------------------------------------------------------

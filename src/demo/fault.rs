@@ -98,7 +98,8 @@ impl Fault {
 /// Plants one round of `fault` on the platform at `url`, and waits until it is over.
 ///
 /// # Errors
-/// `Postgres` if a statement fails that should not, and for a deadlock that did not come about.
+/// `Postgres` if a statement fails that should not, [`Error::Fault`] for an id that is not one of
+/// the eight.
 pub async fn inject(fault: &Fault, url: &str) -> Result<Outcome> {
     match fault.id.as_str() {
         "N1" => one_by_one(fault, url, 1).await,
@@ -108,7 +109,10 @@ pub async fn inject(fault: &Fault, url: &str) -> Result<Outcome> {
         "D1" => deadlock(fault, url).await,
         "M1" => in_turn(fault, url, &["delete"]).await,
         "M2" => in_turn(fault, url, &["no_vacuum", "storm"]).await,
-        _ => in_turn(fault, url, &["clear", "import", "query"]).await,
+        "M3" => in_turn(fault, url, &["clear", "import", "query"]).await,
+        _ => Err(Error::Fault {
+            id: fault.id.clone(),
+        }),
     }
 }
 

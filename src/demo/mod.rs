@@ -106,6 +106,12 @@ pub enum Error {
         /// Where and why.
         source: toml::de::Error,
     },
+    /// A trouble that nobody knows how to plant.
+    #[error("no fault is named {id}; those of data/leadgen/faults.toml are")]
+    Fault {
+        /// The name.
+        id: String,
+    },
     /// The platform's tables hold no rows to work with.
     #[error("the platform is empty; fill it first")]
     Empty,

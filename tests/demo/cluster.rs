@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use plimsoll::demo::cluster::{Cluster, ClusterOptions};
+use plimsoll::demo::cluster::{Binaries, Cluster, ClusterOptions};
 use tokio_postgres::NoTls;
 
 use crate::support::postgres::{Major, chain, start, start_with};
@@ -27,6 +27,18 @@ fn runs(pid: u32) -> bool {
             .is_empty()
 }
 
+/// The process group: the fifth field of `/proc/PID/stat`, counted behind the name (`proc(5)`).
+fn group(pid: u32) -> u32 {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let behind_name = text.rsplit(')').next().unwrap();
+    behind_name
+        .split_whitespace()
+        .nth(2)
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
 #[tokio::test]
 async fn every_version_starts_with_its_extensions_and_leaves_nothing_behind() {
     for major in Major::ALL {
@@ -47,6 +59,7 @@ async fn every_version_starts_with_its_extensions_and_leaves_nothing_behind() {
             calls.is_ok(),
             "{major:?}: the library is not loaded: {calls:?}"
         );
+        assert_eq!(group(pid), pid, "{major:?}: Ctrl-C would reach the server");
         cluster.stop().await.unwrap();
         assert!(!folder.exists(), "{major:?}: {}", folder.display());
         assert!(!runs(pid), "{major:?}: process {pid}");
@@ -133,4 +146,25 @@ async fn a_setting_that_the_server_does_not_know_is_shown_and_nothing_stays() {
     let error = started.await.unwrap().unwrap_err();
     assert!(error.to_string().contains("no_such_setting"), "{error}");
     assert!(!folder.exists());
+}
+
+#[tokio::test]
+async fn a_build_below_a_private_folder_runs_as_another_user() {
+    let Some(binaries) = Major::Thirteen.binaries_or_skip() else {
+        return;
+    };
+    // As a checkout in root's home: the folder is ours alone, and the server does not run as root.
+    let private = tempfile::tempdir().unwrap();
+    let built = binaries.folder().parent().unwrap();
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .arg(built)
+        .arg(private.path().join("13"))
+        .status();
+    assert!(copied.unwrap().success());
+    let binaries = Binaries::in_folder(&private.path().join("13/bin")).unwrap();
+    let cluster = Cluster::start(ClusterOptions::new(binaries)).await.unwrap();
+    let version = ask(&cluster.url(), "SHOW server_version").await.unwrap();
+    assert!(version.starts_with("13."), "{version}");
+    cluster.stop().await.unwrap();
 }

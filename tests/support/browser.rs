@@ -41,7 +41,8 @@ pub(crate) async fn document(url: &str) -> Option<String> {
 }
 
 async fn run(arguments: &[&str]) -> Option<String> {
-    let profile = tempfile::tempdir().expect("a folder for the browser's profile");
+    let profile = tempfile::tempdir()
+        .unwrap_or_else(|error| panic!("a folder for the browser's profile: {error}"));
     let data = format!("--user-data-dir={}", profile.path().display());
     for program in PROGRAMS {
         let child = Command::new(program)
