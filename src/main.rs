@@ -1,3 +1,26 @@
-//! The `plimsoll` command.
+//! The `plimsoll` command: exit codes and logging; everything else is in [`plimsoll::cli`].
 
-fn main() {}
+use std::process::ExitCode;
+
+use plimsoll::cli;
+use plimsoll::config::{Environment, Log};
+use tracing_subscriber::EnvFilter;
+
+fn main() -> ExitCode {
+    let environment = Environment::of_process();
+    ExitCode::from(cli::run(std::env::args_os(), &environment, start_log))
+}
+
+/// Logs to standard error: ours from the level that was set, other crates' warnings only.
+fn start_log(log: &Log, colour: bool) {
+    let filter = EnvFilter::new(format!("warn,plimsoll={}", log.level));
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colour);
+    if log.json {
+        lines.json().init();
+    } else {
+        lines.with_target(false).init();
+    }
+}

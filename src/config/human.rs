@@ -23,7 +23,10 @@ const SIZES: [(&str, u64); 5] = [
 ];
 
 /// Reads a duration: one or more of a number and a unit out of ms, s, m, h, d, w, y.
-pub(super) fn duration(text: &str) -> Result<Millis, String> {
+///
+/// # Errors
+/// What is wrong with the text, and what to write.
+pub fn duration(text: &str) -> Result<Millis, String> {
     let cure = || format!("{text:?} is no duration; write one such as 10s, 500ms, 1h30m or 30d");
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -85,11 +88,12 @@ pub(super) fn size(text: &str) -> Result<Bytes, String> {
     Ok(Bytes(bytes as u64))
 }
 
-/// Writes a duration so that [`duration`] reads it back: the largest unit that divides it.
+/// Writes a duration so that [`duration`] reads it back: the largest unit that divides it, but no
+/// weeks, which nobody counts retention in.
 pub(super) fn show_duration(value: Millis) -> String {
     let (unit, length) = DURATIONS
         .iter()
-        .find(|(_, length)| value.0 > 0 && value.0.is_multiple_of(*length))
+        .find(|(unit, length)| *unit != "w" && value.0 > 0 && value.0.is_multiple_of(*length))
         .unwrap_or(&("s", 1_000));
     format!("{}{unit}", value.0 / length)
 }

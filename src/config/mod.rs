@@ -19,6 +19,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use environment::Environment;
+pub use human::duration as parse_duration;
 pub use keys::{KEYS, Key};
 pub use load::{Flag, Flags};
 pub use target::{Secret, Target};
@@ -153,6 +154,12 @@ impl Config {
     /// The Unix socket that the running server answers the command line on.
     pub fn socket(&self) -> PathBuf {
         self.data_dir.join("plimsoll.sock")
+    }
+
+    /// Whether nobody set `key`: `demo` then takes a folder that it removes at the end.
+    pub fn is_default(&self, key: &str) -> bool {
+        let row = self.shown.iter().find(|row| row.key == key);
+        row.is_some_and(|row| matches!(row.origin, Origin::Default(_)))
     }
 }
 

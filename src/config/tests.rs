@@ -40,6 +40,7 @@ fn defaults_make_a_whole_configuration() {
     assert_eq!(config.history.rollup_1h, Millis(10 * 365 * 86_400_000));
     assert_eq!(config.data_dir, Path::new("/nowhere/.local/state/plimsoll"));
     assert!(config.targets.is_empty() && config.http.token.is_none());
+    assert!(config.is_default("data_dir") && !config.is_default("data_dri"));
     assert_eq!(
         origin_of(&config, "data_dir"),
         "default, from the home folder"
@@ -67,6 +68,7 @@ fn flags_win_over_variables_over_file_over_defaults() {
     };
     let config = load(&flags, &environment(&[("PLIMSOLL_LISTEN", "127.0.0.1:3")])).unwrap();
     assert_eq!(config.listen.port(), 2);
+    assert!(!config.is_default("listen"));
     assert_eq!(origin_of(&config, "listen"), "--listen");
 }
 

@@ -142,3 +142,124 @@ fn impact(projection: &Projection, thresholds: &Thresholds) -> String {
 fn day(at: Timestamp) -> String {
     at.to_string().chars().take(10).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::capacity::{Backtest, Estimate, Forecast, Limit, LimitOrigin};
+    use crate::model::units::Ratio;
+
+    fn advice(
+        usage: Option<f64>,
+        limit: Option<f64>,
+        crossings: Vec<Crossing>,
+    ) -> Vec<(String, String)> {
+        let estimate = Estimate {
+            value: 0.0,
+            lo: 0.0,
+            hi: 0.0,
+        };
+        let projection = Projection {
+            target: "t".to_owned(),
+            resource: Resource::Memory,
+            made_at: Timestamp::from_millis(0),
+            usage,
+            limit: limit.map(|value| Limit {
+                value,
+                origin: LimitOrigin::Measured("MemTotal".to_owned()),
+            }),
+            outlook: Some(Outlook::Forecast(Box::new(Forecast {
+                level: 1.0,
+                step: Millis::DAY,
+                points: Vec::new(),
+                growth_per_day: estimate,
+                growth_per_month: None,
+                periods: Vec::new(),
+                method: "naive".to_owned(),
+                backtest: Backtest {
+                    origins: 1,
+                    horizon: 1,
+                    mae: 0.0,
+                    relative_mae: 1.0,
+                    coverage_p80: 0.8,
+                    coverage_p95: 0.95,
+                },
+                crossings,
+            }))),
+            history: Vec::new(),
+            history_start: Timestamp::from_millis(0),
+            coverage: 1.0,
+            synthetic: None,
+        };
+        let thresholds = Thresholds {
+            warn: Ratio::new(0.75).unwrap(),
+            critical: Ratio::new(0.9).unwrap(),
+        };
+        let given = recommend(&projection, &thresholds).into_iter();
+        given
+            .map(|advice| (advice.action, advice.priority))
+            .collect()
+    }
+
+    fn crossing(name: &str, day: Option<u64>, crossed: bool) -> Crossing {
+        let date =
+            day.map(|day| Timestamp::from_millis(0).plus(Millis(day * 86_400_000).as_duration()));
+        Crossing {
+            name: name.to_owned(),
+            threshold: 1.0,
+            probability: if day.is_some() { 0.9 } else { 0.01 },
+            p10: date,
+            p50: date,
+            p90: date,
+            crossed,
+        }
+    }
+
+    fn one(action: &str, priority: &str) -> Vec<(String, String)> {
+        vec![(action.to_owned(), priority.to_owned())]
+    }
+
+    #[test]
+    fn the_nearer_the_date_the_more_urgent() {
+        let on = |day| {
+            advice(
+                Some(5.0),
+                Some(10.0),
+                vec![crossing("warn", Some(day), false)],
+            )
+        };
+        assert_eq!(on(30), one("scale-up", "short-term"));
+        assert_eq!(on(120), one("scale-up", "medium-term"));
+        assert_eq!(on(400), one("scale-up", "long-term"));
+        assert_eq!(
+            advice(Some(9.5), Some(10.0), Vec::new()),
+            one("scale-up", "immediate")
+        );
+    }
+
+    #[test]
+    fn a_passed_warning_looks_to_the_critical_date() {
+        let passed = || crossing("warn", None, true);
+        let next = vec![passed(), crossing("critical", Some(150), false)];
+        assert_eq!(
+            advice(Some(8.0), Some(10.0), next),
+            one("scale-up", "medium-term")
+        );
+        assert_eq!(
+            advice(Some(8.0), Some(10.0), vec![passed()]),
+            one("scale-up", "short-term")
+        );
+    }
+
+    #[test]
+    fn an_idle_resource_may_shrink_and_an_unknown_one_gets_no_advice() {
+        let idle = vec![crossing("warn", None, false)];
+        assert_eq!(
+            advice(Some(1.0), Some(10.0), idle.clone()),
+            one("optimize", "long-term")
+        );
+        assert_eq!(advice(Some(5.0), Some(10.0), idle.clone()), []);
+        assert_eq!(advice(None, Some(10.0), idle.clone()), []);
+        assert_eq!(advice(Some(1.0), None, idle), []);
+    }
+}

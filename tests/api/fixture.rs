@@ -111,6 +111,11 @@ fn fill(state: &mut TargetState) {
                 have_days: 2.0,
                 need_days: 14.0,
             }),
+            usage: Some(1.2),
+            limit: Some(Limit {
+                value: 2.0,
+                origin: LimitOrigin::Measured("cores".to_owned()),
+            }),
             synthetic: None,
             ..projection(Resource::Cpu, None)
         },

@@ -80,7 +80,7 @@ async fn exchange(mut stream: impl AsyncRead + AsyncWrite + Unpin, request: &str
 
 const CLOSE: &str = "GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
-async fn serving<T>(
+pub(crate) async fn serving<T>(
     site: Arc<Site>,
     asks: impl AsyncFnOnce(std::net::SocketAddr, &std::path::Path) -> T,
 ) -> T {

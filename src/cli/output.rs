@@ -1,0 +1,19 @@
+//! How a command shows what it found.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+/// For people or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Format {
+    /// Aligned tables
+    #[default]
+    Text,
+    /// JSON
+    Json,
+}
+
+/// `value` as indented JSON with a line end.
+pub(super) fn json(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value)? + "\n")
+}

@@ -1,0 +1,68 @@
+//! The command line against a live server, over its socket: what a person reads.
+
+use std::path::Path;
+
+use crate::{fixture, network};
+
+async fn plimsoll(socket: &Path, arguments: &[&str]) -> (i32, String) {
+    let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_plimsoll"))
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(socket.parent().unwrap())
+        .env_clear()
+        .env("HOME", "/nowhere")
+        .output()
+        .await
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.code().unwrap(),
+        String::from_utf8(text).unwrap(),
+    )
+}
+
+#[tokio::test]
+async fn status_shows_every_target_and_how_full_it_is() {
+    network::serving(fixture::site(), async |_, socket| {
+        let (code, text) = plimsoll(socket, &["status"]).await;
+        assert_eq!(code, 0, "{text}");
+        insta::assert_snapshot!(text);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn check_shows_findings_and_who_could_not_be_looked_at() {
+    network::serving(fixture::site(), async |_, socket| {
+        let (code, text) = plimsoll(socket, &["check"]).await;
+        assert_eq!(code, 3, "{text}");
+        insta::assert_snapshot!(text);
+        let (code, _) = plimsoll(socket, &["check", "--target", "main"]).await;
+        assert_eq!(code, 1, "warnings alone");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_forecast_is_a_table_a_month_with_its_band() {
+    network::serving(fixture::site(), async |_, socket| {
+        let one = ["forecast", "database", "--months", "3", "--target", "main"];
+        let (code, text) = plimsoll(socket, &one).await;
+        assert_eq!(code, 0, "{text}");
+        insta::assert_snapshot!(text);
+        let (code, text) = plimsoll(socket, &["forecast", "all", "--target", "main"]).await;
+        assert_eq!(code, 0, "{text}");
+        insta::assert_snapshot!(text);
+        let json = [&one[..], &["--format", "json"]].concat();
+        let (_, text) = plimsoll(socket, &json).await;
+        let forecast: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(forecast["projections"].as_array().unwrap().len(), 3);
+        let (code, text) = plimsoll(socket, &["forecast", "cpu", "--target", "quiet"]).await;
+        assert_eq!(
+            (code, text.contains("is not known yet")),
+            (1, true),
+            "{text}"
+        );
+    })
+    .await;
+}
