@@ -56,15 +56,13 @@ fn extend(past: &Past<'_>, values: &[f64], horizon: usize) -> Option<Vec<f64>> {
         let pairs = points.iter();
         pairs.map(|(i, v)| v - fit.at(row(*i))).collect()
     };
-    let mut weights = vec![1.0; points.len()];
-    let mut fit = None;
+    let gram = Gram::new(&design, &targets, &vec![1.0; points.len()]).ok()?;
+    let (kept, mut fit) = choose(&gram, &always, columns, &residuals_of);
     for _ in 0..settings().piecewise.rounds {
+        let weights = huber_weights(&residuals_of(&fit));
         let gram = Gram::new(&design, &targets, &weights).ok()?;
-        let chosen = choose(&gram, &always, columns, &residuals_of)?;
-        weights = huber_weights(&residuals_of(&chosen));
-        fit = Some(chosen);
+        fit = gram.solve(&kept, RIDGE);
     }
-    let fit = fit?;
     let recent = residuals_of(&fit);
     let from = recent.len().saturating_sub(settings().history.level_steps);
     let off = median(recent.get(from..)?).ok()?;
@@ -80,13 +78,13 @@ fn bends(n: usize) -> Vec<f64> {
         .collect()
 }
 
-/// The best fit over the penalties.
+/// The best columns over the penalties, and their fit.
 fn choose(
     gram: &Gram,
     always: &[usize],
     columns: usize,
     residuals_of: &dyn Fn(&Fit) -> Vec<f64>,
-) -> Option<Fit> {
+) -> (Vec<usize>, Fit) {
     let set = &settings().piecewise;
     let all: Vec<usize> = (0..columns).collect();
     let rich = residuals_of(&gram.solve(&all, RIDGE));
@@ -97,7 +95,7 @@ fn choose(
         count * spread.ln() + set.criterion * (fit.used as f64 + 1.0) * n.ln()
     };
     let plain = gram.solve(always, RIDGE);
-    let mut best = (score(&plain), plain);
+    let mut best = (score(&plain), always.to_vec(), plain);
     for penalty in &set.penalties {
         let Ok(mut kept) = gram.kept_by_elastic_net(*penalty, set.l1_ratio) else {
             continue;
@@ -108,10 +106,10 @@ fn choose(
         let fit = gram.solve(&kept, RIDGE);
         let own = score(&fit);
         if own < best.0 {
-            best = (own, fit);
+            best = (own, kept, fit);
         }
     }
-    Some(best.1)
+    (best.1, best.2)
 }
 
 /// How many independent errors these are worth, by their correlation from step to step.
