@@ -3,7 +3,7 @@
 //! For: the chart of one resource (history, forecast, bands, limit, today), bars and sparklines.
 //! Not for: colours, which are the style sheet's (classes only, so that light, dark and print each
 //! have theirs), and not for tables, which stand beside every chart for whoever cannot see it.
-//! Read [`axis`] first: it maps time and value to the drawing.
+//! Read `axis` first: it maps time and value to the drawing.
 
 pub(crate) mod axis;
 
@@ -395,7 +395,9 @@ mod tests {
 
     #[test]
     fn bands_nest_in_the_drawing_and_the_limit_lies_inside_it() {
-        for projection in fixture::rich().targets.iter().flat_map(|t| &t.projections) {
+        let (rich, odd) = (fixture::rich(), fixture::odd());
+        let targets = rich.targets.iter().chain(&odd.targets);
+        for projection in targets.flat_map(|target| &target.projections) {
             let points = drawn_points(projection);
             let view = View::around(projection, &points);
             for point in &points {
