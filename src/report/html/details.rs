@@ -39,6 +39,8 @@ pub(super) fn charts(target: &TargetReport, i: usize) -> String {
         <path class=\"band middle\" d=\"M0 2H24V10H0Z\"/><path class=\"band narrow\" \
         d=\"M0 4H24V8H0Z\"/></svg>50, 80 and 95 % bands</li>\
         <li><svg viewBox=\"0 0 24 12\"><path class=\"limit\" d=\"M0 6H24\"/></svg>limit</li>\
+        <li><svg viewBox=\"0 0 24 12\"><path class=\"threshold\" d=\"M0 6H24\"/></svg>warning and \
+        critical thresholds</li>\
         <li><svg viewBox=\"0 0 24 12\"><path class=\"whisker\" d=\"M2 6H22\"/>\
         <circle class=\"meeting\" cx=\"11\" cy=\"6\" r=\"4\"/></svg>limit reached, 80 % interval</li>\
         </ul>";
