@@ -3,9 +3,10 @@
 //! For: the chart of one resource (history, forecast, bands, limit, today), bars and sparklines.
 //! Not for: colours, which are the style sheet's (classes only, so that light, dark and print each
 //! have theirs), and not for tables, which stand beside every chart for whoever cannot see it.
-//! Read [`axis`] first: it maps time and value to the drawing.
+//! Read `axis` first: it maps time and value to the drawing.
 
 pub(crate) mod axis;
+mod pen;
 
 use std::fmt::Write as _;
 
@@ -14,6 +15,7 @@ use super::words;
 use crate::model::capacity::{Crossing, ForecastPoint, Projection};
 use crate::model::units::{Millis, Timestamp};
 use axis::{BOTTOM, HEIGHT, LEFT, RIGHT, TOP, View, WIDTH};
+use pen::{Pen, broken_line};
 
 /// More forecast points than this are drawn as means of seven: smaller pages, and the weekly
 /// season, which the history shows, does not turn the bands into a comb.
@@ -227,12 +229,12 @@ fn bands(body: &mut String, points: &[Drawn], view: &View) {
             level if level <= 0.8 => "band middle",
             _ => "band wide",
         };
-        let _ = write!(body, "<path class=\"{class}\" d=\"");
-        for (i, (at, value)) in upper.chain(lower).enumerate() {
-            let command = if i == 0 { 'M' } else { 'L' };
-            let _ = write!(body, "{command}{:.1} {:.1}", view.x(at), view.y(value));
+        let mut pen = Pen::default();
+        for (at, value) in upper.chain(lower) {
+            pen.to(view.x(at), view.y(value));
         }
-        body.push_str("Z\"/>");
+        let path = pen.finish();
+        let _ = write!(body, "<path class=\"{class}\" d=\"{path}Z\"/>");
     }
 }
 
@@ -255,26 +257,6 @@ fn mean(body: &mut String, points: &[Drawn], view: &View) {
         .iter()
         .map(|point| (view.x(point.at), Some(view.y(point.mean))));
     let _ = write!(body, "<path class=\"mean\" d=\"{}\"/>", broken_line(places));
-}
-
-/// A path through the places that have a height; a lone one becomes a dot (round line caps).
-fn broken_line(places: impl Iterator<Item = (f64, Option<f64>)>) -> String {
-    let mut path = String::new();
-    let mut in_run = 0_u32;
-    for (x, y) in places {
-        match y {
-            Some(y) if in_run == 0 => {
-                let _ = write!(path, "M{x:.1} {y:.1}h0");
-                in_run = 1;
-            }
-            Some(y) => {
-                let _ = write!(path, "L{x:.1} {y:.1}");
-                in_run += 1;
-            }
-            None => in_run = 0,
-        }
-    }
-    path
 }
 
 fn today(body: &mut String, now: Timestamp, view: &View) {
@@ -395,7 +377,9 @@ mod tests {
 
     #[test]
     fn bands_nest_in_the_drawing_and_the_limit_lies_inside_it() {
-        for projection in fixture::rich().targets.iter().flat_map(|t| &t.projections) {
+        let (rich, odd) = (fixture::rich(), fixture::odd());
+        let targets = rich.targets.iter().chain(&odd.targets);
+        for projection in targets.flat_map(|target| &target.projections) {
             let points = drawn_points(projection);
             let view = View::around(projection, &points);
             for point in &points {
@@ -409,18 +393,6 @@ mod tests {
                 assert!((TOP..=HEIGHT - BOTTOM).contains(&y), "{y}");
             }
         }
-    }
-
-    #[test]
-    fn a_gap_in_the_history_breaks_the_line() {
-        let places = [
-            (0.0, Some(1.0)),
-            (1.0, None),
-            (2.0, Some(3.0)),
-            (3.0, Some(4.0)),
-        ];
-        let path = broken_line(places.into_iter());
-        assert_eq!(path, "M0.0 1.0h0M2.0 3.0h0L3.0 4.0");
     }
 
     #[test]

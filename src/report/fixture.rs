@@ -453,3 +453,40 @@ pub(crate) fn fresh() -> ReportInput {
         ..rich()
     }
 }
+
+/// What goes wrong at the edges: over the limit, no limit, not measured, no answer, long names.
+pub(crate) fn odd() -> ReportInput {
+    let mut target = orders();
+    target.name = "a-very-long-name-without-any-space-".repeat(4);
+    target.server = None;
+    target.last_scrape_at = None;
+    target.reach = Reach::Down {
+        since: now().minus(Duration::from_mins(95)),
+        reason: "connection refused; is the server running on 10.0.0.7:5432?".into(),
+    };
+    target.statements[0].query = "SELECT_".repeat(300);
+    target.findings[0].cure.as_mut().unwrap().sql = "VACUUM ".repeat(60);
+    for projection in &mut target.projections {
+        projection.target.clone_from(&target.name);
+    }
+    let [cpu, memory, storage, bandwidth, ..] = target.projections.as_mut_slice() else {
+        panic!("the fixture has six resources");
+    };
+    // Three times over its limit, as a wrongly configured limit would have it.
+    cpu.limit.as_mut().unwrap().value = 0.6;
+    if let Some(Outlook::Forecast(forecast)) = &mut cpu.outlook {
+        for (crossing, share) in forecast.crossings.iter_mut().zip([0.75, 0.9, 1.0]) {
+            crossing.crossed = true;
+            crossing.threshold = 0.6 * share;
+        }
+    }
+    memory.limit = None;
+    storage.outlook = None;
+    storage.usage = None;
+    storage.history.clear();
+    bandwidth.outlook = None;
+    ReportInput {
+        targets: vec![target],
+        ..rich()
+    }
+}

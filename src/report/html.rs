@@ -4,7 +4,7 @@
 //! [`dashboard`] links `/ui/style.css` and `/ui/app.js` and holds no inline style or script, so that
 //! a strict content security policy can stand. Not for: drawing (`chart`) or wording (`words`).
 //! All tags are closed, so the pages are well-formed XML, too; a test holds them to it.
-//! Read [`summary`] first.
+//! Read `summary` first.
 
 mod details;
 mod method;

@@ -12,6 +12,7 @@ pub mod headroom;
 pub mod html;
 pub mod json;
 pub mod markdown;
+mod months;
 pub mod sqlite;
 pub mod text;
 pub mod verdict;

@@ -4,7 +4,7 @@
 //! for: the live history (`store`). `sqlite/schema.sql` is the documentation of the format; the file
 //! says its version in `meta` and in `PRAGMA user_version`, and whose it is in
 //! `PRAGMA application_id`. Reading trusts nothing: a foreign, cut or damaged file is an error that
-//! says so. Read [`write`] first; `rows` fills the tables that are there for people.
+//! says so. Read [`write()`] first; `rows` fills the tables that are there for people.
 #![expect(
     clippy::disallowed_types,
     reason = "this is the module that knows SQLite"
@@ -93,6 +93,9 @@ pub fn read(path: &Path) -> Result<Archive> {
     check_header(path)?;
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let file = Connection::open_with_flags(path, flags).map_err(|error| damaged(path, &error))?;
+    // A file from elsewhere: nothing in its schema may call functions with side effects.
+    file.pragma_update(None, "trusted_schema", "OFF")
+        .map_err(|error| damaged(path, &error))?;
     let whole: String = file
         .query_row("PRAGMA quick_check(1)", [], |row| row.get(0))
         .map_err(|error| damaged(path, &error))?;

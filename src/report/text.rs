@@ -6,12 +6,13 @@
 
 use std::fmt::Write as _;
 
-use super::headroom::{HeadroomRow, When, forecast, when_words};
+use super::headroom::{HeadroomRow, When, when_words};
 use super::verdict::{Standing, rows, verdict};
 use super::words;
 use super::{Reach, ReportInput, TargetReport};
 use crate::model::capacity::{Outlook, Projection};
 use crate::model::finding::{Finding, Severity};
+use crate::model::units::Timestamp;
 
 /// The narrowest table that is tried; below it lines are simply longer than the terminal.
 const WIDTH_MIN: usize = 40;
@@ -159,35 +160,17 @@ fn month_table(projection: &Projection, months: usize) -> Table<'static> {
     let unit = projection.resource.unit();
     let mut table = Table::new(&["DATE", "EXPECTED", "80 % FROM", "TO", "OF LIMIT"]);
     table.right = &[1, 2, 3, 4];
-    let points = forecast(projection).map_or(&[][..], |forecast| forecast.points.as_slice());
-    let mut month = words::day(projection.made_at).map(|day| (day.year(), day.month()));
-    for point in points {
-        let here = words::day(point.at).map(|day| (day.year(), day.month()));
-        if here == month {
-            continue;
-        }
-        if table.rows.len() == months {
-            break;
-        }
-        month = here;
-        let band = point
-            .bands
-            .iter()
-            .find(|b| (b.level.get() - 0.8).abs() < 1e-9);
+    for month in super::months::months(projection, Timestamp::from_millis(i64::MAX), months) {
         let end = |value: Option<f64>| {
             value.map_or_else(String::new, |value| words::quantity(value, unit))
         };
-        let share = projection
-            .limit
-            .as_ref()
-            .map(|limit| point.mean / limit.value);
         table.push(
             vec![
-                words::date(point.at),
-                words::quantity(point.mean, unit),
-                end(band.map(|band| band.lo)),
-                end(band.map(|band| band.hi)),
-                share.map_or_else(String::new, words::percent),
+                words::date(month.at),
+                words::quantity(month.mean, unit),
+                end(month.band.map(|(lo, _)| lo)),
+                end(month.band.map(|(_, hi)| hi)),
+                month.share.map_or_else(String::new, words::percent),
             ],
             Standing::Fine,
         );

@@ -203,7 +203,7 @@ fn subject(row: &HeadroomRow, input: &ReportInput) -> String {
 fn limit_sentence(row: &HeadroomRow, input: &ReportInput) -> Option<String> {
     let subject = subject(row, input);
     match &row.full {
-        When::Crossed => Some(format!("{subject} is at its limit")),
+        When::Crossed => Some(format!("{subject} is at or over its limit")),
         full => {
             countdown(full, input.made_at).map(|left| format!("{subject} reaches its limit {left}"))
         }

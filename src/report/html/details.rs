@@ -9,6 +9,7 @@ use crate::model::database::BlindSpot;
 use crate::model::finding::{Bottleneck, Evidence, Finding, Impact, Severity};
 use crate::report::chart::{self, axis, escape};
 use crate::report::headroom::{Confidence, forecast, headroom};
+use crate::report::months::months;
 use crate::report::verdict::Standing;
 use crate::report::{TargetReport, words};
 
@@ -38,6 +39,8 @@ pub(super) fn charts(target: &TargetReport, i: usize) -> String {
         <path class=\"band middle\" d=\"M0 2H24V10H0Z\"/><path class=\"band narrow\" \
         d=\"M0 4H24V8H0Z\"/></svg>50, 80 and 95 % bands</li>\
         <li><svg viewBox=\"0 0 24 12\"><path class=\"limit\" d=\"M0 6H24\"/></svg>limit</li>\
+        <li><svg viewBox=\"0 0 24 12\"><path class=\"threshold\" d=\"M0 6H24\"/></svg>warning and \
+        critical thresholds</li>\
         <li><svg viewBox=\"0 0 24 12\"><path class=\"whisker\" d=\"M2 6H22\"/>\
         <circle class=\"meeting\" cx=\"11\" cy=\"6\" r=\"4\"/></svg>limit reached, 80 % interval</li>\
         </ul>";
@@ -55,11 +58,11 @@ fn figure(projection: &Projection, i: usize) -> String {
     let proof = forecast(projection)
         .map(|f| proof(f, projection))
         .unwrap_or_default();
-    let months = forecast(projection)
-        .map(|f| months(f, projection))
+    let by_month = forecast(projection)
+        .map(|f| monthly(f, projection))
         .unwrap_or_default();
     format!(
-        "<figure><h4>{}{made_up}</h4>{}<figcaption>{caption}{proof}</figcaption>{months}</figure>",
+        "<figure><h4>{}{made_up}</h4>{}<figcaption>{caption}{proof}</figcaption>{by_month}</figure>",
         words::resource(projection.resource),
         chart::projection(projection, &id)
     )
@@ -88,45 +91,30 @@ fn proof(forecast: &Forecast, projection: &Projection) -> String {
 }
 
 /// The forecast at the first of each month, inside what is drawn.
-fn months(forecast: &Forecast, projection: &Projection) -> String {
+fn monthly(forecast: &Forecast, projection: &Projection) -> String {
     let unit = projection.resource.unit();
     let until = axis::horizon(projection, forecast);
-    let mut rows = String::new();
-    let mut shown = 0;
-    let mut month = words::day(projection.made_at).map(|day| (day.year(), day.month()));
-    for point in forecast.points.iter().take_while(|point| point.at <= until) {
-        let here = words::day(point.at).map(|day| (day.year(), day.month()));
-        if here == month || shown == MONTHS_MAX {
-            continue;
-        }
-        month = here;
-        shown += 1;
-        let band = point
-            .bands
-            .iter()
-            .find(|b| (b.level.get() - 0.8).abs() < 1e-9);
-        let range = band.map_or_else(String::new, |band| {
-            let (lo, hi) = (
-                words::quantity(band.lo, unit),
-                words::quantity(band.hi, unit),
-            );
-            format!("{lo} – {hi}")
+    let rows = each(months(projection, until, MONTHS_MAX), |month| {
+        let range = month.band.map_or_else(String::new, |(lo, hi)| {
+            format!(
+                "{} – {}",
+                words::quantity(lo, unit),
+                words::quantity(hi, unit)
+            )
         });
-        let share = projection.limit.as_ref().map_or_else(String::new, |limit| {
-            words::percent(point.mean / limit.value)
-        });
-        let _ = write!(
-            rows,
-            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{range}</td><td>{share}</td></tr>",
-            words::long_date(point.at),
-            words::quantity(point.mean, unit)
-        );
-    }
+        format!(
+            "<tr><th scope=\"row\">{}</th><td>{}</td><td>{range}</td><td>{}</td></tr>",
+            words::long_date(month.at),
+            words::quantity(month.mean, unit),
+            month.share.map_or_else(String::new, words::percent)
+        )
+    });
     if rows.is_empty() {
         return rows;
     }
     let heads = ["Date", "Expected", "80 % band", "Of limit"];
-    let table = table("plain", "The forecast by month", &heads, &rows);
+    let caption = "Means of the week around each date";
+    let table = table("plain", caption, &heads, &rows);
     format!("<details><summary>Figures by month</summary>{table}</details>")
 }
 

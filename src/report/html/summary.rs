@@ -10,6 +10,8 @@ use crate::report::{Reach, TargetReport, words};
 
 /// Days behind the small line beside a row's usage.
 const RECENT_DAYS: usize = 60;
+/// Fewer than these say nothing.
+const RECENT_MIN: usize = 7;
 
 /// The class name that gives a standing its colour.
 pub(super) const fn class(standing: Standing) -> &'static str {
@@ -173,7 +175,7 @@ fn headroom_row(row: &HeadroomRow, projection: &Projection, now: Timestamp) -> S
     let skipped = projection.history.len().saturating_sub(RECENT_DAYS);
     let recent = projection.history.get(skipped..).unwrap_or_default();
     let recent = match recent.iter().filter(|value| value.is_finite()).count() {
-        0 | 1 => String::new(),
+        0..RECENT_MIN => String::new(),
         _ => sparkline(recent, "The last 60 days"),
     };
     let used = row.utilisation.map_or_else(dash, |share| {
@@ -184,22 +186,24 @@ fn headroom_row(row: &HeadroomRow, projection: &Projection, now: Timestamp) -> S
         let bar = bar(share, &marks, class(row.standing));
         format!("{}{bar}", words::percent(share))
     });
-    let act_by = row.act_by.map_or_else(dash, |at| {
-        if at <= now {
-            "now".to_owned()
-        } else {
-            format!("<b>{}</b>", words::long_date(at))
-        }
-    });
+    let act_by = match (row.full, row.act_by) {
+        (When::Crossed, _) => "now".to_owned(),
+        (_, Some(at)) if at <= now => "now".to_owned(),
+        (_, Some(at)) => format!("<b>{}</b>", words::long_date(at)),
+        (_, None) => dash(),
+    };
     let left = match row.full {
         When::Expected { p50, .. } => {
             format!("in {}, ", words::days(words::days_between(now, p50)))
         }
         _ => String::new(),
     };
-    let trust = row.confidence.map_or_else(String::new, |confidence| {
-        format!("<small>{left}confidence {}</small>", confidence.word())
-    });
+    let trust = match (row.full, row.confidence) {
+        (When::Expected { .. } | When::Unlikely { .. }, Some(confidence)) => {
+            format!("<small>{left}confidence {}</small>", confidence.word())
+        }
+        _ => String::new(),
+    };
     let full = format!("{}{trust}", when(&row.full));
     let action = format!(
         "{}<small>{}</small>",

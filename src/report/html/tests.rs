@@ -31,8 +31,10 @@ fn badly_nested(page: &str) -> Option<String> {
     open.pop().map(|name| format!("<{name}> is never closed"))
 }
 
-fn pages() -> [(&'static str, String); 6] {
+fn pages() -> [(&'static str, String); 8] {
     [
+        ("report-odd", page(&fixture::odd())),
+        ("dashboard-odd", dashboard(&fixture::odd())),
         ("report", page(&fixture::rich())),
         ("report-calm", page(&fixture::calm())),
         ("report-fresh", page(&fixture::fresh())),
