@@ -7,10 +7,11 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
@@ -28,28 +29,17 @@ pub(super) fn connector(info: &ConnInfo) -> Result<MakeRustlsConnect> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|e| certificate(Path::new("(built in)"), &e))?;
-    let builder = if info.sslmode < SslMode::VerifyCa {
-        let verifier = Lenient {
-            provider,
-            chain: None,
-        };
-        builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(verifier))
-    } else {
-        let roots = Arc::new(roots(&info.sslrootcert)?);
-        let chain = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-            .build()
-            .map_err(|e| certificate(Path::new("sslrootcert"), &e))?;
-        if info.sslmode == SslMode::VerifyFull {
-            builder.with_webpki_verifier(chain)
-        } else {
-            let chain = Some(chain);
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(Lenient { provider, chain }))
-        }
+    let trusted = match info.sslmode {
+        SslMode::VerifyCa | SslMode::VerifyFull => Some(Trusted::new(info, &provider)?),
+        _ => None,
     };
+    let builder = builder
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Verifier {
+            provider,
+            trusted,
+            checks_name: info.sslmode == SslMode::VerifyFull,
+        }));
     let mut config = match (&info.sslcert, &info.sslkey) {
         (Some(cert), Some(key)) => builder
             .with_client_auth_cert(read_certificates(cert)?, read_key(key)?)
@@ -69,20 +59,12 @@ fn certificate(path: &Path, detail: &dyn std::fmt::Display) -> Error {
     }
 }
 
-fn roots(from: &RootCert) -> Result<RootCertStore> {
-    let mut store = RootCertStore::empty();
+fn roots(from: &RootCert) -> Result<Vec<CertificateDer<'static>>> {
     match from {
-        RootCert::File(path) | RootCert::Default(Some(path)) => {
-            for cert in read_certificates(path)? {
-                store.add(cert).map_err(|e| certificate(path, &e))?;
-            }
-        }
-        RootCert::Default(None) => return Err(Error::NoRootCert),
-        RootCert::System => {
-            store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        }
+        RootCert::File(path) | RootCert::Default(Some(path)) => read_certificates(path),
+        RootCert::Default(None) => Err(Error::NoRootCert),
+        RootCert::System => Ok(rustls_native_certs::load_native_certs().certs),
     }
-    Ok(store)
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -117,16 +99,39 @@ fn read_key(path: &Path) -> Result<PrivateKeyDer<'static>> {
         .ok_or_else(|| certificate(path, &"holds no unencrypted private key in PEM form"))
 }
 
-/// Checks the chain, if there is one to check, and never the name.
+/// The authorities, and what checks a chain that ends at one of them.
+#[derive(Debug)]
+struct Trusted {
+    roots: Vec<CertificateDer<'static>>,
+    chain: Arc<WebPkiServerVerifier>,
+}
+
+impl Trusted {
+    fn new(info: &ConnInfo, provider: &Arc<CryptoProvider>) -> Result<Self> {
+        let roots = roots(&info.sslrootcert)?;
+        let mut store = RootCertStore::empty();
+        // The system's list may hold one that cannot be read; the others are still good.
+        store.add_parsable_certificates(roots.iter().cloned());
+        let chain =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(store), Arc::clone(provider))
+                .build()
+                .map_err(|e| certificate(Path::new("sslrootcert"), &e))?;
+        Ok(Self { roots, chain })
+    }
+}
+
+/// Checks chain and name as far as `sslmode` says.
 ///
 /// Signatures of the handshake are checked in every case: channel binding rests on them.
 #[derive(Debug)]
-struct Lenient {
+struct Verifier {
     provider: Arc<CryptoProvider>,
-    chain: Option<Arc<WebPkiServerVerifier>>,
+    /// `None` takes any certificate.
+    trusted: Option<Trusted>,
+    checks_name: bool,
 }
 
-impl ServerCertVerifier for Lenient {
+impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
         &self,
         end_entity: &CertificateDer<'_>,
@@ -135,13 +140,26 @@ impl ServerCertVerifier for Lenient {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> std::result::Result<ServerCertVerified, rustls::Error> {
-        let Some(chain) = &self.chain else {
+        let Some(Trusted { roots, chain }) = &self.trusted else {
             return Ok(ServerCertVerified::assertion());
         };
-        match chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+        let verdict =
+            chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        match verdict {
             Err(rustls::Error::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-            )) => Ok(ServerCertVerified::assertion()),
+            )) if !self.checks_name => Ok(ServerCertVerified::assertion()),
+            // A server's own self-signed certificate given as sslrootcert: usual with Postgres,
+            // taken by OpenSSL, refused by webpki because an authority is no server.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(_)))
+                if roots.iter().any(|root| root == end_entity) =>
+            {
+                if self.checks_name {
+                    let parsed = ParsedCertificate::try_from(end_entity)?;
+                    verify_server_name(&parsed, server_name)?;
+                }
+                Ok(ServerCertVerified::assertion())
+            }
             verdict => verdict,
         }
     }

@@ -4,7 +4,6 @@
     clippy::indexing_slicing,
     reason = "a test may stop at the first surprise"
 )]
-#![expect(clippy::expect_used, reason = "a test may stop at the first surprise")]
 
 mod connecting;
 mod harmless;

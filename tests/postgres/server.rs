@@ -1,5 +1,6 @@
 //! Throw-away servers for tests, of any version whose binaries are there.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::chown;
@@ -11,7 +12,7 @@ use plimsoll::postgres::{ConnInfo, Environment, resolve};
 use tokio_postgres::NoTls;
 
 /// Where the binaries of a major version lie, if they do.
-pub fn binaries(major: u32) -> Option<PathBuf> {
+pub(crate) fn binaries(major: u32) -> Option<PathBuf> {
     let unpacked =
         Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("target/postgres/{major}/bin"));
     let packaged = PathBuf::from(format!("/usr/lib/postgresql/{major}/bin"));
@@ -21,7 +22,7 @@ pub fn binaries(major: u32) -> Option<PathBuf> {
 }
 
 /// The binaries of `major`, or a loud skip; a failure where `REQUIRE_POSTGRES` is 1.
-pub fn require(major: u32) -> Option<PathBuf> {
+pub(crate) fn require(major: u32) -> Option<PathBuf> {
     let found = binaries(major);
     if found.is_none() {
         let required = std::env::vars().any(|(k, v)| k == "REQUIRE_POSTGRES" && v == "1");
@@ -32,10 +33,10 @@ pub fn require(major: u32) -> Option<PathBuf> {
 }
 
 /// A private cluster: a socket in its own folder, a port on the loopback, gone with this value.
-pub struct Server {
+pub(crate) struct Server {
     bin: PathBuf,
     folder: tempfile::TempDir,
-    pub port: u16,
+    pub(crate) port: u16,
     settings: Vec<String>,
     /// The account that runs it: the server refuses to run as root.
     account: Option<(u32, u32)>,
@@ -43,7 +44,7 @@ pub struct Server {
 
 impl Server {
     /// Makes and starts a cluster; `settings` are `name=value`.
-    pub fn start(bin: &Path, settings: &[&str]) -> Self {
+    pub(crate) fn start(bin: &Path, settings: &[&str]) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("plimsoll-test-")
             .tempdir()
@@ -93,7 +94,7 @@ impl Server {
     }
 
     /// The folder of the socket.
-    pub fn socket(&self) -> String {
+    pub(crate) fn socket(&self) -> String {
         self.folder.path().display().to_string()
     }
 
@@ -114,14 +115,14 @@ impl Server {
     }
 
     /// Starts it, and waits until it takes connections.
-    pub fn up(&self) {
+    pub(crate) fn up(&self) {
         let mut options = format!(
             "-p {} -k {} -c listen_addresses=127.0.0.1 -c fsync=off",
             self.port,
             self.socket()
         );
         for setting in &self.settings {
-            options.push_str(&format!(" -c {setting}"));
+            let _ = write!(options, " -c {setting}");
         }
         let log = self.folder.path().join("log").display().to_string();
         let status = self
@@ -149,7 +150,7 @@ impl Server {
     }
 
     /// Writes a file into the data folder, readable by the server alone.
-    pub fn install(&self, name: &str, text: &str) {
+    pub(crate) fn install(&self, name: &str, text: &str) {
         use std::os::unix::fs::PermissionsExt as _;
         let path = Path::new(&self.data()).join(name);
         fs::write(&path, text).unwrap();
@@ -160,18 +161,18 @@ impl Server {
     }
 
     /// Stops it: `fast` or `immediate`.
-    pub fn down(&self, mode: &str) {
+    pub(crate) fn down(&self, mode: &str) {
         self.run("pg_ctl", &["-D", &self.data(), "-w", "-m", mode, "stop"]);
     }
 
     /// Connection settings for `rest`, such as `user=postgres dbname=postgres`, over the socket.
-    pub fn conninfo(&self, rest: &str) -> ConnInfo {
+    pub(crate) fn conninfo(&self, rest: &str) -> ConnInfo {
         let text = format!("host={} port={} {rest}", self.socket(), self.port);
         resolve(&text, &Environment::default()).unwrap()
     }
 
     /// A superuser's own connection.
-    pub async fn admin(&self, database: &str) -> Admin {
+    pub(crate) async fn admin(&self, database: &str) -> Admin {
         let text = format!(
             "host={} port={} user=postgres dbname={database}",
             self.socket(),
@@ -187,7 +188,7 @@ impl Server {
     clippy::disallowed_types,
     reason = "a test plays the server's other users"
 )]
-pub type Admin = tokio_postgres::Client;
+pub(crate) type Admin = tokio_postgres::Client;
 
 impl Drop for Server {
     fn drop(&mut self) {
@@ -222,7 +223,7 @@ fn postgres_account() -> (u32, u32) {
     clippy::disallowed_methods,
     reason = "a limit for a condition outside of our clock"
 )]
-pub async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
+pub(crate) async fn eventually<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
     let limit = Instant::now() + Duration::from_secs(10);
     while !condition().await {
         assert!(Instant::now() < limit, "never: {what}");
