@@ -108,11 +108,11 @@ impl Database {
                 });
             }
             Err(Opening::Io(source)) => return Err(Error::io(path, source)),
-            Err(Opening::Damaged(_)) if !finished => {
+            Err(Opening::Damaged) if !finished => {
                 set_aside(path, "unfinished")?;
                 open_engine(path, cache).map_err(|error| error.refused(path, None))?
             }
-            Err(Opening::Damaged(_)) => {
+            Err(Opening::Damaged) => {
                 let copy = copy_aside(path)?;
                 remove_snapshots(path)?;
                 open_engine(path, cache).map_err(|error| error.refused(path, Some(copy)))?
@@ -210,18 +210,6 @@ impl Database {
             visit(&key, &value)?;
         }
         Ok(())
-    }
-
-    /// First and last key of a tree, if it has any.
-    pub(super) fn ends(&self, tree: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        let Some(tree) = self.tree(tree) else {
-            return Ok(None);
-        };
-        let first = tree.first().map_err(|e| self.engine(e))?;
-        let last = tree.last().map_err(|e| self.engine(e))?;
-        Ok(first
-            .zip(last)
-            .map(|((first, _), (last, _))| (first.to_vec(), last.to_vec())))
     }
 
     /// Writes operations in order, in atomic batches of bounded size; not yet past the barrier.
@@ -343,7 +331,7 @@ pub(super) fn need_room(path: &Path, wanted: Bytes) -> Result<()> {
 enum Opening {
     Locked,
     Io(io::Error),
-    Damaged(String),
+    Damaged,
 }
 
 impl Opening {
@@ -354,7 +342,7 @@ impl Opening {
                 path: path.to_owned(),
                 pid: None,
             },
-            Self::Damaged(_) => Error::Corrupt {
+            Self::Damaged => Error::Corrupt {
                 path: path.to_owned(),
                 what: "it does not open, also without its snapshot",
                 copy,
@@ -383,8 +371,7 @@ fn open_engine(path: &Path, cache: u64) -> std::result::Result<sled::Db, Opening
             Ok(Err(sled::Error::Io(e))) if e.kind() != io::ErrorKind::UnexpectedEof => {
                 return Err(Opening::Io(e));
             }
-            Ok(Err(e)) => return Err(Opening::Damaged(e.to_string())),
-            Err(_) => return Err(Opening::Damaged("it panicked".to_owned())),
+            Ok(Err(_)) | Err(_) => return Err(Opening::Damaged),
         }
     }
     Err(Opening::Locked)

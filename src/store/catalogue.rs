@@ -331,6 +331,27 @@ impl Catalogue {
         }
     }
 
+    /// Takes a series as exported.
+    pub(super) fn restore_as(
+        &mut self,
+        id: u32,
+        target: u32,
+        (kind, resolution): (Kind, Option<f64>),
+        key: &SeriesKey,
+    ) -> std::result::Result<(), Damaged> {
+        let mut written = Vec::new();
+        put_key(&mut written, key);
+        let entry = Entry {
+            target,
+            kind,
+            resolution,
+            key: written.into(),
+            last_at: i64::MIN,
+            last: f64::NAN,
+        };
+        self.restore_series(id, &put_definition(&entry))
+    }
+
     /// Whether one more series may be numbered, `live` being how many of them are.
     pub(super) fn has_room(&self, live: usize, max_series: usize) -> bool {
         live < max_series && self.count < max_series.saturating_mul(EVER_PER_LIVE)

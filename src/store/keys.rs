@@ -36,8 +36,9 @@ pub(super) const GROUP: u32 = 16;
 const TIMES: u32 = 0xFFFF_0000;
 /// The most targets a store may know.
 pub(super) const TARGETS_MAX: u32 = 0xFFFF;
-/// First instant after the times that can be kept: the year 10000.
-pub(super) const TIME_END: i64 = 253_402_300_800_000;
+/// First instant after the times that can be kept: the year 9999, the last that has no next one in
+/// the calendar.
+pub(super) const TIME_END: i64 = 253_370_764_800_000;
 
 pub(super) const CATALOGUE: &str = "catalogue";
 pub(super) const LAST: &str = "last";
@@ -49,7 +50,7 @@ pub(super) const SEALED: &[u8] = b"sealed";
 /// Database of the 1 h tier.
 pub(super) const HOURS_DATABASE: &str = "metrics-1h";
 
-/// Number of the span of length `len` that holds `at`; `None` outside 1970 to 9999.
+/// Number of the span of length `len` that holds `at`; `None` outside 1970 to 9998.
 pub(super) fn span_of(at: Timestamp, len: Millis) -> Option<u32> {
     let ms = at.as_millis();
     if !(0..TIME_END).contains(&ms) {

@@ -136,7 +136,7 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An instant that cannot be kept.
-    #[error("a sample at {0} cannot be kept; times run from 1970 to 9999")]
+    #[error("a sample at {0} cannot be kept; times run from 1970 to 9998")]
     Time(Timestamp),
     /// More targets than can be numbered.
     #[error("there are {limit} targets already; remove the store or watch fewer")]

@@ -7,7 +7,7 @@
 //! every rollup from the chunks below it. The log goes only after all of it is past the barrier;
 //! until then a crash means that the seal is done again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use super::barrier::{Database, Op};
@@ -43,6 +43,8 @@ pub(super) struct Upkeep {
     pub(super) last: Option<Timestamp>,
     pub(super) retain_at: Option<Timestamp>,
     seal_after: Option<Timestamp>,
+    /// Months that hold no raw samples past their age; looked at again after a seal.
+    pub(super) settled: BTreeSet<String>,
 }
 
 impl History {
@@ -60,15 +62,14 @@ impl History {
             upkeep.seal_after = Some(now.plus(RETRY.as_duration()));
             while let Some(segment) = { self.head().closed.first().map(Arc::clone) } {
                 self.seal(&segment)?;
+                upkeep.settled.clear();
                 tick.sealed_logs += 1;
                 tick.sealed_samples += segment.samples();
             }
             upkeep.seal_after = None;
         }
         tick.dropped = self.retain_if_due(&mut upkeep, now)?;
-        if tick != Tick::default() {
-            self.databases.close_idle();
-        }
+        self.databases.close_idle();
         upkeep.last = Some(now);
         Ok(tick)
     }
