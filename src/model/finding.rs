@@ -31,7 +31,10 @@ pub struct Evidence {
 
 impl Evidence {
     /// A fact from anything that prints.
-    #[expect(clippy::needless_pass_by_value, reason = "callers hand over numbers and text alike")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers hand over numbers and text alike"
+    )]
     pub fn new(label: impl Into<String>, value: impl ToString) -> Self {
         Self {
             label: label.into(),

@@ -12,7 +12,10 @@
 //!   a damaged log may open as an empty database. So: half-written snapshots are removed, a copy is
 //!   made before any retry, and a sentinel key must be found in a database that was once finished.
 //! - A full disk poisons the open database. Writes are refused while less than [`SPARE`] is free.
-#![expect(clippy::disallowed_types, reason = "this is the one file that knows sled")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "this is the one file that knows sled"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -273,7 +276,10 @@ impl Database {
                 return Ok(());
             }
             if gate.flushing {
-                gate = self.passed.wait(gate).unwrap_or_else(PoisonError::into_inner);
+                gate = self
+                    .passed
+                    .wait(gate)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             gate.flushing = true;
@@ -301,7 +307,10 @@ impl Database {
     }
 
     fn need_room(&self, ops: &[Op]) -> Result<()> {
-        need_room(&self.path, Bytes(ops.iter().map(Op::size).sum::<usize>() as u64))
+        need_room(
+            &self.path,
+            Bytes(ops.iter().map(Op::size).sum::<usize>() as u64),
+        )
     }
 
     /// A value in this database that does not decode.
@@ -416,7 +425,11 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>> {
 
 fn remove_files(path: &Path, doomed: impl Fn(&str) -> bool) -> Result<()> {
     for file in entries(path)? {
-        if file.file_name().and_then(|n| n.to_str()).is_some_and(&doomed) {
+        if file
+            .file_name()
+            .and_then(|n| n.to_str())
+            .is_some_and(&doomed)
+        {
             fs::remove_file(&file).map_err(|e| Error::io(&file, e))?;
         }
     }
@@ -516,11 +529,12 @@ mod tests {
         let database = Database::open(&path, CACHE).unwrap();
         assert_eq!(database.trees(), ["t"]);
         let mut keys = 0;
-        database.scan("t", &[], |_, _| {
-            keys += 1;
-            Ok(())
-        })
-        .unwrap();
+        database
+            .scan("t", &[], |_, _| {
+                keys += 1;
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(keys, 255);
         assert_eq!(database.get("t", &[7]).unwrap(), None);
         assert_eq!(database.get("none", &[7]).unwrap(), None);
@@ -572,6 +586,10 @@ mod tests {
             }
         });
         let gate = lock(&database.gate);
-        assert_eq!((gate.given, gate.done), (17, 17), "the first is that of opening");
+        assert_eq!(
+            (gate.given, gate.done),
+            (17, 17),
+            "the first is that of opening"
+        );
     }
 }

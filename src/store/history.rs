@@ -17,7 +17,7 @@ use super::keys::{self, CATALOGUE, LAST, META, SEALED, SPAN, SYNTHETIC, TIME_END
 use super::rollup::{Bucket, Tier};
 use super::seal::Upkeep;
 use super::segment::Segment;
-use super::wal::{self, Frame, Found, Log, Packed};
+use super::wal::{self, Found, Frame, Log, Packed};
 use super::{Error, Options, Result};
 use crate::model::capacity::SyntheticSpan;
 use crate::model::series::{Kind, Sample, SampleSink, Scrape, SeriesKey};
@@ -399,7 +399,10 @@ impl History {
 }
 
 impl SampleSink for History {
-    fn take(&self, scrape: &Scrape) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn take(
+        &self,
+        scrape: &Scrape,
+    ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
         self.append(scrape)?;
         Ok(())
     }
@@ -441,7 +444,9 @@ fn recover(
                 let mut values = segment.unpack(&packed);
                 let all = values.len();
                 values.retain(|(id, _)| {
-                    catalogue.owner(*id).is_some_and(|(target, _)| target == packed.target)
+                    catalogue
+                        .owner(*id)
+                        .is_some_and(|(target, _)| target == packed.target)
                 });
                 opened.orphan_samples += (all - values.len()) as u64;
                 for (id, value) in &values {
@@ -496,7 +501,10 @@ fn load_synthetic(control: &Database, dir: &Path) -> Result<BTreeMap<u32, Synthe
     control.scan(SYNTHETIC, &[], |key, value| {
         let value = codec::open(value).map_err(damaged)?;
         let mut from = Reader::new(&value);
-        let mut instant = || from.u64_le().map(|ms| Timestamp::from_millis(ms.cast_signed()));
+        let mut instant = || {
+            from.u64_le()
+                .map(|ms| Timestamp::from_millis(ms.cast_signed()))
+        };
         let span = SyntheticSpan {
             from: instant().map_err(damaged)?,
             until: instant().map_err(damaged)?,

@@ -122,7 +122,10 @@ impl Records {
             .map(|(id, bytes)| {
                 let text = String::from_utf8(self.open(&bytes)?);
                 let text = text.map_err(|_| codec::Damaged("a record that is not UTF-8"));
-                Ok((id, text.map_err(|damage| Error::damaged(&self.path, damage))?))
+                Ok((
+                    id,
+                    text.map_err(|damage| Error::damaged(&self.path, damage))?,
+                ))
             })
             .collect()
     }
@@ -215,14 +218,19 @@ mod tests {
     fn a_record_comes_back_whole_whatever_its_size() {
         with_records(|records| {
             for len in [0, 10, 20_000, 5] {
-                records.put("projection", "primary/cpu", &noise(len)).unwrap();
+                records
+                    .put("projection", "primary/cpu", &noise(len))
+                    .unwrap();
                 let got: Option<Vec<u32>> = records.get("projection", "primary/cpu").unwrap();
                 assert_eq!(got, Some(noise(len)));
             }
             assert_eq!(records.keys("projection", "primary/cpu").unwrap().len(), 1);
             assert!(records.delete("projection", "primary/cpu").unwrap());
             assert!(!records.delete("projection", "primary/cpu").unwrap());
-            assert_eq!(records.get::<u8>("projection", "primary/cpu").unwrap(), None);
+            assert_eq!(
+                records.get::<u8>("projection", "primary/cpu").unwrap(),
+                None
+            );
         });
     }
 
@@ -244,10 +252,19 @@ mod tests {
             records.put("k", "id", &1).unwrap();
             let error = records.put("k", "id", &noise(200_000)).unwrap_err();
             assert!(matches!(error, Error::RecordSize { .. }), "{error}");
-            assert!(matches!(records.put("k", "a\0b", &1), Err(Error::RecordName(_))));
-            assert!(matches!(records.put("", "x", &1), Err(Error::RecordName(_))));
+            assert!(matches!(
+                records.put("k", "a\0b", &1),
+                Err(Error::RecordName(_))
+            ));
+            assert!(matches!(
+                records.put("", "x", &1),
+                Err(Error::RecordName(_))
+            ));
             assert_eq!(records.get("k", "id").unwrap(), Some(1));
-            assert!(matches!(records.get::<String>("k", "id"), Err(Error::Record { .. })));
+            assert!(matches!(
+                records.get::<String>("k", "id"),
+                Err(Error::Record { .. })
+            ));
         });
     }
 }

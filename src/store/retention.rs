@@ -94,7 +94,9 @@ impl History {
         }
         if let Some(limit) = keep.max_bytes {
             for _ in 0..DROPS_MAX {
-                if stats::bytes_in(&self.options.dir)? <= limit || !self.drop_oldest(&mut dropped)? {
+                if stats::bytes_in(&self.options.dir)? <= limit
+                    || !self.drop_oldest(&mut dropped)?
+                {
                     break;
                 }
             }

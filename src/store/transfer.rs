@@ -244,7 +244,9 @@ fn definition(series: &Series, targets: &[String]) -> Line {
     let target = targets.iter().position(|name| *name == series.target);
     Line::Series {
         id: series.id.0,
-        target: target.and_then(|at| u32::try_from(at).ok()).unwrap_or(u32::MAX),
+        target: target
+            .and_then(|at| u32::try_from(at).ok())
+            .unwrap_or(u32::MAX),
         kind: series.kind,
         resolution: series.resolution.map(Value),
         metric: series.key.metric.clone().into_owned(),
@@ -377,7 +379,10 @@ impl<'a> Import<'a> {
                 history.store_definitions()?;
                 history.write_buckets(series, tier, &buckets)?;
                 if let Some(last) = buckets.last() {
-                    history.head_mut().catalogue.note(series, last.at, last.last);
+                    history
+                        .head_mut()
+                        .catalogue
+                        .note(series, last.at, last.last);
                 }
                 Ok(())
             }

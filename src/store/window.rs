@@ -111,7 +111,12 @@ impl History {
     ///
     /// # Errors
     /// [`Error::NoSuchSeries`], or what the disk says.
-    pub fn raw(&self, id: SeriesId, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, f64)>> {
+    pub fn raw(
+        &self,
+        id: SeriesId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(Timestamp, f64)>> {
         let ask = self.ask(id)?;
         let samples = self.samples(&ask, from, until)?;
         Ok(samples
@@ -124,7 +129,13 @@ impl History {
     ///
     /// # Errors
     /// [`Error::NoSuchSeries`], or what the disk says.
-    pub fn rollups(&self, id: SeriesId, tier: Tier, from: Timestamp, until: Timestamp) -> Result<Vec<Bucket>> {
+    pub fn rollups(
+        &self,
+        id: SeriesId,
+        tier: Tier,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Bucket>> {
         let ask = self.ask(id)?;
         self.buckets(&ask, tier, from, until)
     }
@@ -149,11 +160,15 @@ impl History {
         let ask = self.ask(id)?;
         if fold.is_of_counters() && ask.kind == Kind::Gauge {
             let key = self.head().catalogue.series(id.0).map(|series| series.key);
-            return Err(Error::NotACounter(key.map_or_else(String::new, |key| key.to_string())));
+            return Err(Error::NotACounter(
+                key.map_or_else(String::new, |key| key.to_string()),
+            ));
         }
         let start = from.floor_to(step);
         let range = u64::try_from(until.since(start).as_millis()).unwrap_or(u64::MAX);
-        let steps = range.checked_div(step.0).map_or(0, |_| range.div_ceil(step.0));
+        let steps = range
+            .checked_div(step.0)
+            .map_or(0, |_| range.div_ceil(step.0));
         if steps == 0 || steps > STEPS_MAX {
             return Err(Error::Steps {
                 steps,
@@ -279,15 +294,25 @@ impl History {
     pub(super) fn raw_spans(&self) -> Result<BTreeSet<u32>> {
         let mut spans: BTreeSet<u32> = {
             let head = self.head();
-            head.segments().flat_map(|s| s.all().map(|(span, ..)| span)).collect()
+            head.segments()
+                .flat_map(|s| s.all().map(|(span, ..)| span))
+                .collect()
         };
         for name in self.databases.names()? {
             let Some(database) = self.databases.find(&name)? else {
                 continue;
             };
-            for end in database.trees().iter().filter_map(|tree| keys::day_end(tree)) {
+            for end in database
+                .trees()
+                .iter()
+                .filter_map(|tree| keys::day_end(tree))
+            {
                 let start = keys::span_of(end.minus(Millis::DAY.as_duration()), SPAN);
-                spans.extend(start.into_iter().flat_map(|first| first..first + SPANS_A_DAY));
+                spans.extend(
+                    start
+                        .into_iter()
+                        .flat_map(|first| first..first + SPANS_A_DAY),
+                );
             }
             drop(database);
             self.databases.close_idle();
@@ -300,7 +325,12 @@ impl History {
         let mut ranges = BTreeSet::new();
         for name in self.databases.names()? {
             if let Some(database) = self.databases.find(&name)? {
-                ranges.extend(database.trees().iter().filter_map(|tree| bounds(tier, tree)));
+                ranges.extend(
+                    database
+                        .trees()
+                        .iter()
+                        .filter_map(|tree| bounds(tier, tree)),
+                );
             }
             self.databases.close_idle();
         }
@@ -313,7 +343,12 @@ impl History {
     }
 
     /// Values that are not yet sealed, by span, in the order of arrival.
-    fn in_memory(&self, ask: &Ask, from: Timestamp, until: Timestamp) -> BTreeMap<u32, Vec<(i64, f64)>> {
+    fn in_memory(
+        &self,
+        ask: &Ask,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> BTreeMap<u32, Vec<(i64, f64)>> {
         let head = self.head();
         let mut spans: BTreeMap<u32, Vec<(i64, f64)>> = BTreeMap::new();
         for segment in head.segments() {
@@ -350,7 +385,13 @@ impl History {
     }
 
     /// Buckets of a tier, with what is not yet sealed folded over them.
-    fn buckets(&self, ask: &Ask, tier: Tier, from: Timestamp, until: Timestamp) -> Result<Vec<Bucket>> {
+    fn buckets(
+        &self,
+        ask: &Ask,
+        tier: Tier,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Bucket>> {
         let memory = self.in_memory(ask, from, until);
         let mut all = self.sealed(ask, tier, from, until)?;
         for span in memory.into_keys() {
@@ -360,7 +401,12 @@ impl History {
             let samples = self.samples(ask, lead, end)?;
             let split = samples.partition_point(|(at, _)| *at < start.as_millis());
             let (earlier, within) = samples.split_at(split);
-            let new = rollup::fold(within, ask.kind, earlier.last().copied(), Tier::FiveMinutes.step());
+            let new = rollup::fold(
+                within,
+                ask.kind,
+                earlier.last().copied(),
+                Tier::FiveMinutes.step(),
+            );
             let new = match tier {
                 Tier::FiveMinutes => new,
                 Tier::Hour => {
@@ -375,7 +421,13 @@ impl History {
     }
 
     /// Buckets of a tier as they lie on disk.
-    fn sealed(&self, ask: &Ask, tier: Tier, from: Timestamp, until: Timestamp) -> Result<Vec<Bucket>> {
+    fn sealed(
+        &self,
+        ask: &Ask,
+        tier: Tier,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Bucket>> {
         let mut all = Vec::new();
         let databases = match tier {
             Tier::FiveMinutes => self.months(from, until)?,
@@ -412,7 +464,10 @@ fn spans_of_trees(
         let (start, end) = bounds(tier, tree)?;
         let len = tier.span();
         let last = end.min(until).minus(Millis(1).as_duration());
-        let (first, last) = (keys::span_of(start.max(from), len)?, keys::span_of(last, len)?);
+        let (first, last) = (
+            keys::span_of(start.max(from), len)?,
+            keys::span_of(last, len)?,
+        );
         Some((tree.clone(), first, last))
     };
     trees.iter().filter_map(within).collect()

@@ -16,7 +16,10 @@ fn a_second_process_is_told_who_holds_the_store() {
     let error = Store::open(Options::in_dir(dir.path().join("store"))).unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, Error::Locked { .. }), "{text}");
-    assert!(text.contains(&format!("process {}", std::process::id())), "{text}");
+    assert!(
+        text.contains(&format!("process {}", std::process::id())),
+        "{text}"
+    );
     assert!(text.contains(dir.path().to_str().unwrap()), "{text}");
 }
 
@@ -27,7 +30,10 @@ fn a_folder_that_cannot_be_written_is_named() {
     fs::write(&file, "").unwrap();
     for path in [file.join("store"), PathBuf::from("/proc/plimsoll")] {
         let error = Store::open(Options::in_dir(&path)).unwrap_err();
-        assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+        assert!(
+            error.to_string().contains(path.to_str().unwrap()),
+            "{error}"
+        );
         assert!(matches!(error, Error::NotWritable { .. }), "{error}");
     }
 }
@@ -47,7 +53,10 @@ fn a_store_of_a_later_release_is_refused() {
     drop(open(&dir));
     fs::write(dir.path().join("store/FORMAT"), "plimsoll store 2\n").unwrap();
     let error = Store::open(Options::in_dir(dir.path().join("store"))).unwrap_err();
-    assert!(matches!(error, Error::NewerFormat { found: 2, .. }), "{error}");
+    assert!(
+        matches!(error, Error::NewerFormat { found: 2, .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -115,7 +124,11 @@ fn each_tier_goes_at_its_own_age() {
         Millis::HOUR,
         plimsoll::store::Fold::Count,
     );
-    assert_eq!(hourly.unwrap().present(), 2, "the 1 h tier is all that is left");
+    assert_eq!(
+        hourly.unwrap().present(),
+        2,
+        "the 1 h tier is all that is left"
+    );
 }
 
 #[test]
@@ -124,7 +137,12 @@ fn a_clock_that_jumps_ahead_drops_nothing() {
     let store = open(&dir);
     fill(&store, 0, hours(1));
     live(&store, 0..1);
-    for now in [hours(24 * 365 * 20), hours(24), hours(24 * 365 * 20) + 1, hours(25)] {
+    for now in [
+        hours(24 * 365 * 20),
+        hours(24),
+        hours(24 * 365 * 20) + 1,
+        hours(25),
+    ] {
         assert_eq!(store.tick(at(now)).unwrap().dropped, [""; 0]);
     }
     assert_eq!(raw(&store, &LOAD, 0, hours(1)).len(), 360);
@@ -145,9 +163,16 @@ fn the_oldest_goes_first_when_there_is_too_much() {
         fill(&store, hours(24 * day), hours(24 * day) + minutes(10));
     }
     let dropped = live(&store, 31..32);
-    assert!(dropped.contains(&"metrics-202603".to_owned()), "{dropped:?}");
+    assert!(
+        dropped.contains(&"metrics-202603".to_owned()),
+        "{dropped:?}"
+    );
     assert!(dropped.contains(&"raw-20260409".to_owned()), "{dropped:?}");
-    assert_eq!(raw(&store, &LOAD, 0, hours(24 * 40)).len(), 60, "the newest day stays");
+    assert_eq!(
+        raw(&store, &LOAD, 0, hours(24 * 40)).len(),
+        60,
+        "the newest day stays"
+    );
 }
 
 /// A small file system of our own; `None` where this process may not mount one.
@@ -187,7 +212,10 @@ fn a_full_disk_refuses_a_scrape_and_keeps_the_others() {
         .arg(&ballast)
         .status()
         .unwrap();
-    let error = store.history().append(&scrape(minutes(30), 0.0, 0.0)).unwrap_err();
+    let error = store
+        .history()
+        .append(&scrape(minutes(30), 0.0, 0.0))
+        .unwrap_err();
     assert!(matches!(error, Error::DiskFull { .. }), "{error}");
     assert!(error.to_string().contains("free some space"), "{error}");
     let refused = store.records().put("kind", "id", &1);

@@ -18,12 +18,26 @@ fn full_store(dir: &tempfile::TempDir) -> Store {
         .collect();
     store
         .history()
-        .append_rollups(TARGET, Tier::Hour, &SeriesKey::bare("old"), Kind::Gauge, &past)
+        .append_rollups(
+            TARGET,
+            Tier::Hour,
+            &SeriesKey::bare("old"),
+            Kind::Gauge,
+            &past,
+        )
         .unwrap();
     fill(&store, 0, hours(2) + minutes(10));
-    put(&store, hours(3), f64::NAN, f64::from_bits(0x7ff8_0000_0000_1234));
+    put(
+        &store,
+        hours(3),
+        f64::NAN,
+        f64::from_bits(0x7ff8_0000_0000_1234),
+    );
     store.tick(at(hours(3))).unwrap();
-    store.records().put("projection", "primary/cpu", &[0.1, 0.2]).unwrap();
+    store
+        .records()
+        .put("projection", "primary/cpu", &[0.1, 0.2])
+        .unwrap();
     store
 }
 
@@ -39,9 +53,17 @@ fn an_import_is_the_store_that_was_exported() {
         copy.history().series(&Selector::default()),
         store.history().series(&Selector::default())
     );
-    assert_eq!(copy.records().get::<Vec<f64>>("projection", "primary/cpu").unwrap(), Some(vec![0.1, 0.2]));
+    assert_eq!(
+        copy.records()
+            .get::<Vec<f64>>("projection", "primary/cpu")
+            .unwrap(),
+        Some(vec![0.1, 0.2])
+    );
     let again = export(&copy);
-    assert_eq!(String::from_utf8(again).unwrap(), String::from_utf8(text).unwrap());
+    assert_eq!(
+        String::from_utf8(again).unwrap(),
+        String::from_utf8(text).unwrap()
+    );
     put(&copy, hours(4), 1.0, 1.0);
     drop(copy);
     let copy = Store::open(Options::in_dir(&dir)).unwrap();
@@ -67,7 +89,10 @@ fn a_cut_or_changed_export_is_refused_and_leaves_nothing() {
         &changed,
     ] {
         let error = Store::import(Options::in_dir(&dir), wrong).unwrap_err();
-        assert!(matches!(error, Error::Export { .. } | Error::NoSuchSeries(_)), "{error}");
+        assert!(
+            matches!(error, Error::Export { .. } | Error::NoSuchSeries(_)),
+            "{error}"
+        );
         assert_eq!(std::fs::read_dir(&dir).unwrap().count(), 0);
     }
     Store::import(Options::in_dir(&dir), &text[..]).unwrap();

@@ -11,19 +11,29 @@ use crate::support::*;
 fn what_was_appended_is_read_back_before_and_after_sealing_and_reopening() {
     let dir = folder();
     let mut store = open(&dir);
-    let expected: Vec<(i64, f64)> = (0..hours(5)).step_by(10_000).map(|ms| (ms, load_at(ms))).collect();
+    let expected: Vec<(i64, f64)> = (0..hours(5))
+        .step_by(10_000)
+        .map(|ms| (ms, load_at(ms)))
+        .collect();
     fill(&store, 0, hours(5));
     assert_eq!(raw(&store, &LOAD, 0, hours(9)), expected, "all in memory");
     let tick = store.tick(at(hours(5))).unwrap();
     assert_eq!((tick.sealed_logs, tick.sealed_samples), (2, 2 * 720 * 2));
-    assert_eq!(raw(&store, &LOAD, 0, hours(9)), expected, "two spans sealed");
+    assert_eq!(
+        raw(&store, &LOAD, 0, hours(9)),
+        expected,
+        "two spans sealed"
+    );
     store.close(at(hours(5))).unwrap();
     drop(store);
     store = open(&dir);
     assert_eq!(store.opened().recovered_scrapes, 360);
     assert_eq!(store.opened().torn_bytes, 0);
     assert_eq!(raw(&store, &LOAD, 0, hours(9)), expected, "reopened");
-    assert_eq!(raw(&store, &LOAD, hours(2) - 10_000, hours(2) + 10_000).len(), 2);
+    assert_eq!(
+        raw(&store, &LOAD, hours(2) - 10_000, hours(2) + 10_000).len(),
+        2
+    );
     let stats = store.history().stats().unwrap();
     assert_eq!((stats.series, stats.samples), (2, 5 * 360 * 2));
     assert_eq!(stats.oldest, Some(start()));
@@ -49,7 +59,10 @@ fn every_bit_of_a_value_is_kept() {
     }
     let kept = |store: &Store| -> Vec<u64> {
         let values = raw(store, &LOAD, 0, hours(1));
-        values.into_iter().map(|(_, value)| value.to_bits()).collect()
+        values
+            .into_iter()
+            .map(|(_, value)| value.to_bits())
+            .collect()
     };
     assert_eq!(kept(&store), bits);
     store.tick(at(hours(3))).unwrap();
@@ -95,9 +108,17 @@ fn of_two_scrapes_at_one_instant_the_later_stays_also_in_a_sealed_span() {
     assert_eq!(raw(&store, &LOAD, 0, hours(1)), [(0, 3.0), (STEP, 4.0)]);
     store.tick(at(hours(6))).unwrap();
     assert_eq!(raw(&store, &LOAD, 0, hours(1)), [(0, 3.0), (STEP, 4.0)]);
-    let buckets = store.history().rollups(id(&store, &LOAD), plimsoll::store::Tier::FiveMinutes, at(0), at(hours(1)));
+    let buckets = store.history().rollups(
+        id(&store, &LOAD),
+        plimsoll::store::Tier::FiveMinutes,
+        at(0),
+        at(hours(1)),
+    );
     let buckets = buckets.unwrap();
-    assert_eq!((buckets.len(), buckets[0].count, buckets[0].sum), (1, 2, 7.0));
+    assert_eq!(
+        (buckets.len(), buckets[0].count, buckets[0].sum),
+        (1, 2, 7.0)
+    );
 }
 
 #[test]
@@ -107,7 +128,10 @@ fn a_time_that_cannot_be_kept_is_refused_and_the_next_scrape_is_fine() {
     for ms in [-1, i64::MIN, i64::MAX] {
         let mut wrong = scrape(0, 1.0, 1.0);
         wrong.at = Timestamp::from_millis(ms);
-        assert!(matches!(store.history().append(&wrong), Err(Error::Time(_))));
+        assert!(matches!(
+            store.history().append(&wrong),
+            Err(Error::Time(_))
+        ));
     }
     let mut far = scrape(0, 1.0, 1.0);
     far.at = Timestamp::parse("9998-12-31T23:59:59Z").unwrap();
@@ -116,7 +140,11 @@ fn a_time_that_cannot_be_kept_is_refused_and_the_next_scrape_is_fine() {
     put(&store, 0, 1.0, 1.0);
     store.tick(at(0)).unwrap();
     assert_eq!(raw(&store, &LOAD, 0, 1), [(0, 1.0)]);
-    let all = store.history().raw(id(&store, &LOAD), Timestamp::from_millis(i64::MIN), Timestamp::from_millis(i64::MAX));
+    let all = store.history().raw(
+        id(&store, &LOAD),
+        Timestamp::from_millis(i64::MIN),
+        Timestamp::from_millis(i64::MAX),
+    );
     assert_eq!(all.unwrap().len(), 2);
 }
 
@@ -140,7 +168,11 @@ fn new_series_are_refused_past_the_limit_and_old_ones_go_on() {
     let second = store.history().append(&many(STEP, 3, 8)).unwrap();
     assert_eq!((second.accepted, second.refused_series), (2, 3));
     let later = store.history().append(&many(hours(30), 6, 8)).unwrap();
-    assert_eq!((later.accepted, later.refused_series), (2, 0), "the others are no longer live");
+    assert_eq!(
+        (later.accepted, later.refused_series),
+        (2, 0),
+        "the others are no longer live"
+    );
 }
 
 #[test]
@@ -169,12 +201,24 @@ fn many_series_of_several_targets_keep_apart() {
     store = open(&dir);
     assert_eq!(store.history().targets(), ["a", "b", "c"]);
     for target in ["a", "b", "c"] {
-        let all = store.history().last(&Selector::metric(metric.name).of(target));
+        let all = store
+            .history()
+            .last(&Selector::metric(metric.name).of(target));
         assert_eq!(all.len(), 40);
         for (i, (series, when, value)) in all.iter().enumerate() {
-            assert_eq!(series.key.labels.get("relname"), Some(format!("t\"{i}\n").as_str()));
+            assert_eq!(
+                series.key.labels.get("relname"),
+                Some(format!("t\"{i}\n").as_str())
+            );
             assert_eq!((*when, *value), (at(hours(4)), (i * 10) as f64 + 3.0));
-            assert_eq!(store.history().raw(series.id, at(0), at(hours(9))).unwrap().len(), 3);
+            assert_eq!(
+                store
+                    .history()
+                    .raw(series.id, at(0), at(hours(9)))
+                    .unwrap()
+                    .len(),
+                3
+            );
         }
     }
 }
