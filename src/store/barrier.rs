@@ -12,7 +12,10 @@
 //!   a damaged log may open as an empty database. So: half-written snapshots are removed, a copy is
 //!   made before any retry, and a sentinel key must be found in a database that was once finished.
 //! - A full disk poisons the open database. Writes are refused while less than [`SPARE`] is free.
-#![expect(clippy::disallowed_types, reason = "this is the one file that knows sled")]
+#![expect(
+    clippy::disallowed_types,
+    reason = "this is the one file that knows sled"
+)]
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -108,11 +111,11 @@ impl Database {
                 });
             }
             Err(Opening::Io(source)) => return Err(Error::io(path, source)),
-            Err(Opening::Damaged(_)) if !finished => {
+            Err(Opening::Damaged) if !finished => {
                 set_aside(path, "unfinished")?;
                 open_engine(path, cache).map_err(|error| error.refused(path, None))?
             }
-            Err(Opening::Damaged(_)) => {
+            Err(Opening::Damaged) => {
                 let copy = copy_aside(path)?;
                 remove_snapshots(path)?;
                 open_engine(path, cache).map_err(|error| error.refused(path, Some(copy)))?
@@ -212,18 +215,6 @@ impl Database {
         Ok(())
     }
 
-    /// First and last key of a tree, if it has any.
-    pub(super) fn ends(&self, tree: &str) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-        let Some(tree) = self.tree(tree) else {
-            return Ok(None);
-        };
-        let first = tree.first().map_err(|e| self.engine(e))?;
-        let last = tree.last().map_err(|e| self.engine(e))?;
-        Ok(first
-            .zip(last)
-            .map(|((first, _), (last, _))| (first.to_vec(), last.to_vec())))
-    }
-
     /// Writes operations in order, in atomic batches of bounded size; not yet past the barrier.
     pub(super) fn write(&self, tree: &str, ops: Vec<Op>) -> Result<()> {
         self.need_room(&ops)?;
@@ -285,7 +276,10 @@ impl Database {
                 return Ok(());
             }
             if gate.flushing {
-                gate = self.passed.wait(gate).unwrap_or_else(PoisonError::into_inner);
+                gate = self
+                    .passed
+                    .wait(gate)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             gate.flushing = true;
@@ -313,7 +307,10 @@ impl Database {
     }
 
     fn need_room(&self, ops: &[Op]) -> Result<()> {
-        need_room(&self.path, Bytes(ops.iter().map(Op::size).sum::<usize>() as u64))
+        need_room(
+            &self.path,
+            Bytes(ops.iter().map(Op::size).sum::<usize>() as u64),
+        )
     }
 
     /// A value in this database that does not decode.
@@ -343,7 +340,7 @@ pub(super) fn need_room(path: &Path, wanted: Bytes) -> Result<()> {
 enum Opening {
     Locked,
     Io(io::Error),
-    Damaged(String),
+    Damaged,
 }
 
 impl Opening {
@@ -354,7 +351,7 @@ impl Opening {
                 path: path.to_owned(),
                 pid: None,
             },
-            Self::Damaged(_) => Error::Corrupt {
+            Self::Damaged => Error::Corrupt {
                 path: path.to_owned(),
                 what: "it does not open, also without its snapshot",
                 copy,
@@ -383,8 +380,7 @@ fn open_engine(path: &Path, cache: u64) -> std::result::Result<sled::Db, Opening
             Ok(Err(sled::Error::Io(e))) if e.kind() != io::ErrorKind::UnexpectedEof => {
                 return Err(Opening::Io(e));
             }
-            Ok(Err(e)) => return Err(Opening::Damaged(e.to_string())),
-            Err(_) => return Err(Opening::Damaged("it panicked".to_owned())),
+            Ok(Err(_)) | Err(_) => return Err(Opening::Damaged),
         }
     }
     Err(Opening::Locked)
@@ -429,7 +425,11 @@ fn entries(path: &Path) -> Result<Vec<PathBuf>> {
 
 fn remove_files(path: &Path, doomed: impl Fn(&str) -> bool) -> Result<()> {
     for file in entries(path)? {
-        if file.file_name().and_then(|n| n.to_str()).is_some_and(&doomed) {
+        if file
+            .file_name()
+            .and_then(|n| n.to_str())
+            .is_some_and(&doomed)
+        {
             fs::remove_file(&file).map_err(|e| Error::io(&file, e))?;
         }
     }
@@ -529,11 +529,12 @@ mod tests {
         let database = Database::open(&path, CACHE).unwrap();
         assert_eq!(database.trees(), ["t"]);
         let mut keys = 0;
-        database.scan("t", &[], |_, _| {
-            keys += 1;
-            Ok(())
-        })
-        .unwrap();
+        database
+            .scan("t", &[], |_, _| {
+                keys += 1;
+                Ok(())
+            })
+            .unwrap();
         assert_eq!(keys, 255);
         assert_eq!(database.get("t", &[7]).unwrap(), None);
         assert_eq!(database.get("none", &[7]).unwrap(), None);
@@ -585,6 +586,10 @@ mod tests {
             }
         });
         let gate = lock(&database.gate);
-        assert_eq!((gate.given, gate.done), (17, 17), "the first is that of opening");
+        assert_eq!(
+            (gate.given, gate.done),
+            (17, 17),
+            "the first is that of opening"
+        );
     }
 }

@@ -38,9 +38,7 @@ const BLOCK: u32 = 256;
 const EVER_PER_LIVE: usize = 64;
 
 /// Number of a series; stable for the life of a store.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SeriesId(pub(super) u32);
 
@@ -296,7 +294,11 @@ impl Catalogue {
     }
 
     /// Takes a target as stored or logged.
-    pub(super) fn restore_target(&mut self, id: u32, name: &str) -> std::result::Result<(), Damaged> {
+    pub(super) fn restore_target(
+        &mut self,
+        id: u32,
+        name: &str,
+    ) -> std::result::Result<(), Damaged> {
         match self.targets.get(id as usize) {
             Some(known) if known.name == name => Ok(()),
             None if id as usize == self.targets.len() => {
@@ -312,7 +314,11 @@ impl Catalogue {
     }
 
     /// Takes a series as stored or logged.
-    pub(super) fn restore_series(&mut self, id: u32, definition: &[u8]) -> std::result::Result<(), Damaged> {
+    pub(super) fn restore_series(
+        &mut self,
+        id: u32,
+        definition: &[u8],
+    ) -> std::result::Result<(), Damaged> {
         let entry = read_definition(definition)?;
         if self.targets.get(entry.target as usize).is_none() {
             return Err(Damaged("a series of an unknown target"));
@@ -329,6 +335,27 @@ impl Catalogue {
                 Ok(())
             }
         }
+    }
+
+    /// Takes a series as exported.
+    pub(super) fn restore_as(
+        &mut self,
+        id: u32,
+        target: u32,
+        (kind, resolution): (Kind, Option<f64>),
+        key: &SeriesKey,
+    ) -> std::result::Result<(), Damaged> {
+        let mut written = Vec::new();
+        put_key(&mut written, key);
+        let entry = Entry {
+            target,
+            kind,
+            resolution,
+            key: written.into(),
+            last_at: i64::MIN,
+            last: f64::NAN,
+        };
+        self.restore_series(id, &put_definition(&entry))
     }
 
     /// Whether one more series may be numbered, `live` being how many of them are.
@@ -420,9 +447,15 @@ impl Catalogue {
     }
 
     /// Takes a block of last values as stored.
-    pub(super) fn restore_last(&mut self, block: u32, bytes: &[u8]) -> std::result::Result<(), Damaged> {
+    pub(super) fn restore_last(
+        &mut self,
+        block: u32,
+        bytes: &[u8],
+    ) -> std::result::Result<(), Damaged> {
         let mut from = Reader::new(bytes);
-        let mut id = block.checked_mul(BLOCK).ok_or(Damaged("a block out of range"))?;
+        let mut id = block
+            .checked_mul(BLOCK)
+            .ok_or(Damaged("a block out of range"))?;
         while !from.is_done() {
             id = id
                 .checked_add(from.varint_u32()?)
@@ -487,7 +520,11 @@ fn matches(key: &[u8], selector: &Selector) -> bool {
     let Ok(metric) = from.text() else {
         return false;
     };
-    if selector.metric.as_deref().is_some_and(|wanted| wanted != metric) {
+    if selector
+        .metric
+        .as_deref()
+        .is_some_and(|wanted| wanted != metric)
+    {
         return false;
     }
     let mut left = selector.labels.iter().count();
@@ -546,7 +583,9 @@ mod tests {
         let mut again = Catalogue::default();
         let which = catalogue.take_unstored();
         for op in catalogue.definitions(&which) {
-            let Op::Put(key, value) = op else { unreachable!() };
+            let Op::Put(key, value) = op else {
+                unreachable!()
+            };
             let value = crate::store::codec::open(&value).unwrap();
             match crate::store::keys::read_tagged(&key).unwrap() {
                 (b't', id) => again.restore_target(id, std::str::from_utf8(&value).unwrap()),
@@ -555,13 +594,21 @@ mod tests {
             .unwrap();
         }
         for op in catalogue.last_values() {
-            let Op::Put(key, value) = op else { unreachable!() };
+            let Op::Put(key, value) = op else {
+                unreachable!()
+            };
             let block = u32::from_be_bytes(key.try_into().unwrap());
             let value = crate::store::codec::open(&value).unwrap();
             again.restore_last(block, &value).unwrap();
         }
-        assert_eq!(again.select(&Selector::default()), catalogue.select(&Selector::default()));
-        assert_eq!(again.last(19), Some((Timestamp::from_millis(-5), f64::NEG_INFINITY)));
+        assert_eq!(
+            again.select(&Selector::default()),
+            catalogue.select(&Selector::default())
+        );
+        assert_eq!(
+            again.last(19),
+            Some((Timestamp::from_millis(-5), f64::NEG_INFINITY))
+        );
         assert_eq!(fill(&mut again, "a", 21).last(), Some(&20));
     }
 
@@ -571,8 +618,16 @@ mod tests {
         fill(&mut catalogue, "a", 3);
         let ask = Selector::metric("pg_table_size_bytes").of("a");
         assert_eq!(catalogue.select(&ask).len(), 3);
-        assert_eq!(catalogue.select(&ask.clone().with("relname", "t1")).len(), 1);
-        assert_eq!(catalogue.select(&ask.clone().with("relname", "t1").with("x", "y")).len(), 0);
+        assert_eq!(
+            catalogue.select(&ask.clone().with("relname", "t1")).len(),
+            1
+        );
+        assert_eq!(
+            catalogue
+                .select(&ask.clone().with("relname", "t1").with("x", "y"))
+                .len(),
+            0
+        );
         assert_eq!(catalogue.select(&ask.of("nobody")).len(), 0);
     }
 }

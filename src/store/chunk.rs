@@ -65,7 +65,10 @@ pub(super) fn put_group<'a>(members: impl ExactSizeIterator<Item = (u8, &'a Colu
 pub(super) type Member = (u8, Vec<(u32, f64)>);
 
 /// Unpacks the members of a group that are wanted.
-pub(super) fn read_group(value: &[u8], wanted: impl Fn(u8) -> bool) -> Result<Vec<Member>, Damaged> {
+pub(super) fn read_group(
+    value: &[u8],
+    wanted: impl Fn(u8) -> bool,
+) -> Result<Vec<Member>, Damaged> {
     let payload = open(value)?;
     let mut from = Reader::new(&payload);
     let count = from.length(GROUP as usize)?;

@@ -177,7 +177,10 @@ impl<'a> Reader<'a> {
 
     /// The next `n` bytes.
     pub(super) fn take(&mut self, n: usize) -> Result<&'a [u8], Damaged> {
-        let (head, tail) = self.left.split_at_checked(n).ok_or(Damaged("an early end"))?;
+        let (head, tail) = self
+            .left
+            .split_at_checked(n)
+            .ok_or(Damaged("an early end"))?;
         self.left = tail;
         Ok(head)
     }
@@ -190,12 +193,16 @@ impl<'a> Reader<'a> {
 
     pub(super) fn u32_le(&mut self) -> Result<u32, Damaged> {
         let bytes = self.take(4)?;
-        Ok(u32::from_le_bytes(bytes.try_into().map_err(|_| Damaged("an early end"))?))
+        Ok(u32::from_le_bytes(
+            bytes.try_into().map_err(|_| Damaged("an early end"))?,
+        ))
     }
 
     pub(super) fn u64_le(&mut self) -> Result<u64, Damaged> {
         let bytes = self.take(8)?;
-        Ok(u64::from_le_bytes(bytes.try_into().map_err(|_| Damaged("an early end"))?))
+        Ok(u64::from_le_bytes(
+            bytes.try_into().map_err(|_| Damaged("an early end"))?,
+        ))
     }
 
     pub(super) fn varint(&mut self) -> Result<u64, Damaged> {

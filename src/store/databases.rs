@@ -172,13 +172,18 @@ mod tests {
         let databases = Databases::in_folder(dir.path());
         assert!(databases.find("metrics-202601").unwrap().is_none());
         for month in 1..=5 {
-            databases.find_or_make(&format!("metrics-20260{month}")).unwrap();
+            databases
+                .find_or_make(&format!("metrics-20260{month}"))
+                .unwrap();
         }
         let held = databases.find("metrics-202601").unwrap().unwrap();
         databases.close_idle();
         assert_eq!(databases.shelf().open.len(), OPEN_MAX);
         assert!(databases.shelf().open.contains_key("metrics-202601"));
-        assert!(!databases.remove("metrics-202601").unwrap(), "it is being read");
+        assert!(
+            !databases.remove("metrics-202601").unwrap(),
+            "it is being read"
+        );
         drop(held);
         assert!(databases.remove("metrics-202601").unwrap());
         assert!(databases.find("metrics-202602").unwrap().is_some());

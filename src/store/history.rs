@@ -17,7 +17,7 @@ use super::keys::{self, CATALOGUE, LAST, META, SEALED, SPAN, SYNTHETIC, TIME_END
 use super::rollup::{Bucket, Tier};
 use super::seal::Upkeep;
 use super::segment::Segment;
-use super::wal::{self, Frame, Found, Log, Packed};
+use super::wal::{self, Found, Frame, Log, Packed};
 use super::{Error, Options, Result};
 use crate::model::capacity::SyntheticSpan;
 use crate::model::series::{Kind, Sample, SampleSink, Scrape, SeriesKey};
@@ -48,6 +48,8 @@ pub struct Opened {
     pub recovered_samples: u64,
     /// Bytes at the end of logs that were no whole scrape; a copy of each such log was kept.
     pub torn_bytes: u64,
+    /// Samples of series whose definition was lost with an earlier log's end.
+    pub orphan_samples: u64,
 }
 
 /// All samples and rollups of a store.
@@ -180,7 +182,7 @@ impl History {
     /// are kept bit for bit, NaN and infinities included.
     ///
     /// # Errors
-    /// [`Error::Time`] outside 1970 to 9999; [`Error::DiskFull`] or [`Error::Io`] if it cannot be
+    /// [`Error::Time`] outside 1970 to 9998; [`Error::DiskFull`] or [`Error::Io`] if it cannot be
     /// written: then this scrape is refused as a whole, and the next one is tried anew.
     pub fn append(&self, scrape: &Scrape) -> Result<Appended> {
         let span = keys::span_of(scrape.at, SPAN).ok_or(Error::Time(scrape.at))?;
@@ -300,7 +302,7 @@ impl History {
     ///
     /// # Errors
     /// [`Error::Bucket`] if they do not ascend or lie off the tier's step, [`Error::Time`] outside
-    /// 1970 to 9999, else what the disk says; then earlier spans may be written and later ones not.
+    /// 1970 to 9998, else what the disk says; then earlier spans may be written and later ones not.
     pub fn append_rollups(
         &self,
         target: &str,
@@ -397,13 +399,16 @@ impl History {
 }
 
 impl SampleSink for History {
-    fn take(&self, scrape: &Scrape) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    fn take(
+        &self,
+        scrape: &Scrape,
+    ) -> std::result::Result<(), Box<dyn std::error::Error + Send + Sync>> {
         self.append(scrape)?;
         Ok(())
     }
 }
 
-fn check_buckets(tier: Tier, buckets: &[Bucket]) -> Result<()> {
+pub(super) fn check_buckets(tier: Tier, buckets: &[Bucket]) -> Result<()> {
     let mut before = None;
     for bucket in buckets {
         if !(0..TIME_END).contains(&bucket.at.as_millis()) {
@@ -436,19 +441,18 @@ fn recover(
             Frame::Series { id, definition } => catalogue.restore_series(id, &definition),
             Frame::Scrape(packed) => {
                 opened.recovered_scrapes += 1;
-                let known = packed
-                    .samples
-                    .iter()
-                    .all(|(id, _)| catalogue.owner(*id).is_some_and(|(t, _)| t == packed.target));
-                if known {
-                    let values = segment.unpack(&packed);
-                    for (id, value) in &values {
-                        catalogue.note(*id, packed.at, *value);
-                    }
-                    segment.take(packed.target, packed.at, &values)
-                } else {
-                    Err(Damaged("a scrape of an unknown series"))
+                let mut values = segment.unpack(&packed);
+                let all = values.len();
+                values.retain(|(id, _)| {
+                    catalogue
+                        .owner(*id)
+                        .is_some_and(|(target, _)| target == packed.target)
+                });
+                opened.orphan_samples += (all - values.len()) as u64;
+                for (id, value) in &values {
+                    catalogue.note(*id, packed.at, *value);
                 }
+                segment.take(packed.target, packed.at, &values)
             }
         };
         damage = taken.err();
@@ -497,7 +501,10 @@ fn load_synthetic(control: &Database, dir: &Path) -> Result<BTreeMap<u32, Synthe
     control.scan(SYNTHETIC, &[], |key, value| {
         let value = codec::open(value).map_err(damaged)?;
         let mut from = Reader::new(&value);
-        let mut instant = || from.u64_le().map(|ms| Timestamp::from_millis(ms.cast_signed()));
+        let mut instant = || {
+            from.u64_le()
+                .map(|ms| Timestamp::from_millis(ms.cast_signed()))
+        };
         let span = SyntheticSpan {
             from: instant().map_err(damaged)?,
             until: instant().map_err(damaged)?,

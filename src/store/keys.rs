@@ -36,8 +36,9 @@ pub(super) const GROUP: u32 = 16;
 const TIMES: u32 = 0xFFFF_0000;
 /// The most targets a store may know.
 pub(super) const TARGETS_MAX: u32 = 0xFFFF;
-/// First instant after the times that can be kept: the year 10000.
-pub(super) const TIME_END: i64 = 253_402_300_800_000;
+/// First instant after the times that can be kept: the year 9999, the last that has no next one in
+/// the calendar.
+pub(super) const TIME_END: i64 = 253_370_764_800_000;
 
 pub(super) const CATALOGUE: &str = "catalogue";
 pub(super) const LAST: &str = "last";
@@ -49,7 +50,7 @@ pub(super) const SEALED: &[u8] = b"sealed";
 /// Database of the 1 h tier.
 pub(super) const HOURS_DATABASE: &str = "metrics-1h";
 
-/// Number of the span of length `len` that holds `at`; `None` outside 1970 to 9999.
+/// Number of the span of length `len` that holds `at`; `None` outside 1970 to 9998.
 pub(super) fn span_of(at: Timestamp, len: Millis) -> Option<u32> {
     let ms = at.as_millis();
     if !(0..TIME_END).contains(&ms) {
@@ -88,7 +89,10 @@ pub(super) fn month_end(database: &str) -> Option<Timestamp> {
 /// First instants of the month `YYYYMM` and of the next.
 pub(super) fn month_bounds(digits: &str) -> Option<(Timestamp, Timestamp)> {
     let digits = Some(digits).filter(|d| d.len() == 6)?;
-    let (year, month) = (digits.get(..4)?.parse().ok()?, digits.get(4..)?.parse().ok()?);
+    let (year, month) = (
+        digits.get(..4)?.parse().ok()?,
+        digits.get(4..)?.parse().ok()?,
+    );
     let first = jiff::civil::Date::new(year, month, 1).ok()?;
     let next = first.checked_add(jiff::Span::new().months(1)).ok()?;
     Some((start_of(first)?, start_of(next)?))
@@ -223,7 +227,10 @@ pub(super) fn record_key(kind: &str, id: &str, part: u16) -> Vec<u8> {
 /// Kind, id and part of a record's key.
 pub(super) fn read_record_key(key: &[u8]) -> Option<(&str, &str, u16)> {
     let (names, part) = key.split_last_chunk::<2>()?;
-    let (kind, id) = std::str::from_utf8(names).ok()?.strip_suffix('\0')?.split_once('\0')?;
+    let (kind, id) = std::str::from_utf8(names)
+        .ok()?
+        .strip_suffix('\0')?
+        .split_once('\0')?;
     Some((kind, id, u16::from_be_bytes(*part)))
 }
 
@@ -242,7 +249,10 @@ mod tests {
         let march = Timestamp::parse("2026-03-01T00:00:00Z").unwrap();
         assert_eq!(month_end("metrics-202602"), Some(march));
         assert_eq!(day_end("raw-20260228"), Some(march));
-        assert_eq!(year_end("r1h-2026"), Timestamp::parse("2027-01-01T00:00:00Z").ok());
+        assert_eq!(
+            year_end("r1h-2026"),
+            Timestamp::parse("2027-01-01T00:00:00Z").ok()
+        );
         assert_eq!(month_end(HOURS_DATABASE), None);
         assert_eq!(month_end("metrics-éé"), None);
     }

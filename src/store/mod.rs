@@ -136,7 +136,7 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// An instant that cannot be kept.
-    #[error("a sample at {0} cannot be kept; times run from 1970 to 9999")]
+    #[error("a sample at {0} cannot be kept; times run from 1970 to 9998")]
     Time(Timestamp),
     /// More targets than can be numbered.
     #[error("there are {limit} targets already; remove the store or watch fewer")]
@@ -151,7 +151,9 @@ pub enum Error {
     #[error("{0} is a gauge; increase and rate are for counters")]
     NotACounter(String),
     /// A window without steps, or with too many.
-    #[error("a window needs a step and a range of 1 to {limit} steps, got {steps}; use a longer step")]
+    #[error(
+        "a window needs a step and a range of 1 to {limit} steps, got {steps}; use a longer step"
+    )]
     Steps {
         /// How many were asked for; 0 also for a step of zero.
         steps: u64,
@@ -177,7 +179,9 @@ pub enum Error {
         limit: Bytes,
     },
     /// A record that is not what its reader expects.
-    #[error("the record {kind}/{id} does not read as what was asked for; it may be of another release")]
+    #[error(
+        "the record {kind}/{id} does not read as what was asked for; it may be of another release"
+    )]
     Record {
         /// Its kind.
         kind: String,
@@ -202,7 +206,9 @@ pub enum Error {
         path: PathBuf,
     },
     /// Retention that would drop a tier before what is made of it.
-    #[error("raw samples must not be kept longer than 5 min buckets, nor these longer than 1 h ones")]
+    #[error(
+        "raw samples must not be kept longer than 5 min buckets, nor these longer than 1 h ones"
+    )]
     Retention,
 }
 
@@ -210,7 +216,10 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+    pid.map_or_else(
+        || "another process".to_owned(),
+        |pid| format!("process {pid}"),
+    )
 }
 
 fn cure(copy: Option<&Path>) -> String {

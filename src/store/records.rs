@@ -43,14 +43,19 @@ impl Records {
     /// [`Error::RecordName`] and [`Error::RecordSize`] for what cannot be kept, [`Error::Record`]
     /// for what is no JSON, else what the disk says; then the record is as it was.
     pub fn put(&self, kind: &str, id: &str, record: &impl Serialize) -> Result<()> {
-        check_name(kind)?;
-        check_name(id)?;
         let json = serde_json::to_vec(record).map_err(|source| Error::Record {
             kind: kind.to_owned(),
             id: id.to_owned(),
             source,
         })?;
-        let sealed = codec::seal(&json);
+        self.put_text(kind, id, &json)
+    }
+
+    /// Writes a record that is JSON already.
+    pub(super) fn put_text(&self, kind: &str, id: &str, json: &[u8]) -> Result<()> {
+        check_name(kind)?;
+        check_name(id)?;
+        let sealed = codec::seal(json);
         let mut ops: Vec<Op> = (0u16..)
             .zip(sealed.chunks(PART))
             .map(|(part, bytes)| Op::put(record_key(kind, id, part), bytes))
@@ -87,9 +92,12 @@ impl Records {
         self.read(kind, id, &sealed).map(Some)
     }
 
+    fn open(&self, sealed: &[u8]) -> Result<Vec<u8>> {
+        codec::open(sealed).map_err(|damage| Error::damaged(&self.path, damage))
+    }
+
     fn read<T: DeserializeOwned>(&self, kind: &str, id: &str, sealed: &[u8]) -> Result<T> {
-        let json = codec::open(sealed).map_err(|damage| Error::damaged(&self.path, damage))?;
-        serde_json::from_slice(&json).map_err(|source| Error::Record {
+        serde_json::from_slice(&self.open(sealed)?).map_err(|source| Error::Record {
             kind: kind.to_owned(),
             id: id.to_owned(),
             source,
@@ -101,6 +109,28 @@ impl Records {
     /// # Errors
     /// As [`Records::get`], for the first that does not read.
     pub fn list<T: DeserializeOwned>(&self, kind: &str) -> Result<Vec<(String, T)>> {
+        self.sealed(kind)?
+            .into_iter()
+            .map(|(id, bytes)| Ok((id.clone(), self.read(kind, &id, &bytes)?)))
+            .collect()
+    }
+
+    /// All records of a kind as the text that was written.
+    pub(super) fn texts(&self, kind: &str) -> Result<Vec<(String, String)>> {
+        self.sealed(kind)?
+            .into_iter()
+            .map(|(id, bytes)| {
+                let text = String::from_utf8(self.open(&bytes)?);
+                let text = text.map_err(|_| codec::Damaged("a record that is not UTF-8"));
+                Ok((
+                    id,
+                    text.map_err(|damage| Error::damaged(&self.path, damage))?,
+                ))
+            })
+            .collect()
+    }
+
+    fn sealed(&self, kind: &str) -> Result<Vec<(String, Vec<u8>)>> {
         let mut sealed: Vec<(String, Vec<u8>)> = Vec::new();
         let prefix = [kind.as_bytes(), &[0]].concat();
         self.control.scan(RECORDS, &prefix, |key, part| {
@@ -112,10 +142,7 @@ impl Records {
             }
             Ok(())
         })?;
-        sealed
-            .into_iter()
-            .map(|(id, bytes)| Ok((id.clone(), self.read(kind, &id, &bytes)?)))
-            .collect()
+        Ok(sealed)
     }
 
     /// All kinds that have records, sorted.
@@ -191,14 +218,19 @@ mod tests {
     fn a_record_comes_back_whole_whatever_its_size() {
         with_records(|records| {
             for len in [0, 10, 20_000, 5] {
-                records.put("projection", "primary/cpu", &noise(len)).unwrap();
+                records
+                    .put("projection", "primary/cpu", &noise(len))
+                    .unwrap();
                 let got: Option<Vec<u32>> = records.get("projection", "primary/cpu").unwrap();
                 assert_eq!(got, Some(noise(len)));
             }
             assert_eq!(records.keys("projection", "primary/cpu").unwrap().len(), 1);
             assert!(records.delete("projection", "primary/cpu").unwrap());
             assert!(!records.delete("projection", "primary/cpu").unwrap());
-            assert_eq!(records.get::<u8>("projection", "primary/cpu").unwrap(), None);
+            assert_eq!(
+                records.get::<u8>("projection", "primary/cpu").unwrap(),
+                None
+            );
         });
     }
 
@@ -220,10 +252,19 @@ mod tests {
             records.put("k", "id", &1).unwrap();
             let error = records.put("k", "id", &noise(200_000)).unwrap_err();
             assert!(matches!(error, Error::RecordSize { .. }), "{error}");
-            assert!(matches!(records.put("k", "a\0b", &1), Err(Error::RecordName(_))));
-            assert!(matches!(records.put("", "x", &1), Err(Error::RecordName(_))));
+            assert!(matches!(
+                records.put("k", "a\0b", &1),
+                Err(Error::RecordName(_))
+            ));
+            assert!(matches!(
+                records.put("", "x", &1),
+                Err(Error::RecordName(_))
+            ));
             assert_eq!(records.get("k", "id").unwrap(), Some(1));
-            assert!(matches!(records.get::<String>("k", "id"), Err(Error::Record { .. })));
+            assert!(matches!(
+                records.get::<String>("k", "id"),
+                Err(Error::Record { .. })
+            ));
         });
     }
 }

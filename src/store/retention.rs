@@ -60,7 +60,7 @@ impl History {
         match upkeep.retain_at {
             Some(at) if !jumped && now >= at => {
                 upkeep.retain_at = Some(now.plus(EVERY.as_duration()));
-                self.retain(now)
+                self.retain(upkeep, now)
             }
             Some(at) if !jumped && at <= now.plus(EVERY.as_duration()) => Ok(Vec::new()),
             _ => {
@@ -71,25 +71,32 @@ impl History {
     }
 
     /// Drops what is older than its tier is kept, then the oldest while there is too much.
-    pub(super) fn retain(&self, now: Timestamp) -> Result<Vec<String>> {
+    pub(super) fn retain(&self, upkeep: &mut Upkeep, now: Timestamp) -> Result<Vec<String>> {
         let keep = self.options.retention;
         let mut dropped = Vec::new();
         let is_old = |end: Option<Timestamp>, age: Millis| {
             end.is_some_and(|end| end <= now.minus(age.as_duration()))
         };
         for name in self.databases.names()? {
-            if is_old(keys::month_end(&name), keep.rollup_5m) {
+            let end = keys::month_end(&name);
+            if is_old(end, keep.rollup_5m) {
                 self.drop_database(&name, &mut dropped)?;
-            } else {
+            } else if !upkeep.settled.contains(&name) {
                 self.drop_trees(&name, &mut dropped, |tree| {
                     is_old(keys::day_end(tree), keep.raw)
                         || is_old(keys::year_end(tree), keep.rollup_1h)
                 })?;
+                if is_old(end, keep.raw) {
+                    upkeep.settled.insert(name);
+                }
+                self.databases.close_idle();
             }
         }
         if let Some(limit) = keep.max_bytes {
             for _ in 0..DROPS_MAX {
-                if stats::bytes_in(&self.options.dir)? <= limit || !self.drop_oldest(&mut dropped)? {
+                if stats::bytes_in(&self.options.dir)? <= limit
+                    || !self.drop_oldest(&mut dropped)?
+                {
                     break;
                 }
             }
@@ -114,7 +121,6 @@ impl History {
         dropped: &mut Vec<String>,
         doomed: impl Fn(&str) -> bool,
     ) -> Result<()> {
-        // A month that is wholly kept is not opened for this.
         let Some(database) = self.databases.find(name)? else {
             return Ok(());
         };

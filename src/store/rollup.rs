@@ -252,7 +252,13 @@ pub(super) fn read_buckets(
             }
         }
         if let [min, max, sum, counts, last, max_increase, covered] = &columns[..] {
-            let others = max.iter().zip(sum).zip(counts).zip(last).zip(max_increase).zip(covered);
+            let others = max
+                .iter()
+                .zip(sum)
+                .zip(counts)
+                .zip(last)
+                .zip(max_increase)
+                .zip(covered);
             let buckets = min.iter().zip(others).map(|(min, others)| {
                 let (((((max, sum), count), last), max_increase), covered) = others;
                 let offset = Millis(step.0.saturating_mul(u64::from(min.0)));
@@ -317,7 +323,10 @@ mod tests {
     fn a_value_that_is_none_is_left_out() {
         let values = [(0, f64::NAN), (1, 3.0), (2, f64::NAN), (3, 5.0)];
         let buckets = fold(&values, Kind::Gauge, None, Millis::SECOND);
-        assert_eq!((buckets[0].count, buckets[0].sum, buckets[0].last), (2, 8.0, 5.0));
+        assert_eq!(
+            (buckets[0].count, buckets[0].sum, buckets[0].last),
+            (2, 8.0, 5.0)
+        );
         assert!(fold(&values[..1], Kind::Gauge, None, Millis::SECOND).is_empty());
     }
 

@@ -7,7 +7,7 @@
 //! every rollup from the chunks below it. The log goes only after all of it is past the barrier;
 //! until then a crash means that the seal is done again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use super::barrier::{Database, Op};
@@ -43,6 +43,8 @@ pub(super) struct Upkeep {
     pub(super) last: Option<Timestamp>,
     pub(super) retain_at: Option<Timestamp>,
     seal_after: Option<Timestamp>,
+    /// Months that hold no raw samples past their age; looked at again after a seal.
+    pub(super) settled: BTreeSet<String>,
 }
 
 impl History {
@@ -53,22 +55,21 @@ impl History {
         let synced = self.sync_log();
         self.rotate_if_due(now)?;
         synced?;
-        let waits = upkeep.seal_after.is_some_and(|after| {
-            now < after && now > after.minus(RETRY.as_duration())
-        });
+        let waits = upkeep
+            .seal_after
+            .is_some_and(|after| now < after && now > after.minus(RETRY.as_duration()));
         if !waits {
             upkeep.seal_after = Some(now.plus(RETRY.as_duration()));
             while let Some(segment) = { self.head().closed.first().map(Arc::clone) } {
                 self.seal(&segment)?;
+                upkeep.settled.clear();
                 tick.sealed_logs += 1;
                 tick.sealed_samples += segment.samples();
             }
             upkeep.seal_after = None;
         }
         tick.dropped = self.retain_if_due(&mut upkeep, now)?;
-        if tick != Tick::default() {
-            self.databases.close_idle();
-        }
+        self.databases.close_idle();
         upkeep.last = Some(now);
         Ok(tick)
     }
@@ -96,7 +97,9 @@ impl History {
             *tallies.entry(keys::day_number(start)).or_default() += rows.samples();
             touched.insert(name, database);
         }
-        touched.values().try_for_each(|database| database.barrier())?;
+        touched
+            .values()
+            .try_for_each(|database| database.barrier())?;
         if !segment.is_empty() {
             self.databases.find_or_make(HOURS_DATABASE)?.barrier()?;
         }
@@ -140,14 +143,16 @@ impl History {
             let before = match &earlier {
                 Some(earlier) => {
                     read_group(earlier, target, (span.saturating_sub(1), group), is_changed)?
-                },
+                }
                 None => BTreeMap::new(),
             };
             let kinds = self.kinds(group);
             let mut new = Members::new();
             for (member, values) in values {
                 let kind = kinds.get(&member).copied().unwrap_or(Kind::Gauge);
-                let before = before.get(&member).and_then(|values| values.last().copied());
+                let before = before
+                    .get(&member)
+                    .and_then(|values| values.last().copied());
                 new.insert(
                     member,
                     rollup::fold(&values, kind, before, Tier::FiveMinutes.step()),
@@ -162,7 +167,12 @@ impl History {
                 .collect();
             coarse.push((group, hours));
             if fine.len() >= AT_ONCE {
-                self.write_tiers(database, start, std::mem::take(&mut fine), std::mem::take(&mut coarse))?;
+                self.write_tiers(
+                    database,
+                    start,
+                    std::mem::take(&mut fine),
+                    std::mem::take(&mut coarse),
+                )?;
             }
         }
         self.write_tiers(database, start, fine, coarse)

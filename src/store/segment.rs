@@ -85,7 +85,12 @@ impl Segment {
     }
 
     /// Takes one scrape.
-    pub(super) fn take(&mut self, target: u32, at: Timestamp, values: &[(u32, f64)]) -> Result<(), Damaged> {
+    pub(super) fn take(
+        &mut self,
+        target: u32,
+        at: Timestamp,
+        values: &[(u32, f64)],
+    ) -> Result<(), Damaged> {
         let span = span_of(at, SPAN).ok_or(Damaged("an instant out of range"))?;
         self.begun.get_or_insert(span);
         let rows = self.rows.entry((span, target)).or_default();
@@ -158,7 +163,10 @@ impl Rows {
 
 /// Puts values in order of time; of two at one instant, the one that came later stays.
 pub(super) fn settle(mut values: Vec<(i64, f64)>) -> Vec<(i64, f64)> {
-    if values.windows(2).all(|pair| matches!(pair, [a, b] if a.0 < b.0)) {
+    if values
+        .windows(2)
+        .all(|pair| matches!(pair, [a, b] if a.0 < b.0))
+    {
         return values;
     }
     values.sort_by_key(|(at, _)| *at);
@@ -195,9 +203,14 @@ mod tests {
     fn the_same_instant_again_wins_and_time_may_run_backwards() {
         let mut segment = Segment::new(1);
         for (at, value) in [(10, 1.0), (30, 3.0), (20, 2.0), (10, 9.0)] {
-            segment.take(0, Timestamp::from_millis(at), &[(5, value)]).unwrap();
+            segment
+                .take(0, Timestamp::from_millis(at), &[(5, value)])
+                .unwrap();
         }
-        assert_eq!(settle(segment.values(0, 0, 5)), [(10, 9.0), (20, 2.0), (30, 3.0)]);
+        assert_eq!(
+            settle(segment.values(0, 0, 5)),
+            [(10, 9.0), (20, 2.0), (30, 3.0)]
+        );
         assert_eq!(segment.samples(), 4);
         assert!(segment.take(0, Timestamp::from_millis(-1), &[]).is_err());
     }

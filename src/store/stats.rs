@@ -72,7 +72,10 @@ impl History {
         let last = self.last(&Selector::default());
         let in_memory = {
             let head = self.head();
-            let first = head.segments().flat_map(|s| s.all().map(|(span, ..)| span)).min();
+            let first = head
+                .segments()
+                .flat_map(|s| s.all().map(|(span, ..)| span))
+                .min();
             first.map(|span| keys::span_start(span, SPAN))
         };
         Ok(HistoryStats {
@@ -101,13 +104,20 @@ impl History {
             let Some(database) = self.databases.find(&name)? else {
                 continue;
             };
-            for tree in database.trees().iter().filter(|tree| tree.starts_with(prefix)) {
+            for tree in database
+                .trees()
+                .iter()
+                .filter(|tree| tree.starts_with(prefix))
+            {
                 database.scan(tree, &[], |key, value| {
-                    let Some((span, group)) = key.first_chunk::<8>().and_then(|k| keys::read_group_key(k)) else {
+                    let Some((span, group)) =
+                        key.first_chunk::<8>().and_then(|k| keys::read_group_key(k))
+                    else {
                         return Ok(());
                     };
                     if !value.is_empty() && !keys::is_times(group) {
-                        let (start, end) = (keys::span_start(span, len), keys::span_start(span + 1, len));
+                        let (start, end) =
+                            (keys::span_start(span, len), keys::span_start(span + 1, len));
                         stats.oldest = Some(stats.oldest.map_or(start, |at| at.min(start)));
                         stats.newest = Some(stats.newest.map_or(end, |at| at.max(end)));
                         stats.chunks += 1;
@@ -123,7 +133,10 @@ impl History {
     pub(super) fn drop_tallies(&self, dropped: &[String]) -> Result<()> {
         let mut ops = Vec::new();
         for tree in dropped {
-            let Some(day) = tree.strip_prefix("raw-").and_then(|d| d.parse::<u32>().ok()) else {
+            let Some(day) = tree
+                .strip_prefix("raw-")
+                .and_then(|d| d.parse::<u32>().ok())
+            else {
                 continue;
             };
             self.control.scan(TALLY, &day.to_be_bytes(), |key, _| {

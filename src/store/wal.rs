@@ -171,8 +171,6 @@ pub(super) struct Log {
     file: Arc<File>,
     path: PathBuf,
     len: u64,
-    /// Its number.
-    pub(super) number: u32,
 }
 
 /// What was found in a log.
@@ -282,7 +280,6 @@ impl Log {
             file: Arc::new(file),
             path,
             len: head.len() as u64,
-            number,
         })
     }
 
@@ -299,7 +296,6 @@ impl Log {
             file: Arc::new(file),
             path,
             len: found.good,
-            number,
         })
     }
 

@@ -8,11 +8,13 @@
 //! coarse tiers are never behind. Where a finer tier is gone or never was (back-filled history), a
 //! coarser one fills in with its own value over each of its steps.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
+use super::barrier::Database;
 use super::catalogue::SeriesId;
 use super::history::History;
-use super::keys::{self, DAY_SPAN, GROUP, HOURS_DATABASE, SPAN};
+use super::keys::{self, GROUP, HOURS_DATABASE, SPAN};
 use super::rollup::{self, Bucket, GAP, Tier};
 use super::seal::{place, read_group};
 use super::segment::settle;
@@ -22,6 +24,7 @@ use crate::model::units::{Millis, Timestamp};
 
 /// Steps of the longest window: a month of seconds does not belong into one answer.
 const STEPS_MAX: u64 = 1_000_000;
+const SPANS_A_DAY: u32 = 12;
 
 /// What the values of a step come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -108,7 +111,12 @@ impl History {
     ///
     /// # Errors
     /// [`Error::NoSuchSeries`], or what the disk says.
-    pub fn raw(&self, id: SeriesId, from: Timestamp, until: Timestamp) -> Result<Vec<(Timestamp, f64)>> {
+    pub fn raw(
+        &self,
+        id: SeriesId,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<(Timestamp, f64)>> {
         let ask = self.ask(id)?;
         let samples = self.samples(&ask, from, until)?;
         Ok(samples
@@ -121,7 +129,13 @@ impl History {
     ///
     /// # Errors
     /// [`Error::NoSuchSeries`], or what the disk says.
-    pub fn rollups(&self, id: SeriesId, tier: Tier, from: Timestamp, until: Timestamp) -> Result<Vec<Bucket>> {
+    pub fn rollups(
+        &self,
+        id: SeriesId,
+        tier: Tier,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Bucket>> {
         let ask = self.ask(id)?;
         self.buckets(&ask, tier, from, until)
     }
@@ -146,11 +160,15 @@ impl History {
         let ask = self.ask(id)?;
         if fold.is_of_counters() && ask.kind == Kind::Gauge {
             let key = self.head().catalogue.series(id.0).map(|series| series.key);
-            return Err(Error::NotACounter(key.map_or_else(String::new, |key| key.to_string())));
+            return Err(Error::NotACounter(
+                key.map_or_else(String::new, |key| key.to_string()),
+            ));
         }
         let start = from.floor_to(step);
         let range = u64::try_from(until.since(start).as_millis()).unwrap_or(u64::MAX);
-        let steps = range.checked_div(step.0).map_or(0, |_| range.div_ceil(step.0));
+        let steps = range
+            .checked_div(step.0)
+            .map_or(0, |_| range.div_ceil(step.0));
         if steps == 0 || steps > STEPS_MAX {
             return Err(Error::Steps {
                 steps,
@@ -179,10 +197,11 @@ impl History {
         let coarser = tiers.into_iter().filter(|tier| {
             fold.is_a_level() && !by_values && exact.is_none_or(|exact| *tier > exact)
         });
+        let mut known: Vec<Timestamp> = buckets.iter().map(|bucket| bucket.at).collect();
         for tier in coarser {
             let missing = window.values.iter().any(|value| value.is_nan());
             if missing && tier.step() > step {
-                self.fill(&ask, tier, &mut window, &buckets, fold)?;
+                self.fill(&ask, tier, &mut window, &mut known, fold)?;
             }
         }
         Ok(window)
@@ -214,14 +233,16 @@ impl History {
         ask: &Ask,
         tier: Tier,
         window: &mut Window,
-        known: &[Bucket],
+        known: &mut Vec<Timestamp>,
         fold: Fold,
     ) -> Result<()> {
         let (start, end) = (window.start.floor_to(tier.step()), window.end());
-        for bucket in self.buckets(ask, tier, start, end)? {
+        let buckets = self.buckets(ask, tier, start, end)?;
+        let instants: Vec<Timestamp> = buckets.iter().map(|bucket| bucket.at).collect();
+        for bucket in buckets {
             let until = bucket.at.plus(tier.step().as_duration());
-            let first = known.partition_point(|finer| finer.at < bucket.at);
-            if known.get(first).is_some_and(|finer| finer.at < until) {
+            let first = known.partition_point(|finer| *finer < bucket.at);
+            if known.get(first).is_some_and(|finer| *finer < until) {
                 continue;
             }
             let value = fold.of(&bucket);
@@ -233,6 +254,8 @@ impl History {
                 at = at.plus(window.step.as_duration());
             }
         }
+        known.extend(instants);
+        known.sort_unstable();
         Ok(())
     }
 
@@ -241,8 +264,7 @@ impl History {
         // Memory before disk: what is being sealed meanwhile is then seen twice, never not at all.
         let memory = self.in_memory(ask, from, until);
         let mut all = Vec::new();
-        for (name, database) in self.months(from, until)? {
-            let _ = name;
+        for database in self.months(from, until)? {
             for tree in database.trees() {
                 let Some(end) = keys::day_end(&tree) else {
                     continue;
@@ -268,8 +290,65 @@ impl History {
         Ok(settle(all))
     }
 
+    /// Spans that may hold raw samples, sealed or not, ascending.
+    pub(super) fn raw_spans(&self) -> Result<BTreeSet<u32>> {
+        let mut spans: BTreeSet<u32> = {
+            let head = self.head();
+            head.segments()
+                .flat_map(|s| s.all().map(|(span, ..)| span))
+                .collect()
+        };
+        for name in self.databases.names()? {
+            let Some(database) = self.databases.find(&name)? else {
+                continue;
+            };
+            for end in database
+                .trees()
+                .iter()
+                .filter_map(|tree| keys::day_end(tree))
+            {
+                let start = keys::span_of(end.minus(Millis::DAY.as_duration()), SPAN);
+                spans.extend(
+                    start
+                        .into_iter()
+                        .flat_map(|first| first..first + SPANS_A_DAY),
+                );
+            }
+            drop(database);
+            self.databases.close_idle();
+        }
+        Ok(spans)
+    }
+
+    /// Months or years that may hold buckets of a tier, sealed or not, ascending.
+    pub(super) fn rollup_ranges(&self, tier: Tier) -> Result<BTreeSet<(Timestamp, Timestamp)>> {
+        let mut ranges = BTreeSet::new();
+        for name in self.databases.names()? {
+            if let Some(database) = self.databases.find(&name)? {
+                ranges.extend(
+                    database
+                        .trees()
+                        .iter()
+                        .filter_map(|tree| bounds(tier, tree)),
+                );
+            }
+            self.databases.close_idle();
+        }
+        let head = self.head();
+        for span in head.segments().flat_map(|s| s.all().map(|(span, ..)| span)) {
+            let (_, tree) = place(tier, keys::span_start(span, SPAN));
+            ranges.extend(bounds(tier, &tree));
+        }
+        Ok(ranges)
+    }
+
     /// Values that are not yet sealed, by span, in the order of arrival.
-    fn in_memory(&self, ask: &Ask, from: Timestamp, until: Timestamp) -> BTreeMap<u32, Vec<(i64, f64)>> {
+    fn in_memory(
+        &self,
+        ask: &Ask,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> BTreeMap<u32, Vec<(i64, f64)>> {
         let head = self.head();
         let mut spans: BTreeMap<u32, Vec<(i64, f64)>> = BTreeMap::new();
         for segment in head.segments() {
@@ -287,11 +366,7 @@ impl History {
     }
 
     /// Databases of the months that touch a range, oldest first.
-    fn months(
-        &self,
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<(String, std::sync::Arc<super::barrier::Database>)>> {
+    fn months(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Arc<Database>>> {
         let mut months = Vec::new();
         for name in self.databases.names()? {
             let Some(end) = keys::month_end(&name) else {
@@ -303,14 +378,20 @@ impl History {
                 && start < until
                 && let Some(database) = self.databases.find(&name)?
             {
-                months.push((name, database));
+                months.push(database);
             }
         }
         Ok(months)
     }
 
     /// Buckets of a tier, with what is not yet sealed folded over them.
-    fn buckets(&self, ask: &Ask, tier: Tier, from: Timestamp, until: Timestamp) -> Result<Vec<Bucket>> {
+    fn buckets(
+        &self,
+        ask: &Ask,
+        tier: Tier,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Bucket>> {
         let memory = self.in_memory(ask, from, until);
         let mut all = self.sealed(ask, tier, from, until)?;
         for span in memory.into_keys() {
@@ -320,7 +401,12 @@ impl History {
             let samples = self.samples(ask, lead, end)?;
             let split = samples.partition_point(|(at, _)| *at < start.as_millis());
             let (earlier, within) = samples.split_at(split);
-            let new = rollup::fold(within, ask.kind, earlier.last().copied(), Tier::FiveMinutes.step());
+            let new = rollup::fold(
+                within,
+                ask.kind,
+                earlier.last().copied(),
+                Tier::FiveMinutes.step(),
+            );
             let new = match tier {
                 Tier::FiveMinutes => new,
                 Tier::Hour => {
@@ -335,22 +421,22 @@ impl History {
     }
 
     /// Buckets of a tier as they lie on disk.
-    fn sealed(&self, ask: &Ask, tier: Tier, from: Timestamp, until: Timestamp) -> Result<Vec<Bucket>> {
+    fn sealed(
+        &self,
+        ask: &Ask,
+        tier: Tier,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Bucket>> {
         let mut all = Vec::new();
         let databases = match tier {
             Tier::FiveMinutes => self.months(from, until)?,
-            Tier::Hour => self
-                .databases
-                .find(HOURS_DATABASE)?
-                .map(|database| (HOURS_DATABASE.to_owned(), database))
-                .into_iter()
-                .collect(),
+            Tier::Hour => self.databases.find(HOURS_DATABASE)?.into_iter().collect(),
         };
-        for (name, database) in databases {
+        for database in databases {
             for (tree, first, last) in spans_of_trees(tier, &database.trees(), from, until) {
                 for span in first..=last {
                     let start = keys::span_start(span, tier.span());
-                    debug_assert!(place(tier, start) == (name.clone(), tree.clone()));
                     let key = keys::group_key(span, ask.group());
                     let Some(value) = database.get(&tree, &key)? else {
                         continue;
@@ -374,17 +460,25 @@ fn spans_of_trees(
     from: Timestamp,
     until: Timestamp,
 ) -> Vec<(String, u32, u32)> {
-    let bounds = |tree: &String| {
-        let (start, end) = match tier {
-            Tier::FiveMinutes => keys::month_bounds(tree.strip_prefix("r5m-")?)?,
-            Tier::Hour => keys::year_bounds(tree.strip_prefix("r1h-")?)?,
-        };
+    let within = |tree: &String| {
+        let (start, end) = bounds(tier, tree)?;
         let len = tier.span();
         let last = end.min(until).minus(Millis(1).as_duration());
-        let (first, last) = (keys::span_of(start.max(from), len)?, keys::span_of(last, len)?);
+        let (first, last) = (
+            keys::span_of(start.max(from), len)?,
+            keys::span_of(last, len)?,
+        );
         Some((tree.clone(), first, last))
     };
-    trees.iter().filter_map(bounds).collect()
+    trees.iter().filter_map(within).collect()
+}
+
+/// First instants of the month or year of a tree of this tier, and of the next.
+fn bounds(tier: Tier, tree: &str) -> Option<(Timestamp, Timestamp)> {
+    match tier {
+        Tier::FiveMinutes => keys::month_bounds(tree.strip_prefix("r5m-")?),
+        Tier::Hour => keys::year_bounds(tree.strip_prefix("r1h-")?),
+    }
 }
 
 fn get(window: &Window, at: Timestamp) -> Option<f64> {

@@ -1,0 +1,16 @@
+//! The store from outside: what it keeps, what it gives back, and what it survives.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+#![expect(clippy::expect_used, reason = "a test may stop at the first surprise")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+mod crash;
+mod golden;
+mod limits;
+mod power;
+mod reading;
+mod support;
+mod transfer;
+mod writing;

@@ -1,0 +1,145 @@
+#!/usr/bin/env python3
+"""Cuts the power under a store, again and again, and checks what is left.
+
+An ext4 image is mounted on a loop device; the store's test binary writes on it and says on its
+standard output what was acknowledged; then the ext4 shutdown ioctl drops everything that has not
+reached the device, as a loss of power would (with a drive that keeps its cache). The image is
+mounted again, and the test binary checks that all it had acknowledged is there.
+
+Needs root, losetup and mkfs.ext4. Exit code 77: this machine cannot mount a loop device.
+"""
+
+import argparse
+import fcntl
+import os
+import random
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+# linux/fs/ext4/ext4.h: EXT4_IOC_SHUTDOWN = _IOR('X', 125, __u32); 2 = neither log nor data.
+EXT4_IOC_SHUTDOWN = 0x8004587D
+NOLOGFLUSH = 2
+CANNOT_MOUNT = 77
+
+WRITER = "crash::child_writes_until_it_dies"
+CHECKER = "crash::nothing_that_was_synced_may_be_missing_after_power_loss"
+SAID = re.compile(r"(wrote|synced|record) (\d+)\s*$")
+
+
+def quiet(*command):
+    """Runs a command and says whether it went well."""
+    return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+
+
+class Disk:
+    """An ext4 file system in a file, whose power can be cut."""
+
+    def __init__(self, folder):
+        self.image = os.path.join(folder, "disk.img")
+        self.root = os.path.join(folder, "disk")
+        os.mkdir(self.root)
+        with open(self.image, "wb") as image:
+            image.truncate(256 << 20)
+
+    def make(self):
+        return quiet("mkfs.ext4", "-q", "-F", self.image)
+
+    def mount(self):
+        return quiet("mount", "-o", "loop", self.image, self.root)
+
+    def unmount(self):
+        # A process that is just being killed may hold the mount for a moment.
+        for _ in range(100):
+            if quiet("umount", self.root):
+                return True
+            time.sleep(0.05)
+        return not os.path.ismount(self.root)
+
+    def cut(self):
+        handle = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.ioctl(handle, EXT4_IOC_SHUTDOWN, struct.pack("I", NOLOGFLUSH))
+        finally:
+            os.close(handle)
+
+
+def write_until_cut(binary, disk, lines):
+    """Runs the writer, cuts the power after so many lines, and returns what it had said."""
+    environment = dict(os.environ, PLIMSOLL_TEST_CHILD=os.path.join(disk.root, "store"))
+    child = subprocess.Popen(
+        [binary, "--exact", WRITER, "--nocapture"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    said = {"wrote": -1, "synced": -1, "record": -1}
+    try:
+        # What is still in the pipe when the power goes was said before, and counts, too.
+        for number, line in enumerate(child.stdout):
+            found = SAID.search(line)
+            if found:
+                said[found.group(1)] = int(found.group(2))
+            if number == lines:
+                disk.cut()
+                child.kill()
+    finally:
+        child.kill()
+        child.wait()
+    return said
+
+
+def check(binary, disk, said):
+    """Runs the checker on the file system after the cut."""
+    environment = dict(
+        os.environ,
+        PLIMSOLL_TEST_CHECK=os.path.join(disk.root, "store"),
+        PLIMSOLL_TEST_SYNCED=str(said["synced"]),
+        PLIMSOLL_TEST_RECORD=str(said["record"]),
+    )
+    return subprocess.run(
+        [binary, "--exact", CHECKER, "--nocapture"],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def main():
+    arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    arguments.add_argument("binary", help="the built test binary `store`")
+    arguments.add_argument("--rounds", type=int, default=20)
+    arguments.add_argument("--seed", type=int, default=1)
+    options = arguments.parse_args()
+    chance = random.Random(options.seed)
+    folder = tempfile.mkdtemp(prefix="power-cut-")
+    disk = Disk(folder)
+    try:
+        if not (disk.make() and disk.mount()):
+            print("this machine cannot mount a loop device (root, losetup and mkfs.ext4 are needed)")
+            return CANNOT_MOUNT
+        for number in range(options.rounds):
+            said = write_until_cut(options.binary, disk, chance.randrange(1, 900))
+            if not (disk.unmount() and disk.mount()):
+                print(f"round {number}: the file system does not mount again")
+                return 1
+            result = check(options.binary, disk, said)
+            print(f"round {number}: {said} -> exit {result.returncode}")
+            if result.returncode != 0 or "kept " not in result.stdout:
+                print(result.stdout)
+                return 1
+        return 0
+    finally:
+        if os.path.ismount(disk.root):
+            disk.unmount()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
