@@ -50,6 +50,7 @@ pub(super) struct Setting {
 pub(super) struct Settings {
     pub(super) values: BTreeMap<&'static str, Setting>,
     pub(super) targets: Vec<Target>,
+    pub(super) limits: BTreeMap<Resource, Limit>,
     pub(super) file: Option<PathBuf>,
 }
 
@@ -75,6 +76,7 @@ pub(super) fn merge(flags: &Flags, environment: &Environment) -> Result<Settings
     let targets = merger.targets(flags, file.as_ref());
     if merger.problems.is_empty() {
         Ok(Settings {
+            limits: merger.shared_limits(),
             values: merger.values,
             targets,
             file: file.map(|file| file.path),

@@ -12,6 +12,7 @@ mod load;
 mod target;
 mod value;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -25,6 +26,7 @@ pub use load::{Flag, Flags};
 pub use target::{Secret, Target};
 pub use value::{Shape, Value};
 
+use crate::model::capacity::{Limit, Resource};
 use crate::model::units::{Bytes, Millis, Ratio};
 use load::Settings;
 
@@ -128,6 +130,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// What to watch, in the order given; may be empty.
     pub targets: Vec<Target>,
+    /// Limits of the `[limits]` section; every target has them already, unless it has its own.
+    pub limits: BTreeMap<Resource, Limit>,
     /// Readings of this host.
     pub host: Host,
     /// How often and how much is collected.
@@ -336,6 +340,7 @@ fn assemble(settings: &Settings, token: Option<Secret>, environment: Environment
         listen: settings.address("listen"),
         data_dir: settings.path("data_dir").unwrap_or_default(),
         targets: settings.targets.clone(),
+        limits: settings.limits.clone(),
         host: Host {
             watch: settings.flag("host.watch"),
             mountpoint: settings.path("host.mountpoint"),

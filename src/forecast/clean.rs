@@ -46,6 +46,21 @@ pub(super) fn steps(window: &Window, fold: Fold) -> Steps {
     trimmed(days, Millis::DAY, swing)
 }
 
+/// A window as days that end where it ends, faults left in: what a chart of the past shows.
+pub(super) fn days(window: &Window, fold: Fold) -> Window {
+    if window.step.0 >= Millis::DAY.0 {
+        return window.clone();
+    }
+    let (values, _) = fold_days(&finite(&window.values), window.step, fold);
+    let length = Millis(Millis::DAY.0.saturating_mul(values.len() as u64));
+    let start = window.end().minus(length.as_duration());
+    Window {
+        start,
+        step: Millis::DAY,
+        values,
+    }
+}
+
 fn finite(values: &[f64]) -> Vec<f64> {
     let keep = |v: &f64| if v.is_finite() { *v } else { f64::NAN };
     values.iter().map(keep).collect()

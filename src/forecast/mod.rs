@@ -168,6 +168,11 @@ pub fn forecast_all(asked: &[(Window, Plan)]) -> Vec<Result<Outlook>> {
     each.map(|(window, plan)| forecast(window, plan)).collect()
 }
 
+/// A window as days that end where it ends: the past in the same terms as its forecast.
+pub fn days(history: &Window, fold: Fold) -> Window {
+    clean::days(history, fold)
+}
+
 /// Version of `models/methods.toml` that forecasts are made with: records keep it.
 pub fn methods_version() -> u32 {
     settings().version

@@ -14,6 +14,7 @@ mod memory;
 pub mod metrics;
 mod network;
 mod pressure;
+mod process;
 mod processor;
 
 use std::fs;
@@ -23,6 +24,7 @@ use crate::model::series::{Metric, Sample};
 use crate::model::units::{Millis, Timestamp};
 
 use filesystem::Mount;
+pub use process::{ProcessUse, process, this_process};
 
 /// Why the host could not be read.
 #[derive(Debug, thiserror::Error)]
