@@ -24,4 +24,5 @@ pub mod capacity;
 pub mod database;
 pub mod finding;
 pub mod series;
+pub mod target;
 pub mod units;

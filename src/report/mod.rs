@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::capacity::{Projection, SyntheticSpan};
 use crate::model::database::{BlindSpot, PoolUsage, Server, Statement};
 use crate::model::finding::{Alert, Bottleneck, Finding};
+use crate::model::target::Reach;
 use crate::model::units::Timestamp;
 
 pub use headroom::{Confidence, HeadroomRow, When, headroom};
@@ -90,25 +91,6 @@ impl TargetReport {
                 until: a.until.max(b.until),
             })
     }
-}
-
-/// Whether a target answers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "state")]
-pub enum Reach {
-    /// Not tried yet.
-    #[default]
-    Starting,
-    /// The last scrape succeeded.
-    Up,
-    /// The last scrape failed.
-    #[serde(rename_all = "camelCase")]
-    Down {
-        /// When it began to fail.
-        since: Timestamp,
-        /// Why, with the cure at the end.
-        reason: String,
-    },
 }
 
 /// How much was recorded of a target.

@@ -7,32 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
-use serde::{Deserialize, Serialize};
-
 use crate::model::capacity::{Projection, Resource};
 use crate::model::database::Snapshot;
 use crate::model::finding::{Alert, Bottleneck, Finding};
 use crate::model::series::{Metric, Scrape};
+pub use crate::model::target::Reach;
 use crate::model::units::Timestamp;
-
-/// Whether a target answers.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "state")]
-pub enum Reach {
-    /// Not tried yet.
-    #[default]
-    Starting,
-    /// The last scrape succeeded.
-    Up,
-    /// The last scrape failed; the history has a gap since then.
-    #[serde(rename_all = "camelCase")]
-    Down {
-        /// When it began to fail.
-        since: Timestamp,
-        /// Why, with the cure at the end.
-        reason: String,
-    },
-}
 
 /// What is known of one target.
 #[derive(Debug, Clone, Default)]
