@@ -12,7 +12,8 @@ SELECT format('CREATE ROLE %I LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLIC
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = :'role')
 \gexec
 
--- Two connections at most: one that observes, and one while it reconnects.
+-- One connection that observes, and one while it reconnects; two more for each further database
+-- of this server that is watched.
 ALTER ROLE :"role" CONNECTION LIMIT 2;
 -- A second lock on the door: Plimsoll's sessions are read-only by themselves.
 ALTER ROLE :"role" SET default_transaction_read_only = on;

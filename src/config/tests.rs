@@ -237,3 +237,22 @@ fn the_packaged_file_shows_every_key_with_its_default() {
     let (config, _) = with_file(text, &[]);
     assert!(config.unwrap().targets.is_empty(), "all lines are comments");
 }
+
+#[test]
+fn the_examples_of_the_packaged_file_hold() {
+    let text = include_str!("../../packaging/plimsoll.toml");
+    let uncommented: Vec<&str> = text
+        .lines()
+        .map(|line| {
+            line.strip_prefix('#')
+                .filter(|rest| !rest.starts_with(' '))
+                .unwrap_or(line)
+        })
+        .filter(|line| !line.starts_with("token_file"))
+        .collect();
+    let (config, _) = with_file(&uncommented.join("\n"), &[]);
+    let config = config.unwrap();
+    assert_eq!(config.targets[0].name, "main");
+    assert_eq!(config.targets[0].limits.len(), Resource::ALL.len());
+    assert_eq!(config.http.hosts, ["monitor.example"]);
+}

@@ -2,7 +2,7 @@
 //!
 //! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
 //! Not for: finding anything out. No handler asks a server, reads the history or fits a model: N
-//! viewers cost what one does. Read [`router`] first (the API in one table), then `front`, which
+//! viewers cost what one does. Read [`mod@router`] first (the API in one table), then `front`, which
 //! every request passes.
 
 mod ask;

@@ -116,6 +116,37 @@ async fn without_targets_there_is_nothing_to_ask_about() {
     assert_eq!(send(&site, "GET", "/metrics", &[]).await.status, 200);
 }
 
+/// Every byte percent-encoded, so that any text is a path and a query.
+fn encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::new(), |mut all, byte| {
+        write!(all, "%{byte:02X}").unwrap();
+        all
+    })
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn no_text_in_a_path_or_a_query_breaks_a_handler(text in "[\\PC\n\r\0]{1,30}") {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let text = encoded(&text);
+        for path in [
+            format!("{BASE}/database/table-stats/{text}?target=main"),
+            format!("{BASE}/capacity/forecast/{text}?target=main"),
+            format!("{BASE}/capacity/forecast/cpu?target={text}&months={text}"),
+            format!("{BASE}/database/slow-queries?limit={text}&order={text}"),
+            format!("/metrics?names={text}"),
+            format!("/?fragment={text}"),
+        ] {
+            let reply = runtime.block_on(get(&path));
+            proptest::prop_assert!([400, 404].contains(&reply.status.as_u16()), "{}", reply.text());
+            proptest::prop_assert!(reply.json()["code"].is_string());
+        }
+    }
+}
+
 #[tokio::test]
 async fn another_method_is_told_which_one_to_use() {
     let site = fixture::site();
