@@ -12,16 +12,18 @@
 //! Read [`model`] first: it is the glossary. `ARCHITECTURE.md` shows how the modules stand to each
 //! other; `tests/layers.rs` holds them to it.
 
+pub mod advise;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod demo;
+pub mod diagnose;
 pub mod forecast;
 pub mod host;
-pub mod demo;
 pub mod http;
 pub mod model;
-pub mod stats;
-pub mod report;
-pub mod store;
 pub mod postgres;
+pub mod report;
+pub mod stats;
+pub mod store;
 pub mod work;

@@ -1,61 +1,197 @@
-//! Where commands enter the rest of the house: one call each, nothing else.
+//! Where commands that need no running server enter the rest of the house.
 
-use std::io::{BufRead, Write};
+use std::io::{self, BufRead, IsTerminal as _, Write};
 use std::path::Path;
+use std::sync::Arc;
 
-use anyhow::bail;
+use anyhow::Context as _;
 
 use super::demo::Demo;
+use super::site::{self, Doors};
 use crate::config::Config;
 use crate::http::ReportFormat;
 use crate::http::wire::TargetFindings;
+use crate::report::sqlite;
+use crate::store::Store;
+use crate::work::check::{Look, check_once as look_once};
+use crate::work::demo as story;
+use crate::work::{App, store_options};
 
-/// Watches the targets and serves until a stop signal: `work::serve`.
-#[expect(clippy::unused_async, reason = "the call that awaits is not wired yet")]
+/// Watches the targets and serves until a stop signal.
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
-    bail!("serving on {} is not wired into this build", config.listen)
+    let app = Arc::new(App::open(config)?);
+    let doors = Doors::open(app.config()).await?;
+    app.start();
+    let listen = app.config().listen;
+    tracing::info!(data_dir = %app.config().data_dir.display(), "serving http://{listen}");
+    doors.serve(&app, stopped()).await;
+    tracing::info!("stopping");
+    Ok(app.stop().await?)
 }
 
-/// Runs the demo until a stop signal or its time is over: `work::demo`.
-#[expect(clippy::unused_async, reason = "the call that awaits is not wired yet")]
-pub(super) async fn demo(config: Config, demo: Demo) -> anyhow::Result<()> {
-    bail!(
-        "a demo of scale {} on {} is not wired into this build",
-        demo.scale,
-        config.listen
+/// Runs the demo until a stop signal or its time is over.
+pub(super) async fn demo(config: Config, demo: Demo, keep_folder: bool) -> anyhow::Result<()> {
+    let mut folders: Vec<_> = demo.postgres_bin.clone().into_iter().collect();
+    folders.extend(config.environment.search_path());
+    let options = story::Options {
+        scale: demo.scale,
+        rate: f64::from(demo.rate),
+        binaries: folders,
+    };
+    let mut steps = Steps::default();
+    let told = |share: f64, what: &str| steps.tell(share, what);
+    let starting = story::start(config, &options, keep_folder, told);
+    let running = tokio::select! {
+        running = starting => running?,
+        stop = site::stop_signal() => return stop,
+    };
+    let shown = show(&running, &demo).await;
+    running.stop().await?;
+    shown
+}
+
+/// Serves a running demo until its end, and writes the report that was asked for.
+async fn show(running: &story::Demo, demo: &Demo) -> anyhow::Result<()> {
+    let app = &running.app;
+    let doors = Doors::open(app.config()).await?;
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", screen(running, demo))?;
+    out.flush()?;
+    drop(out);
+    let limit = demo
+        .exit_after
+        .map(crate::model::units::Millis::as_duration);
+    let over = async {
+        match limit {
+            Some(limit) => tokio::select! {
+                () = tokio::time::sleep(limit) => {}
+                () = stopped() => {}
+            },
+            None => stopped().await,
+        }
+    };
+    doors.serve(app, over).await;
+    if let Some(path) = &demo.report {
+        let (app, path) = (Arc::clone(app), path.clone());
+        let format = super::report::format_of(&path);
+        let body = tokio::task::spawn_blocking(move || site::live_report(&app, format)).await??;
+        super::report::write_whole(&path, &body)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        writeln!(
+            io::stdout(),
+            "wrote {} ({} bytes)",
+            path.display(),
+            body.len()
+        )?;
+    }
+    Ok(())
+}
+
+/// What the demo says when it is up: where, what, and how to stop.
+fn screen(running: &story::Demo, demo: &Demo) -> String {
+    let listen = running.app.config().listen;
+    let server = match &running.platform {
+        Some(platform) => format!(
+            "PostgreSQL {} on {}, {} leads, {} agents, {} statements a second, planted faults",
+            platform.major(),
+            platform.address(),
+            platform.filled.leads,
+            platform.filled.agents,
+            demo.rate
+        ),
+        None => {
+            "none found: a recorded history instead; install one with `apt install postgresql` \
+                 (or dnf install postgresql-server) and start again"
+                .to_owned()
+        }
+    };
+    let stop = match demo.exit_after {
+        Some(after) => format!("by itself after {} s, or with Ctrl-C", after.0 / 1000),
+        None => "Ctrl-C; everything that was started ends, and its folder goes".to_owned(),
+    };
+    let folder = running.app.config().data_dir.display();
+    format!(
+        "\nPlimsoll demo\n\
+         \x20 page     http://{listen}/\n\
+         \x20 server   {server}\n\
+         \x20 history  180 days, made up and marked so; real readings from now on\n\
+         \x20 ask      plimsoll status --data-dir {folder}\n\
+         \x20 stop     {stop}\n"
     )
 }
 
-/// Looks at every target once, without a server and without a history: `work::check_once`.
-#[expect(clippy::unused_async, reason = "the call that awaits is not wired yet")]
+/// Tells the steps of a start: one line each, on a terminal with the share done.
+#[derive(Default)]
+struct Steps {
+    last: String,
+}
+
+impl Steps {
+    fn tell(&mut self, share: f64, what: &str) {
+        if self.last == what && !io::stderr().is_terminal() {
+            return;
+        }
+        let end = if io::stderr().is_terminal() {
+            "\x1b[K\r"
+        } else {
+            "\n"
+        };
+        // A closed standard error is no reason to stop.
+        let _ = write!(io::stderr(), "{:>3.0} %  {what}{end}", share * 100.0);
+        what.clone_into(&mut self.last);
+    }
+}
+
+/// Looks at every target once, without a server and without a history.
 pub(super) async fn check_once(config: &Config) -> anyhow::Result<Vec<TargetFindings>> {
-    bail!(
-        "a look at {} targets without a server is not wired into this build",
-        config.targets.len()
-    )
+    Ok(look_once(config).await?.into_iter().map(found).collect())
 }
 
-/// Reads an archive and writes it as a report: `report::sqlite::read`, then the format's writer.
-pub(super) fn report_from(archive: &Path, format: ReportFormat) -> anyhow::Result<Vec<u8>> {
-    bail!(
-        "a {} report from {} is not wired into this build",
-        format.name(),
-        archive.display()
-    )
+fn found(look: Look) -> TargetFindings {
+    let name = look.target;
+    match look.outcome {
+        Ok((snapshot, findings)) => TargetFindings {
+            name,
+            state: "up".to_owned(),
+            reason: None,
+            taken_at: Some(snapshot.taken_at.to_string()),
+            findings,
+            alerts: Vec::new(),
+            blind_spots: snapshot.blind_spots,
+        },
+        Err(error) => TargetFindings {
+            name,
+            state: "down".to_owned(),
+            reason: Some(error.to_string()),
+            taken_at: None,
+            findings: Vec::new(),
+            alerts: Vec::new(),
+            blind_spots: Vec::new(),
+        },
+    }
 }
 
-/// Writes the history of a stopped server as JSON lines: `store::Store::export`.
-pub(super) fn history_export(config: &Config, _to: &mut dyn Write) -> anyhow::Result<()> {
-    bail!(
-        "exporting {} is not wired into this build",
-        config.data_dir.display()
-    )
+/// Reads an archive and writes it as a report.
+pub(super) fn report_from(path: &Path, format: ReportFormat) -> anyhow::Result<Vec<u8>> {
+    let archive = sqlite::read(path)?;
+    match format {
+        ReportFormat::Sqlite => site::archive(&archive.input, &archive.windows),
+        other => site::shown(&archive.input, other),
+    }
 }
 
-/// Reads JSON lines into an empty data folder: `store::Store::import`.
-pub(super) fn history_import(config: &Config, _from: &mut dyn BufRead) -> anyhow::Result<()> {
-    bail!(
-        "importing into {} is not wired into this build",
-        config.data_dir.display()
-    )
+/// Writes the history of a stopped server as JSON lines.
+pub(super) fn history_export(config: &Config, mut to: &mut dyn Write) -> anyhow::Result<()> {
+    Ok(Store::open(store_options(config))?.export(&mut to)?)
+}
+
+/// Reads JSON lines into an empty data folder.
+pub(super) fn history_import(config: &Config, from: &mut dyn BufRead) -> anyhow::Result<()> {
+    Ok(Store::import(store_options(config), from)?)
+}
+
+async fn stopped() {
+    if let Err(error) = site::stop_signal().await {
+        tracing::error!("{error:#}");
+    }
 }

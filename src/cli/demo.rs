@@ -53,11 +53,18 @@ pub(super) fn run(
 ) -> anyhow::Result<Outcome> {
     let mut settings = world.settings.clone();
     settings.listen.clone_from(&command.listen);
+    // Thrown away unless it was named: the folder of a real history is never the demo's.
+    let keep_folder = settings.data_dir.is_some();
+    if !keep_folder {
+        let name = format!("plimsoll-demo-{}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        settings.data_dir = Some(folder.display().to_string());
+    }
     let config = crate::config::load(&settings.flags(), world.environment)?;
     start_log(&config.log);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?
-        .block_on(calls::demo(config, command))?;
+        .block_on(calls::demo(config, command, keep_folder))?;
     Ok(Outcome::done(""))
 }

@@ -15,6 +15,7 @@ mod output;
 mod report;
 mod serve;
 mod settings;
+mod site;
 mod status;
 mod table;
 

@@ -85,7 +85,7 @@ pub(super) async fn run(command: &Report, world: &World<'_>) -> anyhow::Result<O
     )))
 }
 
-fn format_of(path: &Path) -> ReportFormat {
+pub(super) fn format_of(path: &Path) -> ReportFormat {
     match path.extension().and_then(OsStr::to_str) {
         Some("json") => ReportFormat::Json,
         Some("md") => ReportFormat::Markdown,
@@ -95,7 +95,7 @@ fn format_of(path: &Path) -> ReportFormat {
 }
 
 /// Writes beside the file and renames, so that an older report stays whole until the new one is.
-fn write_whole(path: &Path, body: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_whole(path: &Path, body: &[u8]) -> std::io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let draft = PathBuf::from(name);

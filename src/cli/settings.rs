@@ -14,7 +14,7 @@ pub(super) struct Settings {
     config: Option<PathBuf>,
     /// Folder of the history and of the server's socket
     #[arg(long, global = true, value_name = "DIR")]
-    data_dir: Option<String>,
+    pub(super) data_dir: Option<String>,
     /// Any setting by its name in the file, such as collect.scrape=5s
     #[arg(long = "set", global = true, value_name = "KEY=VALUE", value_parser = pair)]
     set: Vec<(String, String)>,

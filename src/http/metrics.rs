@@ -19,7 +19,7 @@ use crate::work::board::{Board, Reach};
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-fn own_name(_: &str) -> Option<&'static str> {
+fn own_name(_: &str) -> Option<(&'static str, f64)> {
     None
 }
 
@@ -110,7 +110,7 @@ fn targets(site: &Site, compat: CompatFn, to: &mut Exposition) {
 
 fn add(to: &mut Exposition, board: &Board, compat: CompatFn, sample: &Sample, labels: &Labels) {
     let own = sample.series.metric.as_ref();
-    let name = compat(own).unwrap_or(own);
+    let (name, factor) = compat(own).unwrap_or((own, 1.0));
     let kind = match sample.kind {
         series::Kind::Counter => Kind::Counter,
         series::Kind::Gauge => Kind::Gauge,
@@ -119,5 +119,5 @@ fn add(to: &mut Exposition, board: &Board, compat: CompatFn, sample: &Sample, la
         .metric(own)
         .map_or("Collected, but not described.", |metric| metric.help);
     to.declare(name, kind, help);
-    to.sample(name, "", labels, sample.value);
+    to.sample(name, "", labels, sample.value * factor);
 }

@@ -122,8 +122,9 @@ pub type ReportFn = Arc<
 >;
 /// Says why the history cannot be written, if it cannot.
 pub type HealthFn = Arc<dyn Fn() -> std::result::Result<(), String> + Send + Sync>;
-/// The existing exporters' name of one of our metrics, where they have one.
-pub type CompatFn = fn(&str) -> Option<&'static str>;
+/// The existing exporters' name of one of our metrics, where they have one, and what their value is
+/// as a multiple of ours.
+pub type CompatFn = fn(&str) -> Option<(&'static str, f64)>;
 
 /// What other modules do for this one.
 #[derive(Clone)]

@@ -15,9 +15,10 @@ use tokio::sync::watch::Receiver;
 use crate::clock::Clock;
 use crate::model::database::{ActivitySample, Snapshot};
 use crate::model::series::{Labels, Metric, Sample, SampleSink, Scrape};
+use crate::model::target::Reach;
 use crate::model::units::{Millis, Timestamp};
 use crate::work::activity::SessionHistory;
-use crate::work::board::{Board, Reach};
+use crate::work::board::Board;
 
 /// A reading this close to the grid, as a share of the interval, is stamped with the grid's time:
 /// stamps then repeat exactly, which costs nothing to store, and no reading is off by more.
@@ -82,6 +83,8 @@ pub(crate) struct Watcher {
     on_snapshot: Box<dyn Fn(&str, Snapshot) + Send>,
     /// The last values of what is read less often than each scrape, for `/metrics`.
     slow: Vec<Sample>,
+    /// Whether it watches this process itself, which is no target.
+    is_own: bool,
 }
 
 impl Watcher {
@@ -104,6 +107,15 @@ impl Watcher {
             sessions,
             on_snapshot,
             slow: Vec::new(),
+            is_own: false,
+        }
+    }
+
+    /// The same watcher, but of this process itself.
+    pub(crate) fn of_this_process(self) -> Self {
+        Self {
+            is_own: true,
+            ..self
         }
     }
 
@@ -168,6 +180,14 @@ impl Watcher {
     }
 
     fn show(&mut self, mut scrape: Scrape, has_catalog: bool, down: Option<String>) {
+        if self.is_own {
+            self.board.set_own(scrape);
+            return;
+        }
+        // `/metrics` tells of reach by itself, also when there is no scrape to show.
+        scrape
+            .samples
+            .retain(|sample| sample.series.metric != UP.name);
         // A scrape with the catalogs has everything; one without shows the last catalogs beside it.
         let fast: std::collections::HashSet<_> = scrape.samples.iter().map(|s| &s.series).collect();
         let kept: Vec<Sample> = self

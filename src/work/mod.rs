@@ -1,8 +1,83 @@
 //! Use cases: the only place that combines adapters and engines.
 //!
 //! For: short functions that read top to bottom, one file a use case. Not for: speaking HTTP, SQL
-//! or sled: that is the adapters' and edges' affair. Read [`board`] first.
+//! or sled: that is the adapters' and edges' affair. Read [`board`] first, then [`app`].
 
 mod activity;
+pub mod app;
 pub mod board;
+pub mod check;
 mod collect;
+pub mod demo;
+mod evidence;
+mod own;
+mod project;
+mod report;
+mod source;
+mod upkeep;
+mod usage;
+
+pub use app::{App, store_options};
+
+/// Why a use case could not be carried out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The embedded store refused.
+    #[error(transparent)]
+    Store(#[from] crate::store::Error),
+    /// There is nothing to look at.
+    #[error("no target is configured; name one with --target postgres://…")]
+    NoTarget,
+    /// The demo's own part failed.
+    #[error(transparent)]
+    Demo(#[from] crate::demo::Error),
+    /// The server refused a reading that a use case cannot do without.
+    #[error(transparent)]
+    Postgres(#[from] crate::postgres::Error),
+    /// The host gave no reading that a use case cannot do without.
+    #[error(transparent)]
+    Host(#[from] crate::host::Error),
+    /// A folder that was made could not be removed.
+    #[error("cannot remove {}", path.display())]
+    Remove {
+        /// The folder.
+        path: std::path::PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A target's connection string cannot be used.
+    #[error("target {name}")]
+    Target {
+        /// The target's name.
+        name: String,
+        /// Why.
+        source: crate::postgres::Error,
+    },
+}
+
+/// The result of a use case.
+pub type Result<T> = std::result::Result<T, Error>;
+
+/// What existing exporters call our metrics: our name, theirs, and their value as a multiple of ours.
+pub fn compat_names() -> Vec<(&'static str, &'static str, f64)> {
+    let names = crate::postgres::compat_names().into_iter();
+    names
+        .map(|name| (name.own, name.theirs, name.factor))
+        .collect()
+}
+
+/// Runs processor-bound work on rayon's threads and waits for it without holding up the sockets.
+pub(crate) async fn on_rayon<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, result) = tokio::sync::oneshot::channel();
+    rayon::spawn(move || {
+        // A panic is carried over to the caller, whose task then ends as it would have here.
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+        _ = done.send(outcome);
+    });
+    match result.await {
+        Ok(Ok(value)) => value,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(_) => std::panic::panic_any("rayon dropped a task"),
+    }
+}

@@ -45,20 +45,40 @@ struct Source {
     keep: fn(&Reader<'_>, &Series) -> bool,
 }
 
-const CPU: Source = Source { fold: Fold::Rate, ..gauge("host_cpu_busy_seconds_total") };
+const CPU: Source = Source {
+    fold: Fold::Rate,
+    ..gauge("host_cpu_busy_seconds_total")
+};
 const MEMORY: Source = gauge("host_memory_used_bytes");
-const STORAGE: Source = Source { keep: on_data_mount, ..gauge("host_filesystem_used_bytes") };
-const STORAGE_SIZE: Source = Source { keep: on_data_mount, ..gauge("host_filesystem_size_bytes") };
-const STORAGE_FREE: Source =
-    Source { keep: on_data_mount, ..gauge("host_filesystem_available_bytes") };
-const RECEIVED: Source =
-    Source { fold: Fold::Rate, ..gauge("host_network_receive_bytes_total") };
-const SENT: Source = Source { fold: Fold::Rate, ..gauge("host_network_transmit_bytes_total") };
+const STORAGE: Source = Source {
+    keep: on_data_mount,
+    ..gauge("host_filesystem_used_bytes")
+};
+const STORAGE_SIZE: Source = Source {
+    keep: on_data_mount,
+    ..gauge("host_filesystem_size_bytes")
+};
+const STORAGE_FREE: Source = Source {
+    keep: on_data_mount,
+    ..gauge("host_filesystem_available_bytes")
+};
+const RECEIVED: Source = Source {
+    fold: Fold::Rate,
+    ..gauge("host_network_receive_bytes_total")
+};
+const SENT: Source = Source {
+    fold: Fold::Rate,
+    ..gauge("host_network_transmit_bytes_total")
+};
 const DATABASE: Source = gauge("pg_database_size_bytes");
 const CONNECTIONS: Source = gauge("pg_connections_used");
 
 const fn gauge(metric: &'static str) -> Source {
-    Source { metric, fold: Fold::Mean, keep: |_, _| true }
+    Source {
+        metric,
+        fold: Fold::Mean,
+        keep: |_, _| true,
+    }
 }
 
 fn on_data_mount(reader: &Reader<'_>, series: &Series) -> bool {
@@ -105,24 +125,34 @@ impl Reader<'_> {
             Resource::Bandwidth => (one("host_network_speed_bytes"), "speed of the interfaces"),
             Resource::Database => {
                 let room = self.last(&DATABASE).zip(self.last(&STORAGE_FREE));
-                (room.map(|(used, free)| used + free), "databases and free space beside them")
+                (
+                    room.map(|(used, free)| used + free),
+                    "databases and free space beside them",
+                )
             }
             Resource::Connections => {
                 let most = one("pg_settings_max_connections");
                 let kept = |metric| one(metric).unwrap_or(0.0);
                 let reserved = kept("pg_settings_reserved_connections")
                     + kept("pg_settings_superuser_reserved_connections");
-                (most.map(|most| most - reserved), "max_connections less the reserved ones")
+                (
+                    most.map(|most| most - reserved),
+                    "max_connections less the reserved ones",
+                )
             }
         };
         let value = value.filter(|value| value.is_finite() && *value > 0.0)?;
-        Some(Limit { value, origin: LimitOrigin::Measured(reading.to_owned()) })
+        Some(Limit {
+            value,
+            origin: LimitOrigin::Measured(reading.to_owned()),
+        })
     }
 
     fn usage(&self, resource: Resource, from: Timestamp, step: Millis) -> Result<Option<Window>> {
         let sum = |source: &Source| -> Result<Option<Window>> {
             let parts = self.series(source).into_iter().map(|series| {
-                self.history.window(series.id, from, self.now, step, source.fold)
+                self.history
+                    .window(series.id, from, self.now, step, source.fold)
             });
             Ok(combined(parts.collect::<Result<Vec<_>>>()?, |a, b| a + b))
         };
@@ -132,7 +162,10 @@ impl Reader<'_> {
             Resource::Storage => sum(&STORAGE),
             Resource::Bandwidth => {
                 let directions = [sum(&RECEIVED)?, sum(&SENT)?];
-                Ok(combined(directions.into_iter().flatten().collect(), f64::max))
+                Ok(combined(
+                    directions.into_iter().flatten().collect(),
+                    f64::max,
+                ))
             }
             Resource::Database => sum(&DATABASE),
             Resource::Connections => sum(&CONNECTIONS),
@@ -180,7 +213,11 @@ mod tests {
     use super::*;
 
     fn window(values: &[f64]) -> Window {
-        Window { start: Timestamp::from_millis(0), step: Millis::HOUR, values: values.to_vec() }
+        Window {
+            start: Timestamp::from_millis(0),
+            step: Millis::HOUR,
+            values: values.to_vec(),
+        }
     }
 
     #[test]
@@ -195,8 +232,11 @@ mod tests {
 
     #[test]
     fn a_part_that_misses_a_step_stands_at_its_last_value() {
-        let whole =
-            combined(vec![window(&[1.0, f64::NAN]), window(&[5.0, 6.0])], |a, b| a + b).unwrap();
+        let whole = combined(
+            vec![window(&[1.0, f64::NAN]), window(&[5.0, 6.0])],
+            |a, b| a + b,
+        )
+        .unwrap();
         assert!((whole.values[1] - 7.0).abs() < 1e-12);
     }
 

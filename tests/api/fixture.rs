@@ -51,8 +51,8 @@ pub(crate) fn config(set: &[(&str, &str)]) -> Config {
 }
 
 /// The existing exporter's name of one metric, as the collectors would give it.
-fn compat(name: &str) -> Option<&'static str> {
-    (name == COMMITS.name).then_some("pg_stat_database_xact_commit")
+fn compat(name: &str) -> Option<(&'static str, f64)> {
+    (name == COMMITS.name).then_some(("pg_stat_database_xact_commit", 1.0))
 }
 
 pub(crate) fn hooks() -> Hooks {

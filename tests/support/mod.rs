@@ -9,6 +9,7 @@
 
 pub(crate) mod browser;
 pub(crate) mod http;
+pub(crate) mod plimsoll;
 pub(crate) mod postgres;
 
 /// Says that a test is skipped, and why, past the capture of the test runner.

@@ -1,0 +1,126 @@
+//! Puts a running program behind the HTTP edge, and takes it down again.
+
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
+
+use anyhow::Context as _;
+
+use crate::config::Config;
+use crate::http::{self, Hooks, PageAsk, ReportFormat, Site};
+use crate::report::{ReportInput, html, json, markdown, sqlite};
+use crate::work::App;
+
+/// What `/metrics?names=compat` calls our metrics.
+static COMPAT: LazyLock<std::collections::HashMap<&'static str, (&'static str, f64)>> =
+    LazyLock::new(|| {
+        let names = crate::work::compat_names();
+        names
+            .into_iter()
+            .map(|(own, theirs, factor)| (own, (theirs, factor)))
+            .collect()
+    });
+
+/// Where the program is reached.
+pub(super) struct Doors {
+    tcp: tokio::net::TcpListener,
+    socket: tokio::net::UnixListener,
+    path: PathBuf,
+}
+
+impl Doors {
+    /// Opens both doors, the network and the socket of the command line.
+    ///
+    /// The data folder must be locked by then, so that a stale socket is known to be one.
+    pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let path = config.socket();
+        let tcp = http::bind(config.listen).await?;
+        let socket = http::bind_socket(&path).await?;
+        Ok(Self { tcp, socket, path })
+    }
+
+    /// Serves until `stop` comes.
+    pub(super) async fn serve(self, app: &Arc<App>, stop: impl Future<Output = ()> + Send) {
+        let hooks = hooks(app);
+        let site = Site::new(
+            Arc::clone(app.board()),
+            Arc::clone(app.clock()),
+            app.config(),
+            hooks,
+        );
+        http::serve(site, Some(self.tcp), Some((self.socket, &self.path)), stop).await;
+    }
+}
+
+/// Comes when the process is asked to stop: by Ctrl-C or by a service manager.
+pub(super) async fn stop_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}
+
+fn hooks(app: &Arc<App>) -> Hooks {
+    let (pages, reports, health) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
+    Hooks {
+        page: Arc::new(move |ask: &PageAsk| {
+            let input = pages.report_input(ask.target.as_deref());
+            match ask.fragment.as_deref() {
+                Some("main") => html::dashboard_main(&input),
+                _ => html::dashboard(&input),
+            }
+        }),
+        report: Arc::new(move |format| {
+            let app = Arc::clone(&reports);
+            Box::pin(async move {
+                // An archive reads the history and writes a file: not beside the sockets.
+                let written = tokio::task::spawn_blocking(move || live_report(&app, format)).await;
+                written
+                    .map_err(|panic| panic.to_string())?
+                    .map_err(|error| format!("{error:#}"))
+            })
+        }),
+        health: Arc::new(move || match health.board().faults().first() {
+            Some((part, reason)) => Err(format!("{part}: {reason}")),
+            None => Ok(()),
+        }),
+        compat: |own| COMPAT.get(own).copied(),
+        script: html::SCRIPT,
+        style: html::STYLE,
+    }
+}
+
+/// A report of the live history.
+pub(super) fn live_report(app: &App, format: ReportFormat) -> anyhow::Result<Vec<u8>> {
+    let input = app.report_input(None);
+    match format {
+        ReportFormat::Sqlite => archive(&input, &app.archived_windows()?),
+        other => shown(&input, other),
+    }
+}
+
+/// A report as bytes of any format but the archive's.
+pub(super) fn shown(input: &ReportInput, format: ReportFormat) -> anyhow::Result<Vec<u8>> {
+    Ok(match format {
+        ReportFormat::Json => json::write(input)?.into_bytes(),
+        ReportFormat::Markdown => markdown::write(input).into_bytes(),
+        _ => html::page(input).into_bytes(),
+    })
+}
+
+/// An archive as bytes: SQLite writes files only, so it goes through one of its own.
+pub(super) fn archive(
+    input: &ReportInput,
+    windows: &[sqlite::SeriesWindow],
+) -> anyhow::Result<Vec<u8>> {
+    let name = format!("plimsoll-archive-{}.sqlite", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    let written = sqlite::write(&path, input, windows).map_err(anyhow::Error::from);
+    let bytes = written.and_then(|()| std::fs::read(&path).context("cannot read the archive"));
+    // Whatever happened above is the error to tell, not what is left of the file.
+    let _ = std::fs::remove_file(&path);
+    bytes
+}

@@ -1,0 +1,330 @@
+//! The running program: handles to all adapters, and the loops that keep them at work.
+//!
+//! For: opening everything in its order, starting the loops, stopping them again. Not for: what the
+//! loops do (`collect`, `project`, `upkeep`) nor for answering anybody (`http`, `cli`).
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::host::Host;
+use crate::model::capacity::{Limit, Resource};
+use crate::model::database::Snapshot;
+use crate::model::series::{Metric, SampleSink};
+use crate::postgres::Observer;
+use crate::store::{self, Store};
+use crate::work::activity;
+use crate::work::board::Board;
+use crate::work::collect::{self, Pace, Source, Watcher};
+use crate::work::own::{self, OwnSource};
+use crate::work::project::{self, Projector};
+use crate::work::source::{HistorySink, HostSource, PostgresSource};
+use crate::work::{Error, Result, upkeep};
+
+/// The name that the machine's own readings go by when no target runs on it.
+const HOST_TARGET: &str = "host";
+
+/// The name that this process's own readings go by.
+const OWN_TARGET: &str = "plimsoll";
+
+/// Indexes with series of their own for each table that has them.
+const INDEXES_PER_TABLE: usize = 4;
+
+/// Handles to everything that runs.
+#[derive(Debug)]
+pub struct App {
+    config: Arc<Config>,
+    clock: Arc<dyn Clock>,
+    store: Arc<Store>,
+    board: Arc<Board>,
+    targets: Vec<WatchedTarget>,
+    stop: watch::Sender<bool>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// What is known of a target before it was ever asked.
+#[derive(Debug, Clone)]
+pub(crate) struct WatchedTarget {
+    /// Its name.
+    pub(crate) name: String,
+    /// How to reach it; `None` is this machine alone.
+    pub(crate) options: Option<crate::postgres::Options>,
+    /// Whether this machine's readings belong to it.
+    pub(crate) has_host: bool,
+    /// What the operator set.
+    pub(crate) limits: project::Limits,
+    /// Mount point that a recorded history speaks of; a real host is asked.
+    pub(crate) mountpoint: Option<String>,
+}
+
+impl App {
+    /// Opens the store and puts what it remembers on the board. Nothing is watched yet.
+    ///
+    /// # Errors
+    /// When the store cannot be opened, or a connection string cannot be read.
+    pub fn open(config: Config) -> Result<Self> {
+        let targets = watched_targets(&config)?;
+        Self::open_with(config, targets, Arc::new(SystemClock))
+    }
+
+    /// As [`App::open`], for a history that nothing adds to: a recorded one.
+    ///
+    /// # Errors
+    /// When the store cannot be opened.
+    pub(crate) fn recorded(config: Config, name: &str) -> Result<Self> {
+        let target = WatchedTarget {
+            name: name.to_owned(),
+            options: None,
+            has_host: false,
+            limits: project::Limits::default(),
+            mountpoint: Some("/".to_owned()),
+        };
+        Self::open_with(config, vec![target], Arc::new(SystemClock))
+    }
+
+    fn open_with(
+        config: Config,
+        targets: Vec<WatchedTarget>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
+        let store = Arc::new(Store::open(store_options(&config))?);
+        let board = Arc::new(Board::new(
+            targets.iter().map(|t| t.name.clone()),
+            metrics(),
+        ));
+        project::recall(&store, &board)?;
+        Ok(Self {
+            config: Arc::new(config),
+            clock,
+            store,
+            board,
+            targets,
+            stop: watch::channel(false).0,
+            tasks: Mutex::default(),
+        })
+    }
+
+    /// Sets a limit of one target, unless the operator did.
+    #[must_use]
+    pub(crate) fn with_limit(mut self, name: &str, resource: Resource, limit: Limit) -> Self {
+        for target in self.targets.iter_mut().filter(|target| target.name == name) {
+            target
+                .limits
+                .entry(resource)
+                .or_insert_with(|| limit.clone());
+        }
+        self
+    }
+
+    /// Starts the loops: a watcher a target, our own readings, the store's upkeep, the forecasts.
+    pub fn start(&self) {
+        for target in &self.targets {
+            self.spawn(collect::watch(
+                self.watcher(target),
+                self.pace(),
+                self.stop.subscribe(),
+            ));
+        }
+        let own = OwnSource::new(Arc::clone(&self.store));
+        let watcher = self
+            .watcher_of(OWN_TARGET, vec![Box::new(own)])
+            .of_this_process();
+        let pace = Pace {
+            look: crate::model::units::Millis(0),
+            ..self.pace()
+        };
+        self.spawn(collect::watch(watcher, pace, self.stop.subscribe()));
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let board = Arc::clone(&self.board);
+        self.spawn(upkeep::keep(store, board, clock, self.stop.subscribe()));
+        self.spawn(project::keep(self.projector(), self.stop.subscribe()));
+    }
+
+    /// Stops the loops, brings everything to the disk and closes the store.
+    ///
+    /// # Errors
+    /// When the last writes fail; the store then recovers at its next opening.
+    pub async fn stop(&self) -> Result<()> {
+        self.stop.send_replace(true);
+        let mut tasks =
+            std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        while tasks.join_next().await.is_some() {}
+        let now = self.clock.now();
+        Ok(self.store.close(now)?)
+    }
+
+    /// The settings in force.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The latest of everything.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// The history and the records.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// What time it is.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
+    }
+
+    /// What turns the history into forecasts.
+    pub(crate) fn projector(&self) -> Projector {
+        Projector {
+            config: Arc::clone(&self.config),
+            clock: Arc::clone(&self.clock),
+            store: Arc::clone(&self.store),
+            board: Arc::clone(&self.board),
+            targets: self.targets.clone(),
+        }
+    }
+
+    /// What is watched.
+    pub(crate) fn targets(&self) -> &[WatchedTarget] {
+        &self.targets
+    }
+
+    fn pace(&self) -> Pace {
+        Pace {
+            scrape: self.config.collect.scrape,
+            look: self.config.collect.activity,
+        }
+    }
+
+    fn watcher(&self, target: &WatchedTarget) -> Watcher {
+        let mut sources: Vec<Box<dyn Source>> = Vec::new();
+        if let Some(options) = &target.options {
+            let observer = Observer::new(options.clone());
+            sources.push(Box::new(PostgresSource::new(
+                observer,
+                self.config.collect.catalog,
+            )));
+        }
+        if target.has_host {
+            sources.push(Box::new(HostSource(Host::new(
+                crate::host::Options::default(),
+            ))));
+        }
+        self.watcher_of(&target.name, sources)
+    }
+
+    fn watcher_of(&self, target: &str, sources: Vec<Box<dyn Source>>) -> Watcher {
+        let sinks: Vec<Arc<dyn SampleSink>> = vec![Arc::new(HistorySink(Arc::clone(&self.store)))];
+        let board = Arc::clone(&self.board);
+        let on_snapshot = move |target: &str, snapshot: Snapshot| judge(&board, target, snapshot);
+        Watcher::new(
+            target.to_owned(),
+            sources,
+            sinks,
+            Arc::clone(&self.board),
+            Arc::clone(&self.clock),
+            Box::new(on_snapshot),
+        )
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .spawn(task);
+    }
+}
+
+/// Runs the checks over a fresh snapshot and puts both on the board.
+fn judge(board: &Board, target: &str, snapshot: Snapshot) {
+    let findings =
+        crate::advise::checks::run(&snapshot, &crate::advise::checks::Thresholds::default());
+    board.update(target, |state| {
+        state.findings = findings.into();
+        state.snapshot = Some(Arc::new(snapshot));
+    });
+}
+
+/// What each metric means that any part of this program records.
+fn metrics() -> Vec<&'static Metric> {
+    let mut all = crate::postgres::metrics();
+    all.extend(crate::host::metrics());
+    all.extend(collect::METRICS);
+    all.extend(activity::METRICS);
+    all.extend(own::METRICS);
+    all
+}
+
+/// Where the store lies and what it keeps, as configured.
+pub fn store_options(config: &Config) -> store::Options {
+    store::Options {
+        dir: config.data_dir.clone(),
+        retention: store::Retention {
+            raw: config.history.raw,
+            rollup_5m: config.history.rollup_5m,
+            rollup_1h: config.history.rollup_1h,
+            max_bytes: config.history.max_bytes,
+        },
+        max_series: config.collect.max_series,
+    }
+}
+
+/// The configured targets; with none, this machine alone.
+pub(crate) fn watched_targets(config: &Config) -> Result<Vec<WatchedTarget>> {
+    let mut targets = Vec::new();
+    for target in &config.targets {
+        let conninfo = crate::postgres::resolve(target.url.expose(), &postgres_environment(config))
+            .map_err(|source| Error::Target {
+                name: target.name.clone(),
+                source,
+            })?;
+        targets.push(WatchedTarget {
+            name: target.name.clone(),
+            has_host: config.host.watch && conninfo.is_local(),
+            limits: target.limits.clone(),
+            mountpoint: None,
+            options: Some(observer_options(config, &target.name, conninfo)),
+        });
+    }
+    if targets.is_empty() && config.host.watch {
+        let (name, limits) = (HOST_TARGET.to_owned(), config.limits.clone());
+        let target = WatchedTarget {
+            name,
+            options: None,
+            has_host: true,
+            limits,
+            mountpoint: None,
+        };
+        targets.push(target);
+    }
+    Ok(targets)
+}
+
+/// What libpq would look at, as the process was given it.
+fn postgres_environment(config: &Config) -> crate::postgres::Environment {
+    crate::postgres::Environment {
+        vars: config.environment.vars.clone(),
+        home: config.environment.home(),
+        user: config.environment.user(),
+    }
+}
+
+fn observer_options(
+    config: &Config,
+    name: &str,
+    conninfo: crate::postgres::ConnInfo,
+) -> crate::postgres::Options {
+    let collect = &config.collect;
+    crate::postgres::Options {
+        statement_timeout: collect.statement_timeout,
+        lock_timeout: collect.lock_timeout,
+        connect_timeout: collect.connect_timeout,
+        top_statements: collect.top_statements,
+        max_tables: collect.max_relations,
+        max_indexes: collect.max_relations.saturating_mul(INDEXES_PER_TABLE),
+        ..crate::postgres::Options::new(name, conninfo)
+    }
+}

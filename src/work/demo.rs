@@ -1,0 +1,348 @@
+//! The demo's story: start a throw-away server, fill it, make up its past, drive it, stop it all.
+//!
+//! For: the order of things. Not for: how each is done (`demo`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{self, Config, Origin, Secret};
+use crate::demo::binaries::find_binaries;
+use crate::demo::cluster::{Cluster, ClusterOptions};
+use crate::demo::leadgen::{self, Filled, Indexes, Platform};
+use crate::demo::past::{self, Anchor, PastSeries};
+use crate::demo::traffic::{Counts, Traffic, TrafficOptions};
+use crate::host::Host;
+use crate::model::capacity::{Limit, LimitOrigin, Resource};
+use crate::model::series::{Kind, Sample};
+use crate::model::units::{Millis, Timestamp};
+use crate::postgres::Observer;
+use crate::store::rollup::{Bucket, Tier};
+use crate::work::app::{App, WatchedTarget};
+use crate::work::{Result, on_rayon};
+
+/// The name of the watched target.
+const TARGET: &str = "leadgen";
+
+/// What the demo lets its databases grow to, as a multiple of today: a throw-away database on a
+/// large disk would never be full, and a limit that is never met shows nothing.
+const ROOM: f64 = 1.25;
+
+/// Seed of the made-up past.
+const SEED: u64 = 14_4;
+
+/// Series of tables that get a past: the largest, so that about fifty series have one in all.
+const TABLES: usize = 6;
+
+/// Metrics that get a past; of tables, only the largest.
+const WITH_A_PAST: [&str; 27] = [
+    "host_cpu_busy_seconds_total",
+    "host_cpu_cores",
+    "host_cpu_seconds_total",
+    "host_load1",
+    "host_memory_available_bytes",
+    "host_memory_limit_bytes",
+    "host_memory_used_bytes",
+    "host_filesystem_available_bytes",
+    "host_filesystem_size_bytes",
+    "host_filesystem_used_bytes",
+    "host_network_receive_bytes_total",
+    "host_network_speed_bytes",
+    "host_network_transmit_bytes_total",
+    "pg_connections",
+    "pg_database_blks_hit_total",
+    "pg_database_blks_read_total",
+    "pg_database_size_bytes",
+    "pg_database_temp_bytes_total",
+    "pg_database_tup_deleted_total",
+    "pg_database_tup_inserted_total",
+    "pg_database_tup_returned_total",
+    "pg_database_tup_updated_total",
+    "pg_database_xact_commit_total",
+    "pg_database_xact_rollback_total",
+    "pg_settings_max_connections",
+    "pg_wal_bytes_total",
+    "pg_table_size_bytes",
+];
+
+/// Between the two readings that give counters their present rate.
+const RATE_OVER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// What the demo is asked for.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// 1 is 200,000 leads.
+    pub scale: f64,
+    /// Statements per second.
+    pub rate: f64,
+    /// Folders that hold server binaries, looked in first.
+    pub binaries: Vec<PathBuf>,
+}
+
+/// A running demo.
+#[derive(Debug)]
+pub struct Demo {
+    /// What watches it.
+    pub app: Arc<App>,
+    /// What was started; `None` without server binaries.
+    pub platform: Option<RunningPlatform>,
+    /// The folder to remove in the end, if the demo made it.
+    folder: Option<PathBuf>,
+}
+
+/// The throw-away server and its traffic.
+#[derive(Debug)]
+pub struct RunningPlatform {
+    cluster: Cluster,
+    traffic: Traffic,
+    /// Rows made.
+    pub filled: Filled,
+}
+
+impl RunningPlatform {
+    /// Where the server listens, for people: no password in it.
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.cluster.port())
+    }
+
+    /// The server's major version.
+    pub fn major(&self) -> u32 {
+        self.cluster.binaries().major()
+    }
+
+    /// What the traffic did so far.
+    pub fn counts(&self) -> Counts {
+        self.traffic.counts()
+    }
+}
+
+/// Starts the demo. `config` gives the address and, if it is not to be thrown away, the folder.
+///
+/// `progress` hears how far it is, from 0 to 1, and what is going on.
+///
+/// # Errors
+/// When a step fails; what was started by then is stopped and removed.
+pub async fn start(
+    mut config: Config,
+    options: &Options,
+    keep_folder: bool,
+    mut progress: impl FnMut(f64, &str),
+) -> Result<Demo> {
+    let folder = (!keep_folder).then(|| config.data_dir.clone());
+    config.targets.clear();
+    let Ok(binaries) = find_binaries(&options.binaries) else {
+        progress(
+            0.5,
+            "no PostgreSQL server found: showing a recorded history",
+        );
+        let app = App::recorded(config, TARGET)?;
+        back_fill(&app, past::recorded()?).await?;
+        app.start();
+        return Ok(Demo {
+            app: Arc::new(app),
+            platform: None,
+            folder,
+        });
+    };
+    progress(0.0, &format!("starting PostgreSQL {}", binaries.major()));
+    let settings = leadgen::SERVER_SETTINGS.iter();
+    let cluster = settings.fold(ClusterOptions::new(binaries), |options, (name, value)| {
+        options.with(name, value)
+    });
+    let cluster = Cluster::start(cluster).await?;
+    progress(0.15, "creating the lead-generation platform");
+    let platform = leadgen::create(&cluster).await?;
+    let filled = leadgen::fill(&platform, options.scale, Indexes::Base, |share, what| {
+        progress(0.2 + 0.4 * share, what);
+    })
+    .await?;
+    let mut drive = TrafficOptions::new(platform.url.clone())?;
+    drive.rate = options.rate;
+    let traffic = Traffic::start(drive).await?;
+    progress(0.65, "taking the first readings");
+    config.targets.push(target(&platform));
+    let app = App::open(config)?;
+    let (anchors, database) = present(&app).await?;
+    progress(0.75, "making up 180 days of history");
+    back_fill(&app, anchors).await?;
+    let app = match database {
+        Some(bytes) => app.with_limit(TARGET, Resource::Database, room_for(bytes)),
+        None => app,
+    };
+    app.start();
+    progress(1.0, "watching");
+    let platform = Some(RunningPlatform {
+        cluster,
+        traffic,
+        filled,
+    });
+    Ok(Demo {
+        app: Arc::new(app),
+        platform,
+        folder,
+    })
+}
+
+impl Demo {
+    /// Stops everything that was started and removes what was made.
+    ///
+    /// # Errors
+    /// When something does not stop or cannot be removed; the rest is tried all the same.
+    pub async fn stop(self) -> Result<()> {
+        let stopped = self.app.stop().await;
+        let mut ended = Ok(());
+        if let Some(platform) = self.platform {
+            platform.traffic.stop().await;
+            ended = platform.cluster.stop().await;
+        }
+        if let Some(folder) = self.folder {
+            remove(&folder)?;
+        }
+        stopped?;
+        Ok(ended?)
+    }
+}
+
+fn remove(folder: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(folder) {
+        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+            Err(crate::work::Error::Remove {
+                path: folder.to_owned(),
+                source,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn room_for(bytes: f64) -> Limit {
+    let origin = LimitOrigin::Configured("the demo: a quarter more than there is".to_owned());
+    Limit {
+        value: (bytes * ROOM).round(),
+        origin,
+    }
+}
+
+fn target(platform: &Platform) -> config::Target {
+    config::Target {
+        name: TARGET.to_owned(),
+        url: Secret::new(platform.monitor_url.clone()),
+        limits: std::collections::BTreeMap::default(),
+        origin: Origin::Default(Some("the demo")),
+    }
+}
+
+/// What the watched series are now, and how large all databases are together.
+async fn present(app: &App) -> Result<(Vec<Anchor>, Option<f64>)> {
+    let Some(target) = app.targets().first() else {
+        return Ok((Vec::new(), None));
+    };
+    let before = readings(target, app.clock().now()).await?;
+    tokio::time::sleep(RATE_OVER).await;
+    let after = readings(target, app.clock().now()).await?;
+    let databases = after
+        .iter()
+        .filter(|s| s.series.metric == "pg_database_size_bytes");
+    let database = databases.map(|sample| sample.value).reduce(|a, b| a + b);
+    let rate_of = |sample: &Sample| {
+        let earlier = before.iter().find(|s| s.series == sample.series)?;
+        Some((sample.value - earlier.value).max(0.0) / RATE_OVER.as_secs_f64())
+    };
+    let cores = after
+        .iter()
+        .find(|s| s.series.metric == "host_cpu_cores")
+        .map(|s| s.value);
+    let mut tables = 0;
+    let mut anchors = Vec::new();
+    for sample in &after {
+        let name = sample.series.metric.as_ref();
+        let is_table = name == "pg_table_size_bytes";
+        tables += usize::from(is_table);
+        if !WITH_A_PAST.contains(&name) || (is_table && tables > TABLES) || is_noise(sample) {
+            continue;
+        }
+        let (series, value) = (sample.series.clone(), sample.value);
+        let mut anchor = match sample.kind {
+            Kind::Counter => Anchor::counter(series, value, rate_of(sample).unwrap_or(0.0)),
+            Kind::Gauge => Anchor::gauge(series, value),
+        };
+        if let Some(cores) = cores.filter(|_| name.starts_with("host_cpu_")) {
+            anchor.shape = anchor.shape.under(cores);
+        }
+        anchors.push(anchor);
+    }
+    Ok((anchors, database))
+}
+
+/// Series of databases that nobody uses, and of modes that are always zero.
+fn is_noise(sample: &Sample) -> bool {
+    let labels = &sample.series.labels;
+    matches!(labels.get("datname"), Some("template0" | "template1"))
+        || matches!(
+            labels.get("mode"),
+            Some("irq" | "steal" | "nice" | "guest" | "guest_nice")
+        )
+}
+
+async fn readings(target: &WatchedTarget, at: Timestamp) -> Result<Vec<Sample>> {
+    let mut samples = Vec::new();
+    if let Some(options) = &target.options {
+        let mut observer = Observer::new(options.clone());
+        samples.extend(observer.scrape(at).await?);
+        samples.extend(observer.catalog(at).await?.0);
+    }
+    if target.has_host {
+        samples.extend(Host::new(crate::host::Options::default()).read(at)?);
+    }
+    Ok(samples)
+}
+
+/// Makes up the past of `anchors` and writes it straight into the 5 min and 1 h tiers.
+async fn back_fill(app: &App, anchors: Vec<Anchor>) -> Result<()> {
+    let (store, now) = (Arc::clone(app.store()), app.clock().now());
+    store.history().mark_synthetic(TARGET, past::span(now))?;
+    on_rayon(move || {
+        for series in past::back_fill(now, &anchors, SEED) {
+            let tier = if series.step == Millis::HOUR {
+                Tier::Hour
+            } else {
+                Tier::FiveMinutes
+            };
+            let buckets = buckets(&series);
+            let history = store.history();
+            history.append_rollups(TARGET, tier, &series.series, series.kind, &buckets)?;
+        }
+        store.history().settle()
+    })
+    .await?;
+    Ok(())
+}
+
+/// The store's buckets: of a counter they hold what it grew by since the bucket before.
+fn buckets(series: &PastSeries) -> Vec<Bucket> {
+    let mut before: Option<(Timestamp, f64)> = None;
+    let mut all = Vec::with_capacity(series.buckets.len());
+    for past in &series.buckets {
+        let within = past.max - past.min;
+        let since = before.filter(|(at, _)| at.plus(series.step.as_duration()) == past.at);
+        let growth = since
+            .map(|(_, last)| past.last - last)
+            .filter(|growth| *growth >= within);
+        let is_counter = series.kind == Kind::Counter;
+        all.push(Bucket {
+            at: past.at,
+            min: past.min,
+            max: past.max,
+            sum: if is_counter {
+                growth.unwrap_or(within)
+            } else {
+                past.sum
+            },
+            count: past.count,
+            last: past.last,
+            max_increase: past.max_increase,
+            covered: if is_counter { series.step } else { Millis(0) },
+        });
+        before = Some((past.at, past.last));
+    }
+    all
+}

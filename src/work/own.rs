@@ -1,0 +1,90 @@
+//! What this process itself costs: memory, time, and the size of the history.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::host;
+use crate::model::series::{Labels, Metric};
+use crate::model::units::{Millis, Timestamp};
+use crate::store::{HistoryStats, Store};
+use crate::work::collect::{Failure, Readings, Source};
+
+const RESIDENT: Metric = Metric::gauge(
+    "plimsoll_resident_memory_bytes",
+    "Resident memory of this process.",
+)
+.exact_to(1.0);
+const CPU: Metric = Metric::counter(
+    "plimsoll_cpu_seconds_total",
+    "Processor time that this process used.",
+)
+.exact_to(0.01);
+const SERIES: Metric =
+    Metric::gauge("plimsoll_history_series", "Series in the history.").exact_to(1.0);
+pub(crate) const SAMPLES: Metric =
+    Metric::gauge("plimsoll_history_samples", "Raw samples in the history.").exact_to(1.0);
+const BYTES: Metric =
+    Metric::gauge("plimsoll_history_bytes", "Size of the history on disk.").exact_to(1.0);
+/// What the metrics of this module mean.
+pub(crate) const METRICS: [&Metric; 5] = [&RESIDENT, &CPU, &SERIES, &SAMPLES, &BYTES];
+
+/// How long a count of what the store holds is good enough: it reads every key.
+const COUNT_EVERY: Millis = Millis(300_000);
+
+/// Reads this process and its store.
+pub(crate) struct OwnSource {
+    store: Arc<Store>,
+    counted: Option<(Timestamp, HistoryStats)>,
+}
+
+impl OwnSource {
+    /// Nothing is counted yet.
+    pub(crate) fn new(store: Arc<Store>) -> Self {
+        Self {
+            store,
+            counted: None,
+        }
+    }
+
+    async fn count(&mut self, at: Timestamp) -> Result<&HistoryStats, Failure> {
+        let is_good = |(then, _): &(Timestamp, HistoryStats)| {
+            at >= *then && at.since(*then) < COUNT_EVERY.as_duration()
+        };
+        let (_, stats) = match self.counted.take().filter(is_good) {
+            Some(counted) => self.counted.insert(counted),
+            None => {
+                let store = Arc::clone(&self.store);
+                let stats = tokio::task::spawn_blocking(move || store.history().stats()).await??;
+                self.counted.insert((at, stats))
+            }
+        };
+        Ok(stats)
+    }
+}
+
+impl Source for OwnSource {
+    fn name(&self) -> &'static str {
+        "own"
+    }
+
+    fn read(&mut self, at: Timestamp) -> BoxFuture<'_, Result<Readings, Failure>> {
+        Box::pin(async move {
+            let none = Labels::none;
+            let stats = self.count(at).await?;
+            let mut samples = vec![
+                SERIES.sample(none(), stats.series as f64),
+                SAMPLES.sample(none(), stats.samples as f64),
+                BYTES.sample(none(), stats.bytes_on_disk.0 as f64),
+            ];
+            if let Some(process) = host::this_process() {
+                samples.push(RESIDENT.sample(none(), process.resident_bytes.0 as f64));
+                samples.push(CPU.sample(none(), process.cpu_seconds));
+            }
+            Ok(Readings {
+                samples,
+                snapshot: None,
+            })
+        })
+    }
+}

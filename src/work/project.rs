@@ -1,0 +1,391 @@
+//! From history to projections: what each resource uses, where its limit is, and when they meet.
+//!
+//! For: the daily run that fits, and the half-minute refresh that only looks at present use. Not
+//! for: requests: they read the board.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch::Receiver;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::diagnose;
+use crate::forecast::{self, Fold, Plan, Threshold};
+use crate::host::Host;
+use crate::model::capacity::{Limit, Outlook, Projection, Resource};
+use crate::model::series::{Kind, Labels, SeriesKey, Window};
+use crate::model::units::{Millis, Timestamp};
+use crate::report::sqlite::SeriesWindow;
+use crate::store::Store;
+use crate::work::app::WatchedTarget;
+use crate::work::board::Board;
+use crate::work::evidence;
+use crate::work::usage::Reader;
+use crate::work::{Result, on_rayon};
+
+/// How much of the past a forecast looks at: two yearly seasons.
+const PAST: Millis = Millis(2 * 365 * Millis::DAY.0);
+
+/// Between two looks at present use, alerts and bottlenecks.
+const REFRESH: Duration = Duration::from_secs(30);
+
+/// Between two looks whether the first readings have come, after a start.
+const IMPATIENT: Duration = Duration::from_millis(500);
+
+/// How soon a run is repeated while a resource has too little history for a forecast.
+const YOUNG: Millis = Millis::HOUR;
+
+/// Seed of the simulated paths: fixed, so that the same history gives the same report.
+const SEED: u64 = 0x706c_696d_736f_6c6c;
+
+/// The kind that projections are recorded under.
+const KIND: &str = "projection";
+
+/// What the operator set, by resource.
+pub(crate) type Limits = BTreeMap<Resource, Limit>;
+
+/// Everything that a run needs.
+#[derive(Debug, Clone)]
+pub(crate) struct Projector {
+    pub(crate) config: Arc<Config>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) store: Arc<Store>,
+    pub(crate) board: Arc<Board>,
+    pub(crate) targets: Vec<WatchedTarget>,
+}
+
+/// Puts recorded projections on the board, so that a restart shows what was known before it.
+///
+/// # Errors
+/// When the records cannot be read.
+pub(crate) fn recall(store: &Store, board: &Board) -> Result<()> {
+    let mut by_target = BTreeMap::<String, Vec<Projection>>::new();
+    for (_, projection) in store.records().list::<Projection>(KIND)? {
+        by_target
+            .entry(projection.target.clone())
+            .or_default()
+            .push(projection);
+    }
+    for name in board.names() {
+        if let Some(mut projections) = by_target.remove(&name) {
+            projections.sort_by_key(|projection| projection.resource);
+            board.update(&name, |state| state.projections = projections.into());
+        }
+    }
+    Ok(())
+}
+
+/// Runs when a run is due and refreshes between runs, until `stop` turns true.
+pub(crate) async fn keep(projector: Projector, mut stop: Receiver<bool>) {
+    let mut pause = IMPATIENT;
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            _ = stop.changed() => return,
+        }
+        let mut waiting = false;
+        for target in &projector.targets {
+            let done = projector.round(target).await;
+            let fault = done.as_ref().err().map(ToString::to_string);
+            if projector.board.set_fault("forecast", fault.clone()) {
+                if let Some(error) = fault {
+                    tracing::error!(target = target.name, error, "no forecast");
+                }
+            }
+            waiting |= matches!(done, Ok(false));
+        }
+        pause = if waiting { IMPATIENT } else { REFRESH };
+    }
+}
+
+impl Projector {
+    /// One round for one target: a run when one is due, a refresh otherwise. False while the target
+    /// has not been read yet.
+    async fn round(&self, target: &WatchedTarget) -> Result<bool> {
+        let Some(state) = self.board.target(&target.name) else {
+            return Ok(true);
+        };
+        let is_read = match target.options {
+            Some(_) => state.snapshot.is_some(),
+            None => state.scrape.is_some(),
+        };
+        if !is_read {
+            return Ok(state.projections.is_empty() && state.scrape.is_some());
+        }
+        let now = self.clock.now();
+        if self.is_due(&state.projections, now) {
+            self.run(target).await?;
+        } else {
+            self.refresh(target, now)?;
+        }
+        Ok(true)
+    }
+
+    fn is_due(&self, projections: &[Projection], now: Timestamp) -> bool {
+        let young =
+            |p: &Projection| matches!(p.outlook, None | Some(Outlook::NotEnoughData { .. }));
+        projections.is_empty()
+            || projections.iter().any(|projection| {
+                let every = if young(projection) {
+                    YOUNG.0.min(self.config.forecast_every.0)
+                } else {
+                    self.config.forecast_every.0
+                };
+                // Made in the future: the clock was set back, and the run belongs to that future.
+                projection.made_at > now
+                    || now.since(projection.made_at) >= Duration::from_millis(every)
+            })
+    }
+
+    /// Fits every resource of one target, records the projections and shows them.
+    ///
+    /// # Errors
+    /// When the history or the records fail.
+    pub(crate) async fn run(&self, target: &WatchedTarget) -> Result<()> {
+        let now = self.clock.now();
+        let (projector, watched) = (self.clone(), target.clone());
+        let read = tokio::task::spawn_blocking(move || projector.read(&watched, now));
+        let read = read
+            .await
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
+        let projections = on_rayon(move || fit(read)).await;
+        for projection in &projections {
+            let id = format!("{}/{}", projection.target, projection.resource);
+            self.store.records().put(KIND, &id, projection)?;
+        }
+        let fitted = projections
+            .iter()
+            .filter(|p| matches!(p.outlook, Some(Outlook::Forecast(_))))
+            .count();
+        tracing::info!(target = target.name, forecasts = fitted, "forecasts made");
+        self.show(target, projections, now)
+    }
+
+    /// Looks at present use again and keeps the outlooks.
+    fn refresh(&self, target: &WatchedTarget, now: Timestamp) -> Result<()> {
+        let Some(state) = self.board.target(&target.name) else {
+            return Ok(());
+        };
+        let mountpoint = self.mountpoint(target);
+        let reader = self.reader(target, mountpoint.as_deref(), now);
+        let mut projections = state.projections.to_vec();
+        for projection in &mut projections {
+            if let Some(usage) = reader.current(projection.resource)? {
+                projection.usage = Some(usage);
+            }
+            projection.limit = reader
+                .limit(projection.resource)
+                .or(projection.limit.take());
+        }
+        self.show(target, projections, now)
+    }
+
+    fn show(
+        &self,
+        target: &WatchedTarget,
+        projections: Vec<Projection>,
+        now: Timestamp,
+    ) -> Result<()> {
+        let Some(state) = self.board.target(&target.name) else {
+            return Ok(());
+        };
+        let targets = diagnose::Targets::default();
+        let seen = evidence::gather(&self.store, &state, &target.name, &projections, now)?;
+        let bottlenecks = diagnose::bottlenecks(&seen, &targets);
+        let alerts = diagnose::alerts(&projections, &targets, now);
+        self.board.update(&target.name, |state| {
+            state.projections = projections.into();
+            state.bottlenecks = bottlenecks.into();
+            state.alerts = alerts.into();
+        });
+        Ok(())
+    }
+
+    /// Reads what the fits need; touches the disk, so it runs beside the sockets.
+    fn read(&self, target: &WatchedTarget, now: Timestamp) -> Result<Vec<Asked>> {
+        let mountpoint = self.mountpoint(target);
+        let reader = self.reader(target, mountpoint.as_deref(), now);
+        let from = now.minus(PAST.as_duration()).floor_to(Millis::DAY);
+        let synthetic = self.store.history().synthetic(&target.name);
+        let mut asked = Vec::new();
+        for resource in Resource::ALL {
+            let Some(window) = reader.window(resource, from)? else {
+                continue;
+            };
+            let window = without_leading_gap(window);
+            asked.push(Asked {
+                target: target.name.clone(),
+                resource,
+                now,
+                usage: reader.current(resource)?.or_else(|| window.last()),
+                limit: reader.limit(resource),
+                thresholds: [
+                    ("warn", self.config.thresholds.warn.get()),
+                    ("critical", self.config.thresholds.critical.get()),
+                    ("limit", 1.0),
+                ],
+                synthetic,
+                window,
+            });
+        }
+        Ok(asked)
+    }
+
+    /// Hourly use of every resource of every target, as series `resource_usage{resource="…"}`.
+    ///
+    /// # Errors
+    /// When the history cannot be read.
+    pub(crate) fn resource_windows(&self) -> Result<Vec<SeriesWindow>> {
+        let now = self.clock.now();
+        let mut windows = Vec::new();
+        for target in &self.targets {
+            for asked in self.read(target, now)? {
+                let labels = Labels::none().with("resource", asked.resource.name());
+                windows.push(SeriesWindow {
+                    target: target.name.clone(),
+                    series: SeriesKey {
+                        metric: "resource_usage".into(),
+                        labels,
+                    },
+                    kind: Kind::Gauge,
+                    window: asked.window,
+                });
+            }
+        }
+        Ok(windows)
+    }
+
+    fn reader<'a>(
+        &'a self,
+        target: &'a WatchedTarget,
+        mountpoint: Option<&'a str>,
+        now: Timestamp,
+    ) -> Reader<'a> {
+        let (history, limits) = (self.store.history(), &target.limits);
+        Reader {
+            history,
+            target: &target.name,
+            mountpoint,
+            limits,
+            now,
+        }
+    }
+
+    /// The mount point that holds the target's data: as configured, else where its data folder
+    /// lies, else the root; `None` when the target runs on another machine.
+    fn mountpoint(&self, target: &WatchedTarget) -> Option<String> {
+        if target.mountpoint.is_some() || !target.has_host {
+            return target.mountpoint.clone();
+        }
+        let mut host = Host::new(crate::host::Options::default());
+        if let Some(path) = &self.config.host.mountpoint {
+            return host.filesystem_of(path);
+        }
+        let snapshot = self
+            .board
+            .target(&target.name)
+            .and_then(|state| state.snapshot);
+        let folder = snapshot.and_then(|s| s.settings.get("data_directory").cloned());
+        folder
+            .and_then(|folder| host.filesystem_of(Path::new(&folder)))
+            .or_else(|| host.filesystem_of(Path::new("/")))
+    }
+}
+
+/// One resource, read and ready to fit.
+struct Asked {
+    target: String,
+    resource: Resource,
+    now: Timestamp,
+    window: Window,
+    usage: Option<f64>,
+    limit: Option<Limit>,
+    thresholds: [(&'static str, f64); 3],
+    synthetic: Option<crate::model::capacity::SyntheticSpan>,
+}
+
+/// Fits all series in parallel.
+fn fit(asked: Vec<Asked>) -> Vec<Projection> {
+    let plans: Vec<(Window, Plan)> = asked
+        .iter()
+        .map(|asked| (asked.window.clone(), plan(asked)))
+        .collect();
+    let outlooks = forecast::forecast_all(&plans);
+    let mut projections = Vec::with_capacity(asked.len());
+    for (asked, outlook) in asked.into_iter().zip(outlooks) {
+        let outlook = outlook.inspect_err(|error| {
+            tracing::error!(resource = asked.resource.name(), %error, "the fit was refused");
+        });
+        let days = forecast::days(&asked.window, fold(asked.resource));
+        projections.push(Projection {
+            target: asked.target,
+            resource: asked.resource,
+            made_at: asked.now,
+            usage: asked.usage,
+            limit: asked.limit,
+            outlook: outlook.ok(),
+            coverage: asked.window.coverage(),
+            history_start: days.start,
+            history: days.values,
+            synthetic: asked.synthetic,
+        });
+    }
+    projections
+}
+
+fn plan(asked: &Asked) -> Plan {
+    let limit = asked.limit.as_ref().map(|limit| limit.value);
+    let threshold = |(name, share): &(&'static str, f64)| {
+        limit.map(|limit| Threshold {
+            name: (*name).to_owned(),
+            value: limit * share,
+        })
+    };
+    Plan {
+        thresholds: asked.thresholds.iter().filter_map(threshold).collect(),
+        fold: fold(asked.resource),
+        seed: SEED,
+        ..Plan::default()
+    }
+}
+
+/// What a day of this resource is: what piles up is meant by its mean, what must be borne by its
+/// busy hours.
+const fn fold(resource: Resource) -> Fold {
+    match resource {
+        Resource::Storage | Resource::Database => Fold::Mean,
+        Resource::Cpu | Resource::Memory | Resource::Bandwidth | Resource::Connections => Fold::P95,
+    }
+}
+
+/// Cuts the steps before the first value: they are not gaps, they are before the beginning.
+fn without_leading_gap(mut window: Window) -> Window {
+    let first = window
+        .values
+        .iter()
+        .position(|v| v.is_finite())
+        .unwrap_or(0);
+    window.start = window.at(first);
+    window.values.drain(..first);
+    window
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_lies_before_the_first_value_is_no_gap() {
+        let window = without_leading_gap(Window {
+            start: Timestamp::from_millis(0),
+            step: Millis::HOUR,
+            values: vec![f64::NAN, f64::NAN, 1.0, f64::NAN, 2.0],
+        });
+        assert_eq!(window.start, Timestamp::from_millis(2 * 3_600_000));
+        assert_eq!(window.values.len(), 3);
+        assert!((window.coverage() - 2.0 / 3.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,95 @@
+//! The sources of readings: thin wrappers over the adapters, so that the watcher treats all alike.
+
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+
+use crate::host::Host;
+use crate::model::database::ActivitySample;
+use crate::model::series::{SampleSink, Scrape};
+use crate::model::units::{Millis, Timestamp};
+use crate::postgres::Observer;
+use crate::store::Store;
+use crate::work::collect::{Failure, Readings, Source};
+
+/// A Postgres server: counters at each scrape, the catalogs when they are due.
+pub(crate) struct PostgresSource {
+    observer: Observer,
+    catalog_every: Millis,
+    catalog_at: Option<Timestamp>,
+}
+
+impl PostgresSource {
+    /// Reads the catalogs at the first scrape, then every `catalog_every`.
+    pub(crate) fn new(observer: Observer, catalog_every: Millis) -> Self {
+        Self {
+            observer,
+            catalog_every,
+            catalog_at: None,
+        }
+    }
+
+    fn is_catalog_due(&self, at: Timestamp) -> bool {
+        // A clock set back would otherwise put the catalogs off until it has caught up.
+        self.catalog_at.is_none_or(|last| {
+            at < last || at.since(last).as_millis() >= u128::from(self.catalog_every.0)
+        })
+    }
+}
+
+impl Source for PostgresSource {
+    fn name(&self) -> &'static str {
+        "postgres"
+    }
+
+    fn is_target(&self) -> bool {
+        true
+    }
+
+    fn read(&mut self, at: Timestamp) -> BoxFuture<'_, Result<Readings, Failure>> {
+        Box::pin(async move {
+            let mut samples = self.observer.scrape(at).await?;
+            let mut snapshot = None;
+            if self.is_catalog_due(at) {
+                let (more, look) = self.observer.catalog(at).await?;
+                samples.extend(more);
+                snapshot = Some(look);
+                self.catalog_at = Some(at);
+            }
+            Ok(Readings { samples, snapshot })
+        })
+    }
+
+    fn look(&mut self) -> BoxFuture<'_, Option<ActivitySample>> {
+        // A look that fails is not news: the next scrape fails as well and says so.
+        Box::pin(async move { self.observer.activity().await.ok() })
+    }
+}
+
+/// The machine that the target runs on, when it is this one.
+pub(crate) struct HostSource(pub(crate) Host);
+
+impl Source for HostSource {
+    fn name(&self) -> &'static str {
+        "host"
+    }
+
+    fn read(&mut self, at: Timestamp) -> BoxFuture<'_, Result<Readings, Failure>> {
+        let samples = self.0.read(at);
+        let readings = samples.map(|samples| Readings {
+            samples,
+            snapshot: None,
+        });
+        Box::pin(std::future::ready(readings.map_err(Into::into)))
+    }
+}
+
+/// The history as a sink.
+pub(crate) struct HistorySink(pub(crate) Arc<Store>);
+
+impl SampleSink for HistorySink {
+    fn take(&self, scrape: &Scrape) -> Result<(), Failure> {
+        self.0.history().append(scrape)?;
+        Ok(())
+    }
+}
