@@ -12,6 +12,7 @@
 //! Read [`model`] first: it is the glossary. `ARCHITECTURE.md` shows how the modules stand to each
 //! other; `tests/layers.rs` holds them to it.
 
+pub mod advise;
 pub mod clock;
 pub mod forecast;
 pub mod host;

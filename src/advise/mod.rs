@@ -1,0 +1,8 @@
+//! What to mend in the observed server, and exactly how.
+//!
+//! For: findings with evidence and SQL that a person may run, made from values alone. Not for:
+//! reading the server (`postgres`) or running the cure: nothing here changes anything. Read
+//! [`checks`] first; [`sql`] is the one place that quotes names.
+
+pub mod checks;
+pub mod sql;
