@@ -14,6 +14,7 @@
 
 pub mod advise;
 pub mod clock;
+pub mod diagnose;
 pub mod forecast;
 pub mod host;
 pub mod model;
