@@ -178,7 +178,9 @@ fn timed(window: &Window, plan: &Plan, tally: &mut [&mut Tally]) -> Option<Forec
     let watch = Stopwatch::start();
     let outlook = forecast(window, plan).unwrap();
     let ms = watch.elapsed().as_secs_f64() * 1e3;
-    tally.iter_mut().for_each(|t| t.ms += ms);
+    for each in tally.iter_mut() {
+        each.ms += ms;
+    }
     match outlook {
         Outlook::Forecast(forecast) => Some(*forecast),
         Outlook::NotEnoughData { .. } => None,
@@ -229,9 +231,9 @@ fn capacity_sets(folders: &[PathBuf]) {
     }
     if all.series > 0 {
         println!("{HEAD}");
-        groups
-            .iter()
-            .for_each(|(name, tally)| println!("{}", tally.row(name)));
+        for (name, tally) in &groups {
+            println!("{}", tally.row(name));
+        }
         println!("{}", all.row("all capacity"));
     }
 }

@@ -1,10 +1,8 @@
-//! stub
-#![allow(missing_docs)]
-pub mod checks {
-    use crate::model::{database::Snapshot, finding::Finding};
-    #[derive(Default)]
-    pub struct Thresholds;
-    pub fn run(_: &Snapshot, _: &Thresholds) -> Vec<Finding> {
-        vec![]
-    }
-}
+//! What to mend in the observed server, and exactly how.
+//!
+//! For: findings with evidence and SQL that a person may run, made from values alone. Not for:
+//! reading the server (`postgres`) or running the cure: nothing here changes anything. Read
+//! [`checks`] first; [`sql`] is the one place that quotes names.
+
+pub mod checks;
+pub mod sql;

@@ -26,7 +26,7 @@ pub(super) struct Steps {
 
 /// Masks faults, folds to days where the window is finer, cuts to what is looked at.
 pub(super) fn steps(window: &Window, fold: Fold) -> Steps {
-    let max = settings().history.max_steps;
+    let max = settings().history.most;
     let day = Millis::DAY.0;
     if window.step.0 >= day {
         let from = window.values.len().saturating_sub(max);
@@ -217,8 +217,7 @@ fn shape_of_day(days: &[Vec<(usize, f64)>], full: usize) -> Vec<f64> {
         shape.fill(0.0);
     }
     let off = mean(&shape).unwrap_or(0.0);
-    shape.iter_mut().for_each(|v| *v -= off);
-    shape
+    shape.iter().map(|v| v - off).collect()
 }
 
 #[cfg(test)]

@@ -106,7 +106,7 @@ pub(super) fn trial(values: &[f64], step: Millis, horizon: usize) -> Trial {
         let steps = (of * share).round() as usize;
         steps
     };
-    let first = share(n as f64, set.first).max(settings().history.min_steps.div_euclid(2) + 3);
+    let first = share(n as f64, set.first).max(settings().history.least.div_euclid(2) + 3);
     let longest = horizon.min(n.saturating_sub(first));
     let last = n.saturating_sub(share(longest as f64, set.last).max(3));
     let mut tracks = Vec::new();
@@ -125,10 +125,10 @@ pub(super) fn trial(values: &[f64], step: Millis, horizon: usize) -> Trial {
         }
         before = Some(kept);
         let actual: Vec<f64> = values.iter().skip(kept).take(longest).copied().collect();
-        let shape = Shape::of(past, step);
+        let own = Shape::of(past, step);
         tracks.push(Track {
-            baseline: seasonal_naive(past, &shape.seasons, actual.len()),
-            forecasts: shape.ask_all(actual.len()),
+            baseline: seasonal_naive(past, &own.seasons, actual.len()),
+            forecasts: own.ask_all(actual.len()),
             actual,
         });
     }

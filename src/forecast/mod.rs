@@ -148,7 +148,7 @@ pub fn forecast(history: &Window, plan: &Plan) -> Result<Outlook> {
     check(plan, step)?;
     let steps = clean::steps(history, plan.fold);
     let have = steps.values.iter().filter(|v| v.is_finite()).count();
-    let need = settings().history.min_steps;
+    let need = settings().history.least;
     if have < need {
         return Ok(Outlook::NotEnoughData {
             have_days: have as f64 * step.as_days(),
@@ -212,7 +212,7 @@ struct Inner {
 fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
     let asked = usize::try_from(plan.horizon.0 / steps.step.0).unwrap_or(usize::MAX);
     // The future begins after the last reading; what has passed since in silence is cut off.
-    let silent = steps.silent.min(settings().history.max_steps);
+    let silent = steps.silent.min(settings().history.most);
     let size = steps.values.iter().filter(|v| v.is_finite());
     let scale = size.fold(0.0_f64, |max, v| max.max(v.abs()));
     let scale = if scale > 0.0 { scale } else { 1.0 };
@@ -300,10 +300,7 @@ fn compute(values: &[f64], step: Millis, horizon: usize) -> Inner {
 
 /// Mean of the last season, or of the last steps where there is none.
 fn level_of(values: &[f64], periods: &[usize]) -> f64 {
-    let count = periods
-        .first()
-        .copied()
-        .unwrap_or(settings().history.level_steps);
+    let count = periods.first().copied().unwrap_or(settings().history.level);
     let from = values.len().saturating_sub(count);
     let recent = values.get(from..).unwrap_or_default();
     let there: Vec<f64> = recent.iter().copied().filter(|v| v.is_finite()).collect();
@@ -415,6 +412,9 @@ fn backtest(inner: &Inner, scale: f64) -> Backtest {
     }
 }
 
+/// Readings whose median says where a series stands now.
+const NOW: usize = 3;
+
 /// Where the scaled future lies in time and unit.
 struct Frame<'a> {
     steps: &'a Steps,
@@ -428,8 +428,6 @@ fn crossings(scaled: &[f64], inner: &Inner, plan: &Plan, frame: &Frame<'_>) -> V
     if plan.thresholds.is_empty() {
         return Vec::new();
     }
-    /// Readings whose median says where the series stands now.
-    const NOW: usize = 3;
     let present = scaled.iter().rev().copied().filter(|v| v.is_finite());
     let now = median(&present.take(NOW).collect::<Vec<_>>()).unwrap_or(frame.level);
     let paths = Paths::draw(inner.mean.len(), plan.seed);

@@ -155,14 +155,14 @@ fn test(values: &[f64], period: usize) -> Option<(Part, f64)> {
         return None;
     }
     let f = ((total - within) / (p - 1.0)) / (within / (n - p)).max(1e-12 * total);
-    let share = 1.0 - (within / (n - p)) / (total / (n - 1.0));
-    if f < set.min_f || share < set.min_share {
+    let explained = 1.0 - (within / (n - p)) / (total / (n - 1.0));
+    if f < set.min_f || explained < set.min_share {
         return None;
     }
-    let mut shape: Vec<f64> = phases.iter().map(|b| median(b).unwrap_or(0.0)).collect();
-    let off = mean(&shape).unwrap_or(0.0);
-    shape.iter_mut().for_each(|v| *v -= off);
-    Some((Part { period, shape }, share))
+    let typical: Vec<f64> = phases.iter().map(|b| median(b).unwrap_or(0.0)).collect();
+    let off = mean(&typical).unwrap_or(0.0);
+    let shape = typical.iter().map(|v| v - off).collect();
+    Some((Part { period, shape }, explained))
 }
 
 /// Centred moving average of one period, half weights at the ends of an even one; NaN where the
@@ -219,7 +219,7 @@ mod tests {
         let left = seasons.remove(&values);
         for (i, v) in left.iter().enumerate() {
             assert!(
-                (v - 100.0 - 5.0 / 7.0 * -1.0 - 0.5 * i as f64).abs() < 1.0,
+                (v - 100.0 + 5.0 / 7.0 - 0.5 * i as f64).abs() < 1.0,
                 "{i} {v}"
             );
             assert!((seasons.put_on(*v, i) - values[i]).abs() < 1e-9);

@@ -26,9 +26,9 @@ pub(super) struct Settings {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct History {
-    pub(super) min_steps: usize,
-    pub(super) max_steps: usize,
-    pub(super) level_steps: usize,
+    pub(super) least: usize,
+    pub(super) most: usize,
+    pub(super) level: usize,
 }
 
 #[derive(Debug, Deserialize)]
@@ -137,7 +137,7 @@ mod tests {
     fn the_compiled_in_settings_are_whole() {
         let settings = settings();
         assert!(settings.version >= 1);
-        assert!(settings.history.min_steps >= 14);
+        assert!(settings.history.least >= 14);
         for name in member::names() {
             assert!(settings.prior.contains_key(name), "{name} has no prior");
         }

@@ -193,8 +193,15 @@ impl Projector {
             return Ok(());
         };
         let targets = diagnose::Targets::default();
-        let seen = evidence::gather(&self.store, &state, &target.name, &projections, now)?;
-        let bottlenecks = diagnose::bottlenecks(&seen, &targets);
+        let bottlenecks = diagnose::bottlenecks(
+            &diagnose::Evidence {
+                projections: &projections,
+                snapshot: state.snapshot.as_deref(),
+                wait_shares: &state.wait_shares,
+                rates: evidence::rates(self.store.history(), &target.name, &state, now)?,
+            },
+            &targets,
+        );
         let alerts = diagnose::alerts(&projections, &targets, now);
         self.board.update(&target.name, |state| {
             state.projections = projections.into();

@@ -122,7 +122,10 @@ impl Serve {
 
     /// Ends it as a service manager would, and waits for it.
     pub(crate) async fn terminate(mut self) -> i32 {
-        let pid = rustix::process::Pid::from_child_id(self.child.id().expect("it runs"));
+        let pid = i32::try_from(self.pid())
+            .ok()
+            .and_then(rustix::process::Pid::from_raw);
+        let pid = pid.expect("a process id");
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("a signal");
         let status = tokio::time::timeout(LIMIT, self.child.wait())
             .await

@@ -49,7 +49,9 @@ fn extend(past: &Past<'_>, values: &[f64], horizon: usize) -> Option<Vec<f64>> {
     let columns = 1 + bends.len() + past.shifts.len() + fixed;
     let points: Vec<(usize, f64)> = present(values).collect();
     let mut design = Design::new(columns);
-    points.iter().for_each(|(i, _)| design.push(row(*i)));
+    for (i, _) in &points {
+        design.push(row(*i));
+    }
     let targets: Vec<f64> = points.iter().map(|(_, v)| *v).collect();
     let always: Vec<usize> = std::iter::once(0).chain(columns - fixed..columns).collect();
     let residuals_of = |fit: &Fit| -> Vec<f64> {
@@ -64,7 +66,7 @@ fn extend(past: &Past<'_>, values: &[f64], horizon: usize) -> Option<Vec<f64>> {
         fit = gram.solve(&kept, RIDGE);
     }
     let recent = residuals_of(&fit);
-    let from = recent.len().saturating_sub(settings().history.level_steps);
+    let from = recent.len().saturating_sub(settings().history.level);
     let off = median(recent.get(from..)?).ok()?;
     Some((n..n + horizon).map(|i| fit.at(row(i)) + off).collect())
 }

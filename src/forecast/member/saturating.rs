@@ -35,7 +35,7 @@ pub(super) fn logistic(past: &Past<'_>, horizon: usize) -> Option<Vec<f64>> {
     let recent: Vec<f64> = points
         .iter()
         .rev()
-        .take(settings().history.level_steps)
+        .take(settings().history.level)
         .map(|(i, v)| v - best.at(*i))
         .collect();
     let off = median(&recent).ok()?;

@@ -1,6 +1,6 @@
 //! Holt's linear smoothing, plain and damped: a level and a slope that follow what comes.
 //!
-//! Source: Gardner and McKenzie 1985, "Forecasting trends in time series". Constants come from a
+//! Source: Gardner and `McKenzie` 1985, "Forecasting trends in time series". Constants come from a
 //! grid, by absolute errors one step ahead and far ahead: those of one step alone chase noise, and
 //! here the far future is asked for.
 

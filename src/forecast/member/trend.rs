@@ -23,7 +23,9 @@ pub(super) fn line(past: &Past<'_>, horizon: usize) -> Option<Vec<f64>> {
     let columns = 1 + past.shifts.len() + past.year.map_or(0, |_| 4);
     let fit_of = |points: &[(usize, f64)]| {
         let mut design = Design::new(columns);
-        points.iter().for_each(|(i, _)| design.push(row(*i)));
+        for (i, _) in points {
+            design.push(row(*i));
+        }
         let targets: Vec<f64> = points.iter().map(|(_, v)| *v).collect();
         least_squares(&design, &targets).ok()
     };
@@ -43,7 +45,7 @@ pub(super) fn line(past: &Past<'_>, horizon: usize) -> Option<Vec<f64>> {
     let recent: Vec<f64> = points
         .iter()
         .rev()
-        .take(settings().history.level_steps)
+        .take(settings().history.level)
         .map(|(i, v)| v - fit.at(row(*i)))
         .collect();
     let off = median(&recent).ok()?;

@@ -1,0 +1,387 @@
+//! Indexes that cost and give nothing: unused, duplicate, covered by a longer one, or broken.
+//!
+//! Every proposal to drop one respects what else an index is for: uniqueness, constraints, foreign
+//! keys, replica identity. Source: PostgreSQL manual, `pg_index` (section 53.26),
+//! `pg_stat_user_indexes` (28.2.17) and `DROP INDEX`.
+
+use std::collections::BTreeMap;
+
+use crate::model::database::{Index, Snapshot};
+use crate::model::finding::Severity;
+
+use super::{Draft, Thresholds, plain, size, span};
+use crate::advise::sql;
+
+const DROP_LOCK: &str = "ShareUpdateExclusiveLock on the table";
+
+fn drop_sql(index: &Index) -> String {
+    format!(
+        "DROP INDEX CONCURRENTLY {};",
+        sql::qualified(&index.schema, &index.name)
+    )
+}
+
+fn full_name(index: &Index) -> String {
+    plain(&index.schema, &index.name)
+}
+
+/// Nothing but speed would be lost with it.
+fn is_free(index: &Index) -> bool {
+    !index.is_unique && !index.is_primary && !index.is_constraint && !index.is_replica_identity
+}
+
+pub(super) fn unused(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
+    let set = &set.unused_index;
+    // Without a known reset the counters are at least as old as the server's start: a crash empties
+    // them without leaving a time.
+    let since = snapshot
+        .server
+        .stats_reset
+        .unwrap_or(snapshot.server.started_at);
+    let age = snapshot.taken_at.since(since);
+    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
+    if snapshot.server.in_recovery || age < set.stats_age_ms_min {
+        return Vec::new();
+    }
+    let recent = |index: &Index| {
+        index.last_idx_scan.is_some_and(|at| {
+            let ago = snapshot.taken_at.since(at).as_millis();
+            ago < u128::from(set.stats_age_ms_min)
+        })
+    };
+    let mut idle: Vec<&Index> = snapshot
+        .indexes
+        .iter()
+        .filter(|i| is_free(i) && i.is_valid && i.idx_scan <= set.scans_max)
+        .filter(|i| i.size_bytes >= set.size_bytes_min && !recent(i))
+        .collect();
+    idle.sort_by_key(|i| std::cmp::Reverse(i.size_bytes));
+    idle.into_iter()
+        .map(|index| {
+            let title = format!("index {} was not used for {}", full_name(index), span(age));
+            let mut draft = Draft::new(
+                Severity::Warning,
+                title,
+                "Drop it if no rare job needs it: every write to the table pays for it",
+            )
+            .about(full_name(index))
+            .seen("idx_scan", index.idx_scan)
+            .seen("size", size(index.size_bytes))
+            .seen("statistics since", since)
+            .seen("definition", &index.definition);
+            if !snapshot.replicas.is_empty() {
+                draft = draft.seen(
+                    "standbys",
+                    "their scans are not counted here; look there, too",
+                );
+            }
+            draft.cured_by(drop_sql(index), DROP_LOCK)
+        })
+        .collect()
+}
+
+/// What must be the same for one index to stand in for another.
+fn kind_of(index: &Index) -> (u32, &str, Option<&str>) {
+    (index.table_oid, &index.method, index.predicate.as_deref())
+}
+
+fn families(snapshot: &Snapshot) -> BTreeMap<(u32, &str, Option<&str>), Vec<&Index>> {
+    let mut families: BTreeMap<_, Vec<&Index>> = BTreeMap::new();
+    for index in snapshot.indexes.iter().filter(|i| i.is_valid) {
+        families.entry(kind_of(index)).or_default().push(index);
+    }
+    families
+}
+
+/// Which of two equal indexes stays: the one with duties, then the busier, then the older.
+fn worth(index: &Index) -> (bool, bool, bool, u64, std::cmp::Reverse<u32>) {
+    (
+        index.is_primary,
+        index.is_constraint || index.is_replica_identity,
+        index.is_unique,
+        index.idx_scan,
+        std::cmp::Reverse(index.oid),
+    )
+}
+
+pub(super) fn duplicate(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for family in families(snapshot).values() {
+        let mut by_columns: BTreeMap<(&[String], &[String]), Vec<&Index>> = BTreeMap::new();
+        for index in family {
+            by_columns
+                .entry((&index.keys, &index.include))
+                .or_default()
+                .push(index);
+        }
+        for mut same in by_columns.into_values().filter(|same| same.len() > 1) {
+            same.sort_by_key(|index| std::cmp::Reverse(worth(index)));
+            let Some((kept, others)) = same.split_first() else {
+                continue;
+            };
+            for index in others {
+                // A second unique index is dropped only where the first one is unique, too.
+                let is_safe = !index.is_constraint
+                    && !index.is_primary
+                    && !index.is_replica_identity
+                    && (!index.is_unique || kept.is_unique);
+                if is_safe && index.size_bytes >= set.duplicate_index.size_bytes_min {
+                    let title = format!(
+                        "index {} is the same as {}",
+                        full_name(index),
+                        full_name(kept)
+                    );
+                    drafts.push((index.size_bytes, covered(index, kept, title)));
+                }
+            }
+        }
+    }
+    largest_first(drafts)
+}
+
+pub(super) fn redundant(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
+    let mut drafts = Vec::new();
+    for family in families(snapshot).into_values() {
+        // Only a B-tree can be searched by the first of its columns alone, as fast as by its own.
+        if family.first().is_none_or(|index| index.method != "btree") {
+            continue;
+        }
+        for index in family.iter().filter(|i| is_free(i) && i.include.is_empty()) {
+            let longer = family.iter().find(|other| {
+                other.keys.len() > index.keys.len() && other.keys.starts_with(&index.keys)
+            });
+            let Some(longer) = longer else { continue };
+            if index.size_bytes >= set.redundant_index.size_bytes_min {
+                let title = format!(
+                    "index {} is the beginning of {}",
+                    full_name(index),
+                    full_name(longer)
+                );
+                drafts.push((index.size_bytes, covered(index, longer, title)));
+            }
+        }
+    }
+    largest_first(drafts)
+}
+
+fn largest_first(mut drafts: Vec<(u64, Draft)>) -> Vec<Draft> {
+    drafts.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    drafts.into_iter().map(|(_, draft)| draft).collect()
+}
+
+fn covered(index: &Index, by: &Index, title: String) -> Draft {
+    Draft::new(
+        Severity::Warning,
+        title,
+        "Drop it: the other one answers the same searches, and each write pays for both",
+    )
+    .about(full_name(index))
+    .seen("size", size(index.size_bytes))
+    .seen("idx_scan", index.idx_scan)
+    .seen("definition", &index.definition)
+    .seen("covered by", &by.definition)
+    .cured_by(drop_sql(index), DROP_LOCK)
+}
+
+pub(super) fn invalid(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
+    let broken = snapshot.indexes.iter().filter(|i| !i.is_valid);
+    broken
+        .filter(|i| i.size_bytes >= set.invalid_index.size_bytes_min)
+        .map(|index| {
+            Draft::new(
+                Severity::Warning,
+                format!(
+                    "index {} is invalid: writes keep it up, no search uses it",
+                    full_name(index)
+                ),
+                "A concurrent build failed, or is under way (see pg_stat_progress_create_index). \
+                 Build it anew, or drop it",
+            )
+            .about(full_name(index))
+            .seen("size", size(index.size_bytes))
+            .seen("definition", &index.definition)
+            .cured_by(
+                format!(
+                    "REINDEX INDEX CONCURRENTLY {};",
+                    sql::qualified(&index.schema, &index.name)
+                ),
+                DROP_LOCK,
+            )
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advise::checks::fixture::{index, quiet, thresholds};
+    use crate::model::database::Replica;
+    use crate::model::units::{Millis, Timestamp};
+
+    const MB: u64 = 1 << 20;
+
+    fn with(indexes: Vec<Index>) -> Snapshot {
+        Snapshot { indexes, ..quiet() }
+    }
+
+    fn idle(name: &str) -> Index {
+        Index {
+            idx_scan: 0,
+            size_bytes: 50 * MB,
+            ..index(name, &["a"])
+        }
+    }
+
+    #[test]
+    fn an_unused_index_is_told_with_its_drop() {
+        let drafts = unused(&with(vec![idle("by_a")]), thresholds());
+        let cure = drafts[0].cure.as_ref().unwrap();
+        assert_eq!(cure.sql, "DROP INDEX CONCURRENTLY \"public\".\"by_a\";");
+        assert_eq!(cure.lock, DROP_LOCK);
+    }
+
+    #[test]
+    fn young_statistics_prove_nothing() {
+        let mut snapshot = with(vec![idle("by_a")]);
+        let week = Millis(7 * Millis::DAY.0).as_duration();
+        snapshot.server.stats_reset = Some(snapshot.taken_at.minus(week));
+        assert!(unused(&snapshot, thresholds()).is_empty());
+        // No reset is known, and the server has just started.
+        snapshot.server.stats_reset = None;
+        snapshot.server.started_at = snapshot.taken_at.minus(week);
+        assert!(unused(&snapshot, thresholds()).is_empty());
+    }
+
+    #[test]
+    fn indexes_with_duties_small_or_recently_used_are_kept() {
+        let recent = Timestamp::from_millis(quiet().taken_at.as_millis() - 1_000);
+        let kept = [
+            Index {
+                is_unique: true,
+                ..idle("u")
+            },
+            Index {
+                is_constraint: true,
+                ..idle("c")
+            },
+            Index {
+                is_replica_identity: true,
+                ..idle("r")
+            },
+            Index {
+                size_bytes: MB,
+                ..idle("s")
+            },
+            Index {
+                idx_scan: 1,
+                ..idle("b")
+            },
+            Index {
+                last_idx_scan: Some(recent),
+                ..idle("l")
+            },
+        ];
+        assert!(unused(&with(kept.into()), thresholds()).is_empty());
+    }
+
+    #[test]
+    fn a_standby_s_scans_are_mentioned() {
+        let mut snapshot = with(vec![idle("by_a")]);
+        snapshot.replicas.push(Replica::default());
+        let drafts = unused(&snapshot, thresholds());
+        assert!(drafts[0].evidence.iter().any(|e| e.label == "standbys"));
+    }
+
+    #[test]
+    fn of_two_equal_indexes_the_one_without_duties_goes() {
+        let unique = Index {
+            is_unique: true,
+            is_constraint: true,
+            oid: 9,
+            ..index("pk", &["a"])
+        };
+        let drafts = duplicate(&with(vec![index("extra", &["a"]), unique]), thresholds());
+        assert_eq!(drafts.len(), 1);
+        assert_eq!(drafts[0].object.as_deref(), Some("public.extra"));
+    }
+
+    #[test]
+    fn indexes_that_only_look_alike_are_kept() {
+        let base = index("a", &["a"]);
+        let others = [
+            Index {
+                method: "hash".into(),
+                ..index("b", &["a"])
+            },
+            Index {
+                predicate: Some("(x > 0)".into()),
+                ..index("c", &["a"])
+            },
+            Index {
+                table_oid: 77,
+                ..index("d", &["a"])
+            },
+            index("e", &["a DESC"]),
+            index("f", &["a text_pattern_ops"]),
+            Index {
+                include: vec!["z".into()],
+                ..index("g", &["a"])
+            },
+            Index {
+                is_valid: false,
+                ..index("h", &["a"])
+            },
+        ];
+        for other in others {
+            let name = other.name.clone();
+            let snapshot = with(vec![base.clone(), other]);
+            assert!(duplicate(&snapshot, thresholds()).is_empty(), "{name}");
+        }
+        let both_needed = [("u1", true), ("u2", true)].map(|(name, is_unique)| Index {
+            is_unique,
+            is_constraint: true,
+            ..index(name, &["a"])
+        });
+        assert!(duplicate(&with(both_needed.into()), thresholds()).is_empty());
+    }
+
+    #[test]
+    fn the_beginning_of_a_longer_index_is_redundant() {
+        let short = Index {
+            size_bytes: 5 * MB,
+            ..index("short", &["a"])
+        };
+        let long = Index {
+            size_bytes: 9 * MB,
+            ..index("long", &["a", "b"])
+        };
+        let drafts = redundant(&with(vec![short.clone(), long.clone()]), thresholds());
+        assert_eq!(drafts[0].object.as_deref(), Some("public.short"));
+        let unique = Index {
+            is_unique: true,
+            ..short.clone()
+        };
+        assert!(redundant(&with(vec![unique, long.clone()]), thresholds()).is_empty());
+        let gin = |i: &Index| Index {
+            method: "gin".into(),
+            ..i.clone()
+        };
+        assert!(redundant(&with(vec![gin(&short), gin(&long)]), thresholds()).is_empty());
+        let other_order = index("ba", &["b", "a"]);
+        assert!(redundant(&with(vec![short, other_order]), thresholds()).is_empty());
+    }
+
+    #[test]
+    fn an_invalid_index_is_rebuilt_by_name() {
+        let robert = Index {
+            is_valid: false,
+            ..index("Robert\"); DROP TABLE", &["a"])
+        };
+        let drafts = invalid(&with(vec![robert, index("fine", &["a"])]), thresholds());
+        assert_eq!(drafts.len(), 1);
+        assert_eq!(
+            drafts[0].cure.as_ref().unwrap().sql,
+            "REINDEX INDEX CONCURRENTLY \"public\".\"Robert\"\"); DROP TABLE\";"
+        );
+    }
+}

@@ -1,0 +1,132 @@
+//! Standbys that fall behind, and slots that nobody reads.
+//!
+//! Source: PostgreSQL manual, `pg_replication_slots` (section 54.19) and `pg_stat_replication`
+//! (28.2.4).
+
+use crate::model::database::Snapshot;
+use crate::model::finding::Severity;
+
+use super::{Draft, Thresholds, graded, size, span};
+use crate::advise::sql;
+
+pub(super) fn inactive_slot(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
+    let set = &set.inactive_slot;
+    let quiet = snapshot.slots.iter().filter(|slot| !slot.active);
+    quiet
+        .filter_map(|slot| {
+            let kept = slot.retained_bytes?;
+            let is_lost = slot.wal_status.as_deref() == Some("lost");
+            let severity = if is_lost {
+                Severity::Warning
+            } else {
+                graded(&kept, &set.warn_bytes, &set.critical_bytes)?
+            };
+            let title = if is_lost {
+                format!("slot {} has lost the WAL it needs", slot.name)
+            } else {
+                format!("slot {} is read by nobody and holds back {} of WAL", slot.name, size(kept))
+            };
+            let advice = "Bring its reader back, or drop the slot: the WAL it keeps fills the disk, \
+                          and old row versions stay with it. max_slot_wal_keep_size bounds the harm";
+            Some(
+                Draft::new(severity, title, advice)
+                    .about(&slot.name)
+                    .seen("type", &slot.kind)
+                    .seen("wal_status", slot.wal_status.as_deref().unwrap_or("not known"))
+                    .cured_by(
+                        format!("SELECT pg_drop_replication_slot({});", sql::literal(&slot.name).trim()),
+                        "none",
+                    ),
+            )
+        })
+        .collect()
+}
+
+pub(super) fn replica_lag(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
+    let set = &set.replica_lag;
+    let replicas = snapshot.replicas.iter();
+    replicas
+        .filter_map(|replica| {
+            let by_time = replica
+                .replay_lag_ms
+                .and_then(|ms| graded(&ms, &set.warn_ms, &set.critical_ms));
+            let by_size = replica
+                .lag_bytes
+                .and_then(|bytes| graded(&bytes, &set.warn_bytes, &set.critical_bytes));
+            let severity = by_time.max(by_size)?;
+            let name = if replica.application.is_empty() {
+                &replica.client_addr
+            } else {
+                &replica.application
+            };
+            let mut draft = Draft::new(
+                severity,
+                format!("standby {name} is behind"),
+                "Look at its disk, its network and at long queries that hold back replay there; a \
+                 fail-over now would lose or wait for this much",
+            )
+            .about(name)
+            .seen("state", &replica.state)
+            .seen("sync_state", &replica.sync_state);
+            if let Some(ms) = replica.replay_lag_ms {
+                draft = draft.seen("replay_lag", span(ms));
+            }
+            if let Some(bytes) = replica.lag_bytes {
+                draft = draft.seen("not yet replayed", size(bytes));
+            }
+            Some(draft)
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::advise::checks::fixture::{quiet, thresholds};
+    use crate::model::database::{Replica, Slot};
+
+    fn slot(active: bool, retained_bytes: u64) -> Slot {
+        Slot {
+            name: "o'ld".into(),
+            kind: "physical".into(),
+            active,
+            retained_bytes: Some(retained_bytes),
+            wal_status: Some("extended".into()),
+        }
+    }
+
+    #[test]
+    fn an_abandoned_slot_is_told_by_what_it_keeps() {
+        let mut snapshot = quiet();
+        snapshot.slots = vec![
+            slot(false, 1 << 30),
+            slot(true, 1 << 40),
+            slot(false, 1 << 20),
+        ];
+        let drafts = inactive_slot(&snapshot, thresholds());
+        assert_eq!(drafts.len(), 1);
+        assert_eq!(
+            drafts[0].cure.as_ref().unwrap().sql,
+            "SELECT pg_drop_replication_slot('o''ld');"
+        );
+    }
+
+    #[test]
+    fn a_standby_behind_in_time_or_bytes_is_told() {
+        let mut snapshot = quiet();
+        let replica = |ms, bytes| Replica {
+            application: "standby1".into(),
+            replay_lag_ms: ms,
+            lag_bytes: bytes,
+            ..Replica::default()
+        };
+        snapshot.replicas = vec![
+            replica(Some(400_000), Some(10)),
+            replica(None, Some(1 << 29)),
+            replica(Some(20), Some(1_000)),
+        ];
+        let drafts = replica_lag(&snapshot, thresholds());
+        let severities: Vec<_> = drafts.iter().map(|d| d.severity).collect();
+        assert_eq!(severities, [Severity::Critical, Severity::Warning]);
+    }
+}
