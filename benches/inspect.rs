@@ -1,1 +1,265 @@
-fn main() {}
+//! What a full look costs the server: ours against `postgres_exporter` with its `queries.yaml`.
+//!
+//! `cargo bench --bench inspect` makes a throw-away server with 500 tables and 2,000 indexes, lets
+//! both look at it in turns while a few tables are written to, and prints the processor time that
+//! their backends used (`/proc/PID/schedstat`, nanoseconds), per look and per minute of watching:
+//! ours scrapes each 10 s, reads the catalogs each 60 s and samples activity each second; theirs is
+//! scraped each 10 s.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a benchmark may stop at the first surprise"
+)]
+
+#[expect(dead_code, reason = "the tests use more of it")]
+#[path = "../tests/postgres/server.rs"]
+mod server;
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use plimsoll::model::units::Timestamp;
+use plimsoll::postgres::{Observer, Options};
+use server::{Admin, Server};
+
+const QUERIES: &str = "/usr/share/doc/prometheus-postgres-exporter/examples/queries.yaml";
+
+/// How large a run is.
+struct Scale {
+    tables: u32,
+    rounds: u32,
+    looks: u32,
+}
+
+fn main() {
+    // `cargo test --benches` passes no `--bench`: then only that it runs is of interest.
+    let full = std::env::args().any(|arg| arg == "--bench");
+    let scale = if full {
+        Scale {
+            tables: 500,
+            rounds: 5,
+            looks: 6,
+        }
+    } else {
+        Scale {
+            tables: 5,
+            rounds: 1,
+            looks: 1,
+        }
+    };
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(compare(&scale));
+}
+
+async fn compare(scale: &Scale) {
+    let Some(bin) = server::require(15) else {
+        return;
+    };
+    let settings = [
+        "shared_preload_libraries=pg_stat_statements",
+        "autovacuum=off",
+    ];
+    let server = Server::start(&bin, &settings);
+    fill(&server, scale.tables).await;
+    let mut options = Options::new("bench", server.conninfo("user=postgres dbname=bench"));
+    options.statement_timeout = plimsoll::model::units::Millis(30_000);
+    let mut ours = Observer::new(options);
+    let admin = server.admin("bench").await;
+    let exporter = Exporter::start(&server);
+    let mut series = (0, 0);
+    // The first look fills caches on both sides.
+    series.0 += ours.scrape(at(0)).await.unwrap().len();
+    series.0 += ours.catalog(at(0)).await.unwrap().0.len();
+    if let Some(exporter) = &exporter {
+        series.1 = exporter.scrape();
+    }
+    let mut spent = Spent::default();
+    for round in 0..scale.rounds {
+        for look in 0..scale.looks {
+            write_some(&admin, scale.tables).await;
+            let now = at(u64::from(round * scale.looks + look) * 60);
+            spent.look(&mut ours, now).await;
+        }
+        for _ in 0..scale.looks {
+            let Some(exporter) = &exporter else { break };
+            write_some(&admin, scale.tables).await;
+            let pids = exporter.backends(&admin).await;
+            let before = cpu(&pids);
+            exporter.scrape();
+            let after = exporter.backends(&admin).await;
+            assert_eq!(pids, after, "the exporter connected anew");
+            spent.theirs.push(cpu(&pids) - before);
+        }
+    }
+    println!(
+        "{} tables, {} looks each, mean milliseconds of the server's processor time",
+        scale.tables,
+        spent.scrapes.len()
+    );
+    spent.print(series);
+    for r in admin.query("select calls, mean_exec_time, rows/calls, left(query,170) from pg_stat_statements where query like '%plimsoll%' or userid=(select oid from pg_roles where rolname='exporter') order by userid, total_exec_time desc", &[]).await.unwrap() {
+        println!("{:5} {:8.3} {:6} {}", r.get::<_,i64>(0), r.get::<_,f64>(1), r.get::<_,i64>(2), r.get::<_,&str>(3).replace('\n'," "));
+    }
+}
+
+/// Milliseconds per look.
+#[derive(Default)]
+struct Spent {
+    scrapes: Vec<f64>,
+    catalogs: Vec<f64>,
+    activities: Vec<f64>,
+    theirs: Vec<f64>,
+}
+
+impl Spent {
+    async fn look(&mut self, ours: &mut Observer, now: Timestamp) {
+        let pid = [ours.backend_pid().unwrap()];
+        let start = cpu(&pid);
+        ours.scrape(now).await.unwrap();
+        let after_scrape = cpu(&pid);
+        ours.catalog(now).await.unwrap();
+        let after_catalog = cpu(&pid);
+        ours.activity().await.unwrap();
+        self.scrapes.push(after_scrape - start);
+        self.catalogs.push(after_catalog - after_scrape);
+        self.activities.push(cpu(&pid) - after_catalog);
+    }
+
+    fn print(&self, (ours, theirs): (usize, usize)) {
+        let scrape = mean(&self.scrapes);
+        let catalog = mean(&self.catalogs);
+        let activity = mean(&self.activities);
+        println!(
+            "ours: scrape {scrape:.2}, catalog {catalog:.2}, activity {activity:.3} ({ours} series)"
+        );
+        if self.theirs.is_empty() {
+            println!("prometheus-postgres-exporter is not installed: nothing to compare with");
+            return;
+        }
+        let exporter = mean(&self.theirs);
+        println!("exporter: scrape {exporter:.2} ({theirs} series)");
+        println!(
+            "full cycle: {:.2} of the exporter's",
+            (scrape + catalog) / exporter
+        );
+        let minute = 6.0 * scrape + catalog + 54.0 * activity;
+        println!(
+            "a minute of watching: {minute:.1} against {:.1}, {:.2} of the exporter's",
+            6.0 * exporter,
+            minute / (6.0 * exporter)
+        );
+    }
+}
+
+fn at(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(1_700_000_000_000).plus(Duration::from_secs(seconds))
+}
+
+/// Milliseconds that some processes have spent on a processor.
+fn cpu(pids: &[i32]) -> f64 {
+    let of = |pid: &i32| {
+        let text = std::fs::read_to_string(format!("/proc/{pid}/schedstat")).unwrap();
+        text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e6
+    };
+    pids.iter().map(of).sum()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+async fn fill(server: &Server, tables: u32) {
+    let admin = server.admin("postgres").await;
+    admin.batch_execute("create database bench").await.unwrap();
+    admin
+        .batch_execute("create role exporter superuser login")
+        .await
+        .unwrap();
+    let admin = server.admin("bench").await;
+    admin
+        .batch_execute("create extension pg_stat_statements")
+        .await
+        .unwrap();
+    for table in 0..tables {
+        let sql = format!(
+            "create table t{table} (id int primary key, a int, b text, c timestamptz); \
+             insert into t{table} select g, g % 7, 'text ' || g, now() from generate_series(1, 200) g; \
+             create index on t{table} (a); create index on t{table} (b, a); \
+             create index on t{table} (c) where a > 3; analyze t{table}"
+        );
+        admin.batch_execute(&sql).await.unwrap();
+    }
+    // As a server that has been up for a while: catalogs analysed, the making forgotten.
+    admin.batch_execute("vacuum analyze").await.unwrap();
+    admin.batch_execute("select pg_stat_statements_reset()").await.unwrap();
+}
+
+/// Updates a row in one table of fifty, as a quiet application would.
+async fn write_some(admin: &Admin, tables: u32) {
+    for table in (0..tables).step_by(50) {
+        let sql = format!("update t{table} set a = a + 1 where id <= 5");
+        admin.batch_execute(&sql).await.unwrap();
+    }
+}
+
+/// The distribution's exporter, stopped with this value.
+struct Exporter {
+    child: Child,
+    port: u16,
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Exporter {
+    fn start(server: &Server) -> Option<Self> {
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let source = format!(
+            "host={} port={} user=exporter dbname=bench sslmode=disable",
+            server.socket(),
+            server.port
+        );
+        let child = Command::new("prometheus-postgres-exporter")
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .arg(format!("--extend.query-path={QUERIES}"))
+            .env("DATA_SOURCE_NAME", source)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let exporter = Self { child, port };
+        for _ in 0..200 {
+            if TcpStream::connect(("127.0.0.1", port)).is_ok() {
+                return Some(exporter);
+            }
+            std::thread::sleep(Duration::from_millis(25));
+        }
+        None
+    }
+
+    /// One scrape; gives the number of series.
+    fn scrape(&self) -> usize {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let request = "GET /metrics HTTP/1.0\r\nHost: localhost\r\n\r\n";
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text.lines().filter(|line| line.starts_with("pg_")).count()
+    }
+
+    /// Its backends: it holds one connection for its own metrics and one for the queries file.
+    async fn backends(&self, admin: &Admin) -> Vec<i32> {
+        let sql = "select pid from pg_stat_activity where usename = 'exporter' order by pid";
+        let rows = admin.query(sql, &[]).await.unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    }
+}

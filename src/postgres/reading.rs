@@ -25,6 +25,8 @@ pub(super) struct Memory {
     connections: activity::Memory,
     locks: locks::Memory,
     texts: statements::Texts,
+    /// As of the last scrape, until the next slow reading.
+    top: Option<statements::Top>,
     relations: collect::relations::Memory,
     databases: sizes::DatabaseSizes,
     sequences: sequences::Sequences,
@@ -69,6 +71,7 @@ pub(super) async fn scrape(
         let top = statements::read(session, extension, wanted).await;
         let top = statements::settle(top, able, blind)?;
         out.extend(top.samples(&memory.texts));
+        memory.top = Some(top);
     }
     Ok((server, out))
 }
@@ -92,9 +95,14 @@ pub(super) async fn catalog(
     out.extend(memory.sequences.samples(able));
     snapshot.sequences = memory.sequences.list().to_vec();
     if let Some(extension) = &able.statements {
-        let wanted = (&memory.texts, options.top_statements);
-        let top = statements::read(session, extension, wanted).await;
-        let top = statements::settle(top, able, &mut memory.blind)?;
+        // The last scrape's counters are seconds old; only without one they are read here.
+        let top = if let Some(top) = memory.top.take() {
+            top
+        } else {
+            let wanted = (&memory.texts, options.top_statements);
+            let top = statements::read(session, extension, wanted).await;
+            statements::settle(top, able, &mut memory.blind)?
+        };
         let texts = memory.texts.complete(session, extension, &top).await;
         memory.blind.settle("statement texts", texts)?;
         snapshot.statements = top.statements(&memory.texts, able);

@@ -212,8 +212,8 @@ fn postgres_account() -> (u32, u32) {
         let line = passwd
             .lines()
             .find(|line| line.split(':').next() == Some(name))?;
-        let fields: Vec<&str> = line.split(':').collect();
-        Some((fields[2].parse().unwrap(), fields[3].parse().unwrap()))
+        let mut ids = line.split(':').skip(2).map(|id| id.parse().unwrap());
+        Some((ids.next()?, ids.next()?))
     };
     find("postgres").or_else(|| find("nobody")).unwrap()
 }

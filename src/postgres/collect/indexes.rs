@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 
 use tokio_postgres::types::{FromSql, Type};
 
-use super::sizes::{CHUNK, Sizes};
+use super::sizes::{CHUNK, is_turn};
 use super::tables::FIRST_USER_OID;
 use super::{Field, View};
 use crate::model::database::Index;
@@ -50,6 +50,9 @@ pub(super) const VIEW: View = View {
     from: "pg_index i",
     fields: &[IDX_SCAN, IDX_TUP_READ, IDX_TUP_FETCH],
 };
+
+/// Cycles within which every definition is read again: a renamed column leaves no other trace.
+const ROUND: u64 = 120;
 
 /// A row version's transaction id: differs when the row was changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +167,7 @@ impl Definitions {
             .filter(|row| {
                 let known = self.0.get(&row.index.oid);
                 known.is_none_or(|k| k.versions != row.versions || k.names != names(&row.index))
-                    || Sizes::is_turn(row.index.oid, cycle)
+                    || is_turn(row.index.oid, cycle, ROUND)
             })
             .filter(|row| {
                 ![row.index.oid, row.index.table_oid]

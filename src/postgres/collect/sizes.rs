@@ -19,7 +19,7 @@ use crate::postgres::{MARKER, Result};
 const PART: &str = "sizes";
 
 /// Cycles within which every size is read at least once.
-pub(super) const ROUND: u64 = 30;
+const ROUND: u64 = 60;
 /// The same for databases, which are fewer and cost more each.
 const DATABASE_ROUND: u64 = 10;
 /// Relations asked for in one statement, so that none comes near the statement timeout.
@@ -39,6 +39,13 @@ const MXID_AGE: Metric = Metric::gauge(
 .exact_to(1.0);
 
 pub(super) const METRICS: &[&Metric] = &[&DATABASE_BYTES, &XID_AGE, &MXID_AGE];
+
+/// Whether `oid` comes up in `cycle`, once in `round`: about as many in each.
+pub(super) fn is_turn(oid: u32, cycle: u64, round: u64) -> bool {
+    // Oids of one kind lie a fixed step apart, so they are scattered first (Knuth's multiplier).
+    let scattered = u64::from(oid.wrapping_mul(2_654_435_769) >> 8);
+    scattered % round == cycle % round
+}
 
 /// A relation whose size is wanted.
 #[derive(Debug, Clone, Copy)]
@@ -62,11 +69,6 @@ pub(crate) struct Size {
 pub(crate) struct Sizes(HashMap<u32, (Size, u64)>);
 
 impl Sizes {
-    /// Whether `oid` comes up again in `cycle` by turns.
-    pub(super) fn is_turn(oid: u32, cycle: u64) -> bool {
-        u64::from(oid) % ROUND == cycle % ROUND
-    }
-
     /// Reads what changed, what is new, and what comes up by turns.
     pub(crate) async fn refresh(
         &mut self,
@@ -84,7 +86,7 @@ impl Sizes {
                     .0
                     .get(&w.oid)
                     .is_some_and(|(_, stamp)| *stamp == w.stamp);
-                !known || Self::is_turn(w.oid, cycle)
+                !known || is_turn(w.oid, cycle, ROUND)
             })
             .map(|w| w.oid)
             .filter(|oid| !untouchable.contains(oid))
@@ -146,7 +148,7 @@ impl DatabaseSizes {
             .iter()
             .filter(|row| row.is_readable)
             .filter(|row| {
-                let turn = u64::from(row.oid) % DATABASE_ROUND == cycle % DATABASE_ROUND;
+                let turn = is_turn(row.oid, cycle, DATABASE_ROUND);
                 turn || self
                     .0
                     .get(&row.oid)

@@ -19,6 +19,9 @@ use crate::postgres::{Error, MARKER, Result, mask};
 
 const PART: &str = "statements";
 
+/// Texts that are kept before those outside of the top are forgotten.
+const TEXTS_CAP: usize = 2_000;
+
 /// `object_not_in_prerequisite_state`: the library is not in `shared_preload_libraries`.
 const NOT_LOADED: &str = "55000";
 
@@ -149,9 +152,11 @@ impl Texts {
              from {}.pg_stat_statements(true) where queryid = any ($1)",
             quote(&extension.schema)
         );
-        // Our own stay known even when they fall out of the top.
-        self.0
-            .retain(|id, text| matches!(text, Text::Own) || ids().any(|top| top == *id));
+        // Entries near the end of the top come and go; each return would read the whole file.
+        if self.0.len() > TEXTS_CAP {
+            self.0
+                .retain(|id, text| matches!(text, Text::Own) || ids().any(|top| top == *id));
+        }
         for row in session
             .rows(PART, &sql, &[(&missing as _, Type::INT8_ARRAY)])
             .await?
