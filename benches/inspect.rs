@@ -192,7 +192,10 @@ async fn fill(server: &Server, tables: u32) {
     }
     // As a server that has been up for a while: catalogs analysed, the making forgotten.
     admin.batch_execute("vacuum analyze").await.unwrap();
-    admin.batch_execute("select pg_stat_statements_reset()").await.unwrap();
+    admin
+        .batch_execute("select pg_stat_statements_reset()")
+        .await
+        .unwrap();
 }
 
 /// Updates a row in one table of fifty, as a quiet application would.

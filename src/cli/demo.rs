@@ -61,7 +61,16 @@ pub(super) fn run(
         settings.data_dir = Some(folder.display().to_string());
     }
     let config = crate::config::load(&settings.flags(), world.environment)?;
-    start_log(&config.log);
+    // Its own steps are the news here; what goes wrong is logged all the same.
+    let quiet = Log {
+        level: "warn".to_owned(),
+        ..config.log.clone()
+    };
+    start_log(if settings.sets("log.level") {
+        &config.log
+    } else {
+        &quiet
+    });
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?

@@ -32,6 +32,11 @@ fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 impl Settings {
+    /// Whether `--set` names this key.
+    pub(super) fn sets(&self, key: &str) -> bool {
+        self.set.iter().any(|(name, _)| name == key)
+    }
+
     /// As `config` takes them; an own flag wins over `--set` of the same key.
     pub(super) fn flags(&self) -> Flags {
         let own = [("listen", &self.listen), ("data_dir", &self.data_dir)];

@@ -34,7 +34,7 @@ const SEED: u64 = 14_4;
 const TABLES: usize = 6;
 
 /// Metrics that get a past; of tables, only the largest.
-const WITH_A_PAST: [&str; 27] = [
+const WITH_A_PAST: [&str; 29] = [
     "host_cpu_busy_seconds_total",
     "host_cpu_cores",
     "host_cpu_seconds_total",
@@ -49,6 +49,7 @@ const WITH_A_PAST: [&str; 27] = [
     "host_network_speed_bytes",
     "host_network_transmit_bytes_total",
     "pg_connections",
+    "pg_connections_used",
     "pg_database_blks_hit_total",
     "pg_database_blks_read_total",
     "pg_database_size_bytes",
@@ -60,8 +61,9 @@ const WITH_A_PAST: [&str; 27] = [
     "pg_database_xact_commit_total",
     "pg_database_xact_rollback_total",
     "pg_settings_max_connections",
+    "pg_settings_superuser_reserved_connections",
     "pg_wal_bytes_total",
-    "pg_table_size_bytes",
+    "pg_table_total_bytes",
 ];
 
 /// Between the two readings that give counters their present rate.
@@ -255,7 +257,7 @@ async fn present(app: &App) -> Result<(Vec<Anchor>, Option<f64>)> {
     let mut anchors = Vec::new();
     for sample in &after {
         let name = sample.series.metric.as_ref();
-        let is_table = name == "pg_table_size_bytes";
+        let is_table = name == "pg_table_total_bytes";
         tables += usize::from(is_table);
         if !WITH_A_PAST.contains(&name) || (is_table && tables > TABLES) || is_noise(sample) {
             continue;
@@ -273,10 +275,11 @@ async fn present(app: &App) -> Result<(Vec<Anchor>, Option<f64>)> {
     Ok((anchors, database))
 }
 
-/// Series of databases that nobody uses, and of modes that are always zero.
+/// Counters of databases that nobody uses, and of modes that are always zero.
 fn is_noise(sample: &Sample) -> bool {
     let labels = &sample.series.labels;
-    matches!(labels.get("datname"), Some("template0" | "template1"))
+    let is_template = matches!(labels.get("datname"), Some("template0" | "template1"));
+    (is_template && sample.kind == Kind::Counter)
         || matches!(
             labels.get("mode"),
             Some("irq" | "steal" | "nice" | "guest" | "guest_nice")
