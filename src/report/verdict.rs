@@ -94,16 +94,6 @@ pub fn verdict(input: &ReportInput) -> Verdict {
             .iter()
             .filter_map(|t| reach_line(t, input.made_at)),
     );
-    for target in &input.targets {
-        candidates.extend(target.findings.iter().map(|finding| {
-            Line {
-                standing: finding.severity.into(),
-                text: words::one_line(&finding.title, 300)
-                    .trim_end_matches('.')
-                    .to_owned(),
-            }
-        }));
-    }
     candidates.extend(rows.iter().filter_map(|row| row_line(row, input)));
     for target in &input.targets {
         candidates.extend(target.alerts.iter().map(|alert| {
@@ -115,7 +105,17 @@ pub fn verdict(input: &ReportInput) -> Verdict {
             }
         }));
     }
-    // The first of the worst: what does not answer, then findings, dates and alerts.
+    for target in &input.targets {
+        candidates.extend(target.findings.iter().map(|finding| {
+            Line {
+                standing: finding.severity.into(),
+                text: words::one_line(&finding.title, 300)
+                    .trim_end_matches('.')
+                    .to_owned(),
+            }
+        }));
+    }
+    // The first of the worst: what does not answer, then dates and alerts, then findings.
     let worst = candidates.into_iter().reduce(|worst, line| {
         if line.standing > worst.standing {
             line
