@@ -1,24 +1,14 @@
 //! Puts a running program behind the HTTP edge, and takes it down again.
 
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use anyhow::Context as _;
 
 use crate::config::Config;
-use crate::http::{self, Hooks, PageAsk, ReportFormat, Site};
+use crate::http::{self, Compat, ExporterName, Hooks, PageAsk, ReportFormat, Site};
 use crate::report::{ReportInput, html, json, markdown, sqlite};
 use crate::work::App;
-
-/// What `/metrics?names=compat` calls our metrics.
-static COMPAT: LazyLock<std::collections::HashMap<&'static str, (&'static str, f64)>> =
-    LazyLock::new(|| {
-        let names = crate::work::compat_names();
-        names
-            .into_iter()
-            .map(|(own, theirs, factor)| (own, (theirs, factor)))
-            .collect()
-    });
 
 /// Where the program is reached.
 pub(super) struct Doors {
@@ -87,10 +77,22 @@ fn hooks(app: &Arc<App>) -> Hooks {
             Some((part, reason)) => Err(format!("{part}: {reason}")),
             None => Ok(()),
         }),
-        compat: |own| COMPAT.get(own).copied(),
+        compat: exporter_names(),
         script: html::SCRIPT,
         style: html::STYLE,
     }
+}
+
+/// What `/metrics?names=compat` calls our metrics.
+fn exporter_names() -> Compat {
+    let mut names = Compat::new();
+    for (own, theirs, factor) in crate::work::compat_names() {
+        names
+            .entry(own)
+            .or_default()
+            .push(ExporterName { theirs, factor });
+    }
+    names
 }
 
 /// A report of the live history.

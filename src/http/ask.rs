@@ -7,7 +7,8 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 
 use super::error::Refusal;
-use crate::work::board::{Board, Reach, TargetState};
+use crate::model::target::Reach;
+use crate::work::board::{Board, TargetState};
 
 /// How far the forecasts of the run reach, in months; a request slices them.
 pub(super) const MAX_MONTHS: u32 = 24;

@@ -12,16 +12,13 @@ use super::ask::Ask;
 use super::body::Answer;
 use super::error::Refusal;
 use super::exposition::{Exposition, Format, Kind};
-use super::{CompatFn, Site};
+use super::{Compat, Site};
 use crate::model::series::{self, Labels, Sample};
-use crate::work::board::{Board, Reach};
+use crate::model::target::Reach;
+use crate::work::board::Board;
 
 const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 const OPEN: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-fn own_name(_: &str) -> Option<(&'static str, f64)> {
-    None
-}
 
 /// `GET /metrics`.
 pub(super) async fn scrape(
@@ -29,8 +26,8 @@ pub(super) async fn scrape(
     headers: HeaderMap,
     ask: Ask,
 ) -> Result<Answer, Refusal> {
-    let names: [(&str, CompatFn); 2] = [("own", own_name), ("compat", site.hooks.compat)];
-    let compat = ask.choice("names", &names, own_name)?;
+    let names = [("own", None), ("compat", Some(&site.hooks.compat))];
+    let compat = ask.choice("names", &names, None)?;
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|value| value.to_str().ok());
@@ -75,13 +72,14 @@ fn process(site: &Site, to: &mut Exposition) {
     to.sample(START, "", &Labels::none(), site.started_at.as_secs_f64());
 }
 
-fn targets(site: &Site, compat: CompatFn, to: &mut Exposition) {
-    const UP: &str = "plimsoll_target_up";
+fn targets(site: &Site, compat: Option<&Compat>, to: &mut Exposition) {
+    // The name that alert rules for PostgreSQL know; a scrape cannot tell that it failed.
+    const UP: &str = "pg_up";
     const LAST: &str = "plimsoll_target_last_scrape_timestamp_seconds";
     to.declare(
         UP,
         Kind::Gauge,
-        "Whether the last scrape of the target succeeded.",
+        "Whether the last scrape of the server succeeded.",
     );
     to.declare(
         LAST,
@@ -108,9 +106,14 @@ fn targets(site: &Site, compat: CompatFn, to: &mut Exposition) {
     }
 }
 
-fn add(to: &mut Exposition, board: &Board, compat: CompatFn, sample: &Sample, labels: &Labels) {
+fn add(
+    to: &mut Exposition,
+    board: &Board,
+    compat: Option<&Compat>,
+    sample: &Sample,
+    labels: &Labels,
+) {
     let own = sample.series.metric.as_ref();
-    let (name, factor) = compat(own).unwrap_or((own, 1.0));
     let kind = match sample.kind {
         series::Kind::Counter => Kind::Counter,
         series::Kind::Gauge => Kind::Gauge,
@@ -118,6 +121,13 @@ fn add(to: &mut Exposition, board: &Board, compat: CompatFn, sample: &Sample, la
     let help = board
         .metric(own)
         .map_or("Collected, but not described.", |metric| metric.help);
-    to.declare(name, kind, help);
-    to.sample(name, "", labels, sample.value * factor);
+    let Some(names) = compat.and_then(|compat| compat.get(own)) else {
+        to.declare(own, kind, help);
+        to.sample(own, "", labels, sample.value);
+        return;
+    };
+    for name in names {
+        to.declare(name.theirs, kind, help);
+        to.sample(name.theirs, "", labels, sample.value * name.factor);
+    }
 }

@@ -22,8 +22,10 @@ mod pages;
 mod recommend;
 pub mod router;
 mod server;
+mod stall;
 pub mod wire;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -122,9 +124,17 @@ pub type ReportFn = Arc<
 >;
 /// Says why the history cannot be written, if it cannot.
 pub type HealthFn = Arc<dyn Fn() -> std::result::Result<(), String> + Send + Sync>;
-/// The existing exporters' name of one of our metrics, where they have one, and what their value is
-/// as a multiple of ours.
-pub type CompatFn = fn(&str) -> Option<(&'static str, f64)>;
+/// What existing exporters call our metrics, by our name; one may have several names.
+pub type Compat = BTreeMap<&'static str, Vec<ExporterName>>;
+
+/// The name that an existing exporter has for one of our metrics.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ExporterName {
+    /// Their name.
+    pub theirs: &'static str,
+    /// Their value is ours times this; some keep milliseconds.
+    pub factor: f64,
+}
 
 /// What other modules do for this one.
 #[derive(Clone)]
@@ -135,8 +145,8 @@ pub struct Hooks {
     pub report: ReportFn,
     /// See [`HealthFn`].
     pub health: HealthFn,
-    /// See [`CompatFn`].
-    pub compat: CompatFn,
+    /// See [`Compat`].
+    pub compat: Compat,
     /// `/ui/app.js`.
     pub script: &'static str,
     /// `/ui/style.css`.

@@ -9,7 +9,7 @@ use super::ask::Ask;
 use super::body::Answer;
 use super::error::Refusal;
 use super::{PageAsk, Site, wire};
-use crate::work::board::Reach;
+use crate::model::target::Reach;
 
 /// A target is stale after this many scrapes that did not come; one may be lost to a lock.
 const STALE_SCRAPES: u64 = 5;

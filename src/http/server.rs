@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 
+use super::stall::Patient;
 use super::{Error, Result, Site, local_router, router};
 use crate::config::Http;
 
@@ -123,6 +124,7 @@ async fn accept_all<S, F, R>(
 {
     let places = Arc::new(Semaphore::new(limit));
     let graceful = GracefulShutdown::new();
+    let patience = settings.request_timeout.as_duration();
     loop {
         let next = async {
             let place = places.clone().acquire_owned().await;
@@ -138,7 +140,7 @@ async fn accept_all<S, F, R>(
             continue;
         };
         let connection = protocol(settings).serve_connection(
-            TokioIo::new(stream),
+            TokioIo::new(Patient::new(stream, patience)),
             TowerToHyperService::new(routes.clone()),
         );
         let connection = graceful.watch(connection);

@@ -10,8 +10,8 @@ use crate::model::capacity::{
 };
 use crate::model::database::BlindSpot;
 use crate::model::finding::{self, Finding, Severity};
+use crate::model::target::Reach;
 use crate::model::units::{Bytes, Timestamp};
-use crate::work::board::Reach;
 
 /// `GET database/size`: the original's names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

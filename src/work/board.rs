@@ -11,7 +11,7 @@ use crate::model::capacity::{Projection, Resource};
 use crate::model::database::Snapshot;
 use crate::model::finding::{Alert, Bottleneck, Finding};
 use crate::model::series::{Metric, Scrape};
-pub use crate::model::target::Reach;
+use crate::model::target::Reach;
 use crate::model::units::Timestamp;
 
 /// What is known of one target.
@@ -51,7 +51,8 @@ impl TargetState {
 /// The latest of everything, by target. Cheap to read: values are shared, not copied.
 #[derive(Debug, Default)]
 pub struct Board {
-    targets: RwLock<BTreeMap<String, TargetState>>,
+    /// In the order they were configured; few enough that a search is cheaper than a map.
+    targets: RwLock<Vec<(String, TargetState)>>,
     /// Series of this process itself (`plimsoll_…`), refreshed with each scrape.
     own: RwLock<Option<Arc<Scrape>>>,
     /// Parts of this process that fail now, by name, with the reason.
@@ -75,19 +76,22 @@ impl Board {
         }
     }
 
-    /// Names of all targets, in order.
+    /// Names of all targets, as configured.
     pub fn names(&self) -> Vec<String> {
-        self.read(|targets| targets.keys().cloned().collect())
+        self.read(|targets| targets.iter().map(|(name, _)| name.clone()).collect())
     }
 
     /// What is known of `name`; `None` for a name that is not watched.
     pub fn target(&self, name: &str) -> Option<TargetState> {
-        self.read(|targets| targets.get(name).cloned())
+        self.read(|targets| {
+            let mut found = targets.iter().filter(|(known, _)| known == name);
+            found.next().map(|(_, state)| state.clone())
+        })
     }
 
     /// The target that a request without a name means: the first that is configured.
     pub fn first(&self) -> Option<(String, TargetState)> {
-        self.read(|targets| targets.iter().next().map(|(n, s)| (n.clone(), s.clone())))
+        self.read(|targets| targets.first().cloned())
     }
 
     /// Changes what is known of `name`, and adds it when it is new.
@@ -96,7 +100,14 @@ impl Board {
             .targets
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        change(targets.entry(name.to_owned()).or_default());
+        match targets.iter_mut().find(|(known, _)| known == name) {
+            Some((_, state)) => change(state),
+            None => {
+                let mut state = TargetState::default();
+                change(&mut state);
+                targets.push((name.to_owned(), state));
+            }
+        }
     }
 
     /// Our own series as of the last scrape.
@@ -147,7 +158,7 @@ impl Board {
             .copied()
     }
 
-    fn read<T>(&self, look: impl FnOnce(&BTreeMap<String, TargetState>) -> T) -> T {
+    fn read<T>(&self, look: impl FnOnce(&[(String, TargetState)]) -> T) -> T {
         look(
             &self
                 .targets
@@ -164,10 +175,10 @@ mod tests {
     #[test]
     fn a_target_is_known_before_its_first_scrape_and_a_stranger_is_not() {
         let board = Board::new(["b".to_owned(), "a".to_owned()], Vec::new());
-        assert_eq!(board.names(), ["a", "b"]);
+        assert_eq!(board.names(), ["b", "a"]);
         assert_eq!(board.target("a").unwrap().reach, Reach::Starting);
         assert!(board.target("c").is_none());
-        board.update("a", |state| state.reach = Reach::Up);
+        board.update("b", |state| state.reach = Reach::Up);
         assert_eq!(board.first().unwrap().1.reach, Reach::Up);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use plimsoll::clock::{Clock, SettableClock};
 use plimsoll::config::{self, Config, Environment, Flag, Flags};
-use plimsoll::http::{Hooks, PageAsk, ReportFormat, Site};
+use plimsoll::http::{Compat, ExporterName, Hooks, PageAsk, ReportFormat, Site};
 use plimsoll::model::capacity::{
     Backtest, Crossing, Estimate, Forecast, ForecastPoint, Interval, Limit, LimitOrigin, Outlook,
     Projection, Resource, SyntheticSpan,
@@ -16,8 +16,9 @@ use plimsoll::model::finding::{
     Alert, Bottleneck, Component, Cure, Evidence, Finding, Impact, Severity,
 };
 use plimsoll::model::series::{Labels, Metric, Sample, Scrape};
+use plimsoll::model::target::Reach;
 use plimsoll::model::units::{Level, Millis, Timestamp};
-use plimsoll::work::board::{Board, Reach, TargetState};
+use plimsoll::work::board::{Board, TargetState};
 
 /// A table name that is also an attempt.
 pub(crate) const BOBBY: &str = "Robert\"); DROP TABLE";
@@ -50,9 +51,14 @@ pub(crate) fn config(set: &[(&str, &str)]) -> Config {
     config::load(&flags, &environment).unwrap()
 }
 
-/// The existing exporter's name of one metric, as the collectors would give it.
-fn compat(name: &str) -> Option<(&'static str, f64)> {
-    (name == COMMITS.name).then_some(("pg_stat_database_xact_commit", 1.0))
+/// The existing exporters' names of one metric, as the collectors would give them.
+fn compat() -> Compat {
+    let name = |theirs, factor| ExporterName { theirs, factor };
+    let names = vec![
+        name("pg_stat_database_xact_commit", 1.0),
+        name("pg_commits_in_thousands", 0.001),
+    ];
+    [(COMMITS.name, names)].into_iter().collect()
 }
 
 pub(crate) fn hooks() -> Hooks {
@@ -67,7 +73,7 @@ pub(crate) fn hooks() -> Hooks {
             })
         }),
         health: Arc::new(|| Ok(())),
-        compat,
+        compat: compat(),
         script: "'use strict';",
         style: "body { margin: 0 }",
     }

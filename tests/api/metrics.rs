@@ -101,14 +101,8 @@ async fn the_strict_parser_reads_open_metrics() {
 #[tokio::test]
 async fn only_targets_that_answer_have_series() {
     let text = metrics("/metrics", &[]).await;
-    assert!(
-        text.contains("plimsoll_target_up{target=\"broken\"} 0\n"),
-        "{text}"
-    );
-    assert!(
-        text.contains("plimsoll_target_up{target=\"main\"} 1\n"),
-        "{text}"
-    );
+    assert!(text.contains("pg_up{target=\"broken\"} 0\n"), "{text}");
+    assert!(text.contains("pg_up{target=\"main\"} 1\n"), "{text}");
     assert!(
         text.contains("plimsoll_database_commits_total{datname=\"app\",target=\"main\"} 12345\n")
     );
@@ -140,6 +134,8 @@ async fn our_own_latency_is_counted_by_route() {
 async fn existing_exporters_names_are_there_when_asked_for() {
     let text = metrics("/metrics?names=compat", &[]).await;
     let line = "pg_stat_database_xact_commit{datname=\"app\",target=\"main\"} 12345\n";
+    assert!(text.contains(line), "{text}");
+    let line = "pg_commits_in_thousands{datname=\"app\",target=\"main\"} 12.345\n";
     assert!(text.contains(line), "{text}");
     assert!(!text.contains("plimsoll_database_commits_total"));
     assert_eq!(get("/metrics?names=theirs").await.status, 400);
