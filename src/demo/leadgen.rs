@@ -62,6 +62,29 @@ pub struct Platform {
     pub monitor_url: String,
 }
 
+/// Forgets the statements that filled the platform: what is shown is what its users do.
+///
+/// Without `pg_stat_statements` there is nothing to forget.
+///
+/// # Errors
+/// `Postgres` if the server cannot be asked.
+pub async fn forget_setup(cluster: &Cluster) -> Result<()> {
+    let admin = session::connect(&cluster.url_of(NAME), "plimsoll demo").await?;
+    let known = "SELECT FROM pg_extension WHERE extname = 'pg_stat_statements'";
+    let found = admin
+        .query_opt(known, &[])
+        .await
+        .map_err(refused("look for statistics"))?;
+    if found.is_some() {
+        let forget = "SELECT pg_stat_statements_reset()";
+        admin
+            .query(forget, &[])
+            .await
+            .map_err(refused("forget the setup"))?;
+    }
+    Ok(())
+}
+
 /// How many rows were made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Filled {

@@ -157,6 +157,7 @@ pub async fn start(
         progress(0.2 + 0.4 * share, what);
     })
     .await?;
+    leadgen::forget_setup(&cluster).await?;
     let mut drive = TrafficOptions::new(platform.url.clone())?;
     drive.rate = options.rate;
     let traffic = Traffic::start(drive).await?;
