@@ -7,18 +7,20 @@
 //! - `flush()` ends in `sync_file_range`, which does not survive a power cut while the file grows
 //!   (spacejam/sled issues 1351 and 1452). The barrier follows it with `fdatasync` on a descriptor
 //!   of its own, and opening syncs every file, the folder and its parent.
+//! - A page above a quarter of a segment goes to a file in `blobs/`, which is never synced: the
+//!   barrier does so.
 //! - Large batches leak memory and disk: a batch has at most [`BATCH_MAX`] operations.
 //! - A left-over `snap.*.generating` or a cut snapshot prevents opening (issues 1527 and 1533), and
 //!   a damaged log may open as an empty database. So: half-written snapshots are removed, a copy is
 //!   made before any retry, and a sentinel key must be found in a database that was once finished.
-//! - A full disk poisons the open database. Writes are refused while less than [`SPARE`] is free.
+//! - A full disk poisons the open database. Writes are refused while `disk::SPARE` is not free.
 #![expect(
     clippy::disallowed_types,
     reason = "this is the one file that knows sled"
 )]
 
-use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::io;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -26,6 +28,8 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use super::codec::Damaged;
+use super::disk::{copy_aside, need_room, remove_half_written, remove_snapshots, set_aside};
+use super::disk::{entries, sync_folder, sync_parent};
 use super::{Error, Result, failpoint};
 use crate::model::units::Bytes;
 
@@ -33,9 +37,6 @@ use crate::model::units::Bytes;
 const BATCH_MAX: usize = 128;
 /// Payload of one batch: well inside one segment.
 const BATCH_BYTES: usize = 512 << 10;
-/// Free bytes that a write leaves on the file system: sled grows by segments, and must never meet
-/// the end of the disk.
-const SPARE: Bytes = Bytes(16 << 20);
 /// sled moves pages above a quarter of a segment into files of their own, which amplify writes.
 /// Sixteen of our largest usual values fit into a quarter of this.
 const SEGMENT: usize = 2 << 20;
@@ -77,6 +78,7 @@ pub(super) struct Database {
     trees: RwLock<BTreeMap<String, sled::Tree>>,
     disk: File,
     writer: Mutex<()>,
+    blobs: Mutex<BTreeSet<PathBuf>>,
     gate: Mutex<Gate>,
     passed: Condvar,
 }
@@ -137,6 +139,7 @@ impl Database {
             db,
             disk,
             writer: Mutex::default(),
+            blobs: Mutex::default(),
             gate: Mutex::default(),
             passed: Condvar::new(),
         };
@@ -299,10 +302,30 @@ impl Database {
     fn reach_disk(&self) -> Result<()> {
         self.db.flush().map_err(|e| self.engine(e))?;
         failpoint::hit("after_flush");
+        self.sync_blobs()?;
         self.disk
             .sync_data()
             .map_err(|e| Error::io(&self.path, e))?;
         failpoint::hit("after_fdatasync");
+        Ok(())
+    }
+
+    /// Syncs the files that sled wrote for large pages; it never does so itself, and never writes
+    /// to one again.
+    fn sync_blobs(&self) -> Result<()> {
+        let folder = self.path.join("blobs");
+        let found: BTreeSet<PathBuf> = entries(&folder)?.into_iter().collect();
+        let mut synced = lock(&self.blobs);
+        if found.difference(&synced).next().is_some() {
+            for file in found.difference(&synced).chain([&folder]) {
+                match File::open(file).and_then(|file| file.sync_all()) {
+                    // Replaced meanwhile by a newer page.
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                    outcome => outcome.map_err(|e| Error::io(file, e))?,
+                }
+            }
+        }
+        *synced = found;
         Ok(())
     }
 
@@ -321,20 +344,6 @@ impl Database {
     fn engine(&self, error: sled::Error) -> Error {
         engine(&self.path, error)
     }
-}
-
-/// Fails while fewer than [`SPARE`] bytes beyond `wanted` are free where `path` lies.
-pub(super) fn need_room(path: &Path, wanted: Bytes) -> Result<()> {
-    let room = rustix::fs::statvfs(path).map_err(|e| Error::io(path, e.into()))?;
-    let free = Bytes(room.f_bavail.saturating_mul(room.f_frsize));
-    if free.0 < SPARE.0.saturating_add(wanted.0) {
-        return Err(Error::DiskFull {
-            path: path.to_owned(),
-            free,
-            needed: Bytes(SPARE.0.saturating_add(wanted.0)),
-        });
-    }
-    Ok(())
 }
 
 enum Opening {
@@ -413,102 +422,10 @@ fn engine(path: &Path, error: sled::Error) -> Error {
     }
 }
 
-fn entries(path: &Path) -> Result<Vec<PathBuf>> {
-    match fs::read_dir(path) {
-        Ok(listing) => listing
-            .map(|entry| entry.map(|e| e.path()).map_err(|e| Error::io(path, e)))
-            .collect(),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-        Err(e) => Err(Error::io(path, e)),
-    }
-}
-
-fn remove_files(path: &Path, doomed: impl Fn(&str) -> bool) -> Result<()> {
-    for file in entries(path)? {
-        if file
-            .file_name()
-            .and_then(|n| n.to_str())
-            .is_some_and(&doomed)
-        {
-            fs::remove_file(&file).map_err(|e| Error::io(&file, e))?;
-        }
-    }
-    Ok(())
-}
-
-fn remove_half_written(path: &Path) -> Result<()> {
-    remove_files(path, |name| {
-        name.starts_with("snap.") && name.ends_with(".generating")
-    })
-}
-
-fn remove_snapshots(path: &Path) -> Result<()> {
-    remove_files(path, |name| name.starts_with("snap."))
-}
-
-/// A free name beside `path`: `control.damaged-1`, `-2` and so on.
-fn free_name(path: &Path, why: &str) -> PathBuf {
-    let mut number = 1;
-    loop {
-        let candidate = path.with_extension(format!("{why}-{number}"));
-        if !candidate.exists() {
-            return candidate;
-        }
-        number += 1;
-    }
-}
-
-fn set_aside(path: &Path, why: &str) -> Result<()> {
-    fs::rename(path, free_name(path, why)).map_err(|e| Error::io(path, e))
-}
-
-fn copy_aside(path: &Path) -> Result<PathBuf> {
-    let to = free_name(path, "damaged");
-    copy_folder(path, &to).map_err(|e| Error::io(&to, e))?;
-    Ok(to)
-}
-
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy_folder(&entry.path(), &target)?;
-        } else {
-            fs::copy(entry.path(), &target)?;
-            File::open(&target)?.sync_all()?;
-        }
-    }
-    File::open(to)?.sync_all()
-}
-
-/// Syncs every file of a folder, the folder, and its parent.
-fn sync_folder(path: &Path) -> Result<()> {
-    for file in entries(path)? {
-        File::open(&file)
-            .and_then(|f| f.sync_all())
-            .map_err(|e| Error::io(&file, e))?;
-    }
-    File::open(path)
-        .and_then(|f| f.sync_all())
-        .map_err(|e| Error::io(path, e))?;
-    sync_parent(path)
-}
-
-/// Syncs the folder that holds `path`, so that its name survives.
-pub(super) fn sync_parent(path: &Path) -> Result<()> {
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        _ => Path::new("."),
-    };
-    File::open(parent)
-        .and_then(|f| f.sync_all())
-        .map_err(|e| Error::io(parent, e))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const CACHE: u64 = 1 << 20;
@@ -570,6 +487,20 @@ mod tests {
         let database = Database::open(&path, CACHE).unwrap();
         assert!(database.get("t", &[9]).unwrap().is_some());
         assert!(path.with_extension("damaged-1").exists());
+    }
+
+    #[test]
+    fn values_too_large_for_a_page_are_synced_and_come_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("control");
+        let database = Database::open(&path, CACHE).unwrap();
+        let large = |key: u8| Op::put([key], vec![key; SEGMENT / 2]);
+        database.write("t", (0..4).map(large).collect()).unwrap();
+        database.barrier().unwrap();
+        assert!(!lock(&database.blobs).is_empty());
+        drop(database);
+        let database = Database::open(&path, CACHE).unwrap();
+        assert_eq!(database.get("t", &[3]).unwrap(), Some(vec![3; SEGMENT / 2]));
     }
 
     #[test]

@@ -280,7 +280,7 @@ impl Catalogue {
         if let Some(owner) = self.targets.get_mut(entry.target as usize) {
             let next = id + 1;
             if owner.next.is_none_or(|at| next > at) {
-                owner.next = (next % GROUP != 0).then_some(next);
+                owner.next = (!next.is_multiple_of(GROUP)).then_some(next);
             }
         }
         let at = id as usize;

@@ -10,11 +10,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::barrier::{Database, sync_parent};
+use super::barrier::Database;
+use super::disk::sync_parent;
 use super::{Error, Result};
 
 /// Page cache of one database: a window of 24 h of some hundred series is a few megabytes.
-const CACHE: u64 = 8 << 20;
+const CACHE: u64 = 4 << 20;
 /// Databases that stay open; more are opened for a question and closed at the next tick.
 const OPEN_MAX: usize = 3;
 
@@ -46,7 +47,7 @@ impl Databases {
         }
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
+    fn lock(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -56,9 +57,9 @@ impl Databases {
 
     /// The database `name`; `None` if there is none.
     pub(super) fn find(&self, name: &str) -> Result<Option<Arc<Database>>> {
-        let mut shelf = self.shelf();
-        if shelf.open.contains_key(name) || self.is_made(name) {
-            self.open(&mut shelf, name).map(Some)
+        let mut held = self.lock();
+        if held.open.contains_key(name) || self.is_made(name) {
+            self.open(&mut held, name).map(Some)
         } else {
             Ok(None)
         }
@@ -66,18 +67,18 @@ impl Databases {
 
     /// The database `name`, made if need be.
     pub(super) fn find_or_make(&self, name: &str) -> Result<Arc<Database>> {
-        self.open(&mut self.shelf(), name)
+        self.open(&mut self.lock(), name)
     }
 
-    fn open(&self, shelf: &mut Shelf, name: &str) -> Result<Arc<Database>> {
-        shelf.uses += 1;
-        let used = shelf.uses;
-        if let Some(held) = shelf.open.get_mut(name) {
-            held.used = used;
-            return Ok(Arc::clone(&held.database));
+    fn open(&self, held: &mut Shelf, name: &str) -> Result<Arc<Database>> {
+        held.uses += 1;
+        let used = held.uses;
+        if let Some(known) = held.open.get_mut(name) {
+            known.used = used;
+            return Ok(Arc::clone(&known.database));
         }
         let database = Arc::new(Database::open(&self.folder.join(name), CACHE)?);
-        shelf.open.insert(
+        held.open.insert(
             name.to_owned(),
             Held {
                 database: Arc::clone(&database),
@@ -106,32 +107,39 @@ impl Databases {
 
     /// Closes those that were not used lately and that nobody holds.
     pub(super) fn close_idle(&self) {
-        let mut shelf = self.shelf();
-        while shelf.open.len() > OPEN_MAX {
-            let idle = shelf
+        let mut held = self.lock();
+        while held.open.len() > OPEN_MAX {
+            let idle = held
                 .open
                 .iter()
-                .filter(|(_, held)| Arc::strong_count(&held.database) == 1)
-                .min_by_key(|(_, held)| held.used)
+                .filter(|(_, one)| Arc::strong_count(&one.database) == 1)
+                .min_by_key(|(_, one)| one.used)
                 .map(|(name, _)| name.clone());
             match idle {
-                Some(name) => shelf.open.remove(&name),
+                Some(name) => held.open.remove(&name),
                 None => return,
             };
         }
     }
 
+    /// Closes all that nobody holds.
+    pub(super) fn close_all(&self) {
+        self.lock()
+            .open
+            .retain(|_, one| Arc::strong_count(&one.database) > 1);
+    }
+
     /// Removes a database with all it holds; `false` while somebody reads in it.
     pub(super) fn remove(&self, name: &str) -> Result<bool> {
-        let mut shelf = self.shelf();
-        if shelf
+        let mut held = self.lock();
+        if held
             .open
             .get(name)
-            .is_some_and(|held| Arc::strong_count(&held.database) > 1)
+            .is_some_and(|one| Arc::strong_count(&one.database) > 1)
         {
             return Ok(false);
         }
-        shelf.open.remove(name);
+        held.open.remove(name);
         let path = self.folder.join(name);
         let mark = path.with_extension("made");
         // The mark goes first: a folder without it is one that was never finished.
@@ -145,7 +153,7 @@ impl Databases {
     /// Passes the barrier of every open database.
     pub(super) fn barrier(&self) -> Result<()> {
         let open: Vec<Arc<Database>> = self
-            .shelf()
+            .lock()
             .open
             .values()
             .map(|held| Arc::clone(&held.database))
@@ -178,8 +186,8 @@ mod tests {
         }
         let held = databases.find("metrics-202601").unwrap().unwrap();
         databases.close_idle();
-        assert_eq!(databases.shelf().open.len(), OPEN_MAX);
-        assert!(databases.shelf().open.contains_key("metrics-202601"));
+        assert_eq!(databases.lock().open.len(), OPEN_MAX);
+        assert!(databases.lock().open.contains_key("metrics-202601"));
         assert!(
             !databases.remove("metrics-202601").unwrap(),
             "it is being read"

@@ -1,7 +1,7 @@
 //! Named points at which a test may end the process, to see what survives.
 //!
 //! For: the crash harness in `tests/store`. Not for: anything at run time; in a release build
-//! [`hit`] is empty and `arm` does not exist. Read [`NAMES`] for the points.
+//! `hit` is empty and `arm` does not exist. Read [`NAMES`] for the points.
 
 /// All points, in the order in which a scrape passes them on its way to rest.
 pub const NAMES: &[&str] = &[

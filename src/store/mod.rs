@@ -2,7 +2,7 @@
 //!
 //! For: keeping what was scraped through crashes, power cuts and full disks, and giving it back as
 //! windows. Not for: deciding anything about it, nor for time: `now` is always a parameter. Read
-//! [`Store`] here, then [`history`]; `keys` says where each thing lies.
+//! [`Store`] here, then `history`; `keys` says where each thing lies.
 //!
 //! A store's folder:
 //!
@@ -25,18 +25,20 @@ mod catalogue;
 mod chunk;
 mod codec;
 mod databases;
+mod disk;
 pub mod failpoint;
-pub mod history;
+mod history;
 mod keys;
-pub mod records;
+mod records;
+mod recovery;
 mod retention;
-pub mod rollup;
+mod rollup;
 mod seal;
 mod segment;
 mod stats;
-pub mod transfer;
+mod transfer;
 mod wal;
-pub mod window;
+mod window;
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -45,10 +47,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::catalogue::{Selector, Series, SeriesId};
-pub use self::history::{Appended, History, Opened};
+pub use self::history::{Appended, History};
 pub use self::records::Records;
+pub use self::recovery::Opened;
 pub use self::retention::Retention;
-pub use self::rollup::{Bucket, Tier};
+pub use self::rollup::{Bucket, GAP, Tier};
 pub use self::seal::Tick;
 pub use self::stats::{HistoryStats, TierStats};
 pub use self::window::Fold;
@@ -317,7 +320,7 @@ impl Store {
                 copy: None,
             });
         }
-        barrier::need_room(&dir, Bytes(0))?;
+        disk::need_room(&dir, Bytes(0))?;
         let control = Arc::new(Database::open(&dir.join("control"), CONTROL_CACHE)?);
         let history = History::open(options, Arc::clone(&control))?;
         if !known {
@@ -465,5 +468,5 @@ fn write_format(dir: &Path) -> Result<()> {
         .and_then(|()| file.sync_all())
         .and_then(|()| fs::rename(&draft, &path))
         .map_err(|e| Error::io(&path, e))?;
-    barrier::sync_parent(&path)
+    disk::sync_parent(&path)
 }

@@ -303,10 +303,9 @@ mod tests {
         let values = [(0, 100.0), (10_000, 160.0), (20_000, 5.0), (30_000, 25.0)];
         let buckets = fold(&values, Kind::Counter, None, Millis::MINUTE);
         assert_eq!(buckets.len(), 1);
-        assert_eq!(buckets[0].sum, 60.0 + 5.0 + 20.0);
-        assert_eq!(buckets[0].max_increase, 60.0);
+        let figures = (buckets[0].sum, buckets[0].max_increase, buckets[0].last);
+        assert_eq!(figures, (60.0 + 5.0 + 20.0, 60.0, 25.0));
         assert_eq!(buckets[0].covered, Millis(30_000));
-        assert_eq!(buckets[0].last, 25.0);
     }
 
     #[test]

@@ -58,20 +58,34 @@ impl History {
         let waits = upkeep
             .seal_after
             .is_some_and(|after| now < after && now > after.minus(RETRY.as_duration()));
-        if !waits {
-            upkeep.seal_after = Some(now.plus(RETRY.as_duration()));
-            while let Some(segment) = { self.head().closed.first().map(Arc::clone) } {
-                self.seal(&segment)?;
-                upkeep.settled.clear();
-                tick.sealed_logs += 1;
-                tick.sealed_samples += segment.samples();
-            }
-            upkeep.seal_after = None;
-        }
-        tick.dropped = self.retain_if_due(&mut upkeep, now)?;
+        let sealed = if waits {
+            Ok(())
+        } else {
+            self.seal_closed(&mut upkeep, now, &mut tick)
+        };
+        // Also when sealing failed: on a full disk this is what makes room.
+        let dropped = self.retain_if_due(&mut upkeep, now);
         self.databases.close_idle();
         upkeep.last = Some(now);
+        sealed?;
+        tick.dropped = dropped?;
         Ok(tick)
+    }
+
+    fn seal_closed(&self, upkeep: &mut Upkeep, now: Timestamp, tick: &mut Tick) -> Result<()> {
+        upkeep.seal_after = Some(now.plus(RETRY.as_duration()));
+        while let Some(segment) = { self.head().closed.first().map(Arc::clone) } {
+            if let Err(error) = self.seal(&segment) {
+                // A database that met an error stays broken until it is opened again.
+                self.databases.close_all();
+                return Err(error);
+            }
+            upkeep.settled.clear();
+            tick.sealed_logs += 1;
+            tick.sealed_samples += segment.samples();
+        }
+        upkeep.seal_after = None;
+        Ok(())
     }
 
     /// Seals one closed log and lets it go.
@@ -185,6 +199,8 @@ impl History {
         fine: Vec<Op>,
         coarse: Vec<(u32, Members)>,
     ) -> Result<()> {
+        // A long seal must not keep the newest scrapes from the disk.
+        self.sync_log()?;
         database.write(&keys::minutes_tree(start), fine)?;
         let hours = self.databases.find_or_make(HOURS_DATABASE)?;
         let day = keys::span_of(start, DAY_SPAN).ok_or(Error::Time(start))?;

@@ -29,7 +29,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::codec::{Damaged, Reader, put_bytes, put_varint, put_xor, put_zigzag};
-use super::{Error, Result, barrier, failpoint};
+use super::{Error, Result, disk, failpoint};
 use crate::model::units::{Bytes, Timestamp};
 
 const MAGIC: &[u8; 8] = b"PLIMLOG1";
@@ -260,7 +260,7 @@ impl Log {
     pub(super) fn create(folder: &Path, number: u32) -> Result<Self> {
         let path = path_of(folder, number);
         let head = head(number);
-        barrier::need_room(folder, Bytes(head.len() as u64))?;
+        disk::need_room(folder, Bytes(head.len() as u64))?;
         let mut file = OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -270,7 +270,7 @@ impl Log {
             .write_all(&head)
             .and_then(|()| file.sync_all())
             .map_err(|e| Error::io(&path, e))
-            .and_then(|()| barrier::sync_parent(&path));
+            .and_then(|()| disk::sync_parent(&path));
         if let Err(error) = written {
             // A name without a head would stand in the way of the next try.
             let _ = fs::remove_file(&path);
@@ -307,7 +307,7 @@ impl Log {
             let _ = (&*self.file).write_all(half);
         }
         failpoint::hit("mid_wal_frame");
-        barrier::need_room(&self.path, Bytes(frames.len() as u64))?;
+        disk::need_room(&self.path, Bytes(frames.len() as u64))?;
         if let Err(error) = (&*self.file).write_all(frames) {
             let restored = self
                 .file

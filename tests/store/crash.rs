@@ -48,7 +48,7 @@ fn numbered(n: i64) -> Scrape {
 pub(crate) struct Promised {
     /// Last scrape whose append returned.
     wrote: i64,
-    /// Last scrape before a sync that returned.
+    /// Last scrape before a sync or a tick that returned.
     synced: i64,
     /// Last record whose put returned.
     record: i64,
@@ -95,6 +95,7 @@ fn child_writes_until_it_dies() {
         }
         record(&store, n);
         store.tick(at(n * APART)).unwrap();
+        println!("synced {n}");
     }
 }
 
@@ -128,7 +129,7 @@ pub(crate) fn check(dir: &Path, at_least: i64, record_at_least: i64) -> i64 {
     );
     let series = store.history().series(&Selector::metric(EACH.name));
     if last >= 0 {
-        assert_eq!(series.len() as i64, SERIES);
+        assert_eq!(i64::try_from(series.len()), Ok(SERIES));
     }
     for series in &series {
         let number: i64 = series.key.labels.get("n").unwrap().parse().unwrap();

@@ -2,7 +2,7 @@
 
 use plimsoll::model::series::{Kind, SeriesKey};
 use plimsoll::model::units::{Millis, Timestamp};
-use plimsoll::store::{Bucket, Error, Fold, Store, Tier};
+use plimsoll::store::{Bucket, Error, Fold, Selector, Store, Tier};
 
 use crate::support::*;
 
@@ -13,9 +13,7 @@ fn window(
     step_ms: i64,
     fold: Fold,
 ) -> Vec<f64> {
-    let found = store
-        .history()
-        .series(&plimsoll::store::Selector::metric(metric));
+    let found = store.history().series(&Selector::metric(metric));
     let window = store
         .history()
         .window(found[0].id, at(from), at(until), step(step_ms), fold)
@@ -120,8 +118,8 @@ fn a_window_agrees_with_a_reckoning_by_hand() {
 fn a_reset_counter_gives_no_negative_rate() {
     let dir = folder();
     let store = open(&dir);
-    for (i, count) in [100.0, 150.0, 200.0, 20.0, 70.0].into_iter().enumerate() {
-        put(&store, i as i64 * STEP, count, 0.0);
+    for (i, count) in (0i64..).zip([100.0, 150.0, 200.0, 20.0, 70.0]) {
+        put(&store, i * STEP, count, 0.0);
     }
     let rates = window(&store, XACTS.name, (0, 5 * STEP), STEP, Fold::Rate);
     assert!(same(&rates, &[f64::NAN, 5.0, 5.0, 2.0, 5.0]), "{rates:?}");
@@ -226,12 +224,11 @@ fn a_made_up_past_and_a_real_present_are_one_window() {
             Fold::Sum,
         );
         assert!(sums.iter().all(|v| v.is_nan()), "a sum is never spread");
-        match round {
-            0 => drop(store.tick(at(hours(3))).unwrap()),
-            _ => {
-                drop(store);
-                store = open(&dir);
-            }
+        if round == 0 {
+            store.tick(at(hours(3))).unwrap();
+        } else {
+            drop(store);
+            store = open(&dir);
         }
     }
 }
@@ -261,7 +258,7 @@ fn buckets_off_their_step_or_order_are_refused() {
     assert!(matches!(put(&buckets), Err(Error::Bucket(_))));
     let off = Bucket::gauge(at(1), [1.0; 4], 1);
     assert!(matches!(put(&[off]), Err(Error::Bucket(_))));
-    assert!(store.history().series(&Default::default()).is_empty());
+    assert!(store.history().series(&Selector::default()).is_empty());
 }
 
 #[test]

@@ -5,13 +5,13 @@ use plimsoll::store::{Bucket, Error, Options, Selector, Store, Tier};
 
 use crate::support::*;
 
-fn export(store: &Store) -> Vec<u8> {
+pub(crate) fn export(store: &Store) -> Vec<u8> {
     let mut text = Vec::new();
     store.export(&mut text).unwrap();
     text
 }
 
-fn full_store(dir: &tempfile::TempDir) -> Store {
+pub(crate) fn full_store(dir: &tempfile::TempDir) -> Store {
     let store = open(dir);
     let past: Vec<Bucket> = (0..48)
         .map(|i| Bucket::gauge(at(-hours(48) + hours(i)), [1.0, 2.0, f64::INFINITY, 2.0], 3))

@@ -237,6 +237,33 @@ fn what_is_made_up_stays_marked() {
 }
 
 #[test]
+fn a_reader_never_misses_what_is_being_sealed() {
+    let dir = folder();
+    let store = open(&dir);
+    put(&store, 0, 0.0, 0.0);
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for hour in 0..10 {
+                fill(&store, hours(hour) + STEP, hours(hour + 1) + STEP);
+                store.tick(at(hours(hour + 1))).unwrap();
+            }
+            done.store(true, std::sync::atomic::Ordering::Release);
+        });
+        let mut before = 0;
+        while !done.load(std::sync::atomic::Ordering::Acquire) {
+            let values = raw(&store, &XACTS, 0, hours(24));
+            assert!(values.len() >= before, "{} after {before}", values.len());
+            for (i, (ms, value)) in (0i64..).zip(&values) {
+                assert_eq!((*ms, *value), (i * STEP, count_at(i * STEP)));
+            }
+            before = values.len();
+        }
+    });
+    assert_eq!(raw(&store, &XACTS, 0, hours(24)).len(), 3_601);
+}
+
+#[test]
 fn a_torn_log_loses_its_last_scrape_only_and_says_so() {
     let dir = folder();
     let store = open(&dir);
