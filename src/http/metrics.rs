@@ -96,10 +96,7 @@ fn targets(site: &Site, compat: Option<&Compat>, to: &mut Exposition) {
         if let Some(at) = state.last_scrape_at {
             to.sample(LAST, "", &label, at.as_secs_f64());
         }
-        let Some(scrape) = state.scrape.filter(|_| up) else {
-            continue;
-        };
-        for sample in &scrape.samples {
+        for sample in state.samples().filter(|_| up) {
             let labels = sample.series.labels.clone().with("target", name.as_str());
             add(to, &site.board, compat, sample, &labels);
         }

@@ -10,7 +10,7 @@ use std::sync::{Arc, RwLock};
 use crate::model::capacity::{Projection, Resource};
 use crate::model::database::Snapshot;
 use crate::model::finding::{Alert, Bottleneck, Finding};
-use crate::model::series::{Metric, Scrape};
+use crate::model::series::{Metric, Sample, Scrape};
 use crate::model::target::Reach;
 use crate::model::units::Timestamp;
 
@@ -21,8 +21,10 @@ pub struct TargetState {
     pub reach: Reach,
     /// When the last scrape succeeded.
     pub last_scrape_at: Option<Timestamp>,
-    /// The last scrape, host readings included: what `/metrics` shows.
+    /// The last scrape, host readings included.
     pub scrape: Option<Arc<Scrape>>,
+    /// The last scrape that read the catalogs, too: what the last one did not read stands there.
+    pub catalog_scrape: Option<Arc<Scrape>>,
     /// The last look at the catalogs.
     pub snapshot: Option<Arc<Snapshot>>,
     /// What the checks said of that snapshot, worst first.
@@ -40,6 +42,15 @@ pub struct TargetState {
 }
 
 impl TargetState {
+    /// The last value of everything that is read, fresh ones first; of two of one series the first
+    /// counts.
+    pub fn samples(&self) -> impl Iterator<Item = &Sample> {
+        let both = [&self.scrape, &self.catalog_scrape];
+        both.into_iter()
+            .flatten()
+            .flat_map(|scrape| &scrape.samples)
+    }
+
     /// The projection of one resource, if there is one yet.
     pub fn projection(&self, resource: Resource) -> Option<&Projection> {
         self.projections

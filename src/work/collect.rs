@@ -81,8 +81,6 @@ pub(crate) struct Watcher {
     sessions: SessionHistory,
     /// Tells what the checks and the log make of a fresh snapshot.
     on_snapshot: Box<dyn Fn(&str, Snapshot) + Send>,
-    /// The last values of what is read less often than each scrape, for `/metrics`.
-    slow: Vec<Sample>,
     /// Whether it watches this process itself, which is no target.
     is_own: bool,
 }
@@ -106,7 +104,6 @@ impl Watcher {
             clock,
             sessions,
             on_snapshot,
-            slow: Vec::new(),
             is_own: false,
         }
     }
@@ -188,19 +185,6 @@ impl Watcher {
         scrape
             .samples
             .retain(|sample| sample.series.metric != UP.name);
-        // A scrape with the catalogs has everything; one without shows the last catalogs beside it.
-        let fast: std::collections::HashSet<_> = scrape.samples.iter().map(|s| &s.series).collect();
-        let kept: Vec<Sample> = self
-            .slow
-            .iter()
-            .filter(|s| !fast.contains(&s.series))
-            .cloned()
-            .collect();
-        if has_catalog || down.is_some() {
-            self.slow.clone_from(&scrape.samples);
-        } else {
-            scrape.samples.extend(kept);
-        }
         let (at, shares) = (scrape.at, self.sessions.shares());
         let target = self.target.clone();
         self.board.update(&target, |state| {
@@ -224,7 +208,11 @@ impl Watcher {
             if state.reach == Reach::Up {
                 state.last_scrape_at = Some(at);
             }
-            state.scrape = Some(Arc::new(scrape));
+            let scrape = Arc::new(scrape);
+            if has_catalog {
+                state.catalog_scrape = Some(Arc::clone(&scrape));
+            }
+            state.scrape = Some(scrape);
         });
     }
 }
