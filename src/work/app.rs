@@ -109,7 +109,7 @@ impl App {
 
     /// Sets a limit of one target, unless the operator did.
     #[must_use]
-    pub(crate) fn with_limit(mut self, name: &str, resource: Resource, limit: Limit) -> Self {
+    pub(crate) fn with_limit(mut self, name: &str, resource: Resource, limit: &Limit) -> Self {
         for target in self.targets.iter_mut().filter(|target| target.name == name) {
             target
                 .limits

@@ -111,13 +111,12 @@ impl Board {
             .targets
             .write()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        match targets.iter_mut().find(|(known, _)| known == name) {
-            Some((_, state)) => change(state),
-            None => {
-                let mut state = TargetState::default();
-                change(&mut state);
-                targets.push((name.to_owned(), state));
-            }
+        if let Some((_, state)) = targets.iter_mut().find(|(known, _)| known == name) {
+            change(state);
+        } else {
+            let mut state = TargetState::default();
+            change(&mut state);
+            targets.push((name.to_owned(), state));
         }
     }
 

@@ -52,6 +52,9 @@ pub(crate) struct Readings {
 /// Why a source gave nothing: text for people, with the cure at the end.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// Hears of each fresh snapshot of a target.
+pub(crate) type OnSnapshot = Box<dyn Fn(&str, Snapshot) + Send>;
+
 /// Gives one set of readings. `host`, `postgres` and our own counters stand behind it.
 pub(crate) trait Source: Send {
     /// What the log calls it.
@@ -80,7 +83,7 @@ pub(crate) struct Watcher {
     clock: Arc<dyn Clock>,
     sessions: SessionHistory,
     /// Tells what the checks and the log make of a fresh snapshot.
-    on_snapshot: Box<dyn Fn(&str, Snapshot) + Send>,
+    on_snapshot: OnSnapshot,
     /// Whether it watches this process itself, which is no target.
     is_own: bool,
 }
@@ -93,7 +96,7 @@ impl Watcher {
         sinks: Vec<Arc<dyn SampleSink>>,
         board: Arc<Board>,
         clock: Arc<dyn Clock>,
-        on_snapshot: Box<dyn Fn(&str, Snapshot) + Send>,
+        on_snapshot: OnSnapshot,
     ) -> Self {
         let sessions = SessionHistory::default();
         Self {
@@ -169,9 +172,10 @@ impl Watcher {
             .map(|error| error.to_string())
             .reduce(|a, b| format!("{a}; {b}"));
         if self.board.set_fault("history", fault.clone()) {
-            match fault {
-                Some(error) => tracing::error!(error, "the history refuses samples"),
-                None => tracing::info!("the history takes samples again"),
+            if let Some(error) = fault {
+                tracing::error!(error, "the history refuses samples");
+            } else {
+                tracing::info!("the history takes samples again");
             }
         }
     }

@@ -16,7 +16,7 @@ use crate::model::capacity::{Limit, LimitOrigin, Resource};
 use crate::model::series::{Kind, Sample};
 use crate::model::units::{Millis, Timestamp};
 use crate::postgres::Observer;
-use crate::store::rollup::{Bucket, Tier};
+use crate::store::{Bucket, Tier};
 use crate::work::app::{App, WatchedTarget};
 use crate::work::{Result, on_rayon};
 
@@ -28,7 +28,7 @@ const TARGET: &str = "leadgen";
 const ROOM: f64 = 1.25;
 
 /// Seed of the made-up past.
-const SEED: u64 = 14_4;
+const SEED: u64 = 144;
 
 /// Series of tables that get a past: the largest, so that about fifty series have one in all.
 const TABLES: usize = 6;
@@ -168,7 +168,7 @@ pub async fn start(
     progress(0.75, "making up 180 days of history");
     back_fill(&app, anchors).await?;
     let app = match database {
-        Some(bytes) => app.with_limit(TARGET, Resource::Database, room_for(bytes)),
+        Some(bytes) => app.with_limit(TARGET, Resource::Database, &room_for(bytes)),
         None => app,
     };
     app.start();

@@ -51,14 +51,12 @@ impl OwnSource {
         let is_good = |(then, _): &(Timestamp, HistoryStats)| {
             at >= *then && at.since(*then) < COUNT_EVERY.as_duration()
         };
-        let (_, stats) = match self.counted.take().filter(is_good) {
-            Some(counted) => self.counted.insert(counted),
-            None => {
-                let store = Arc::clone(&self.store);
-                let stats = tokio::task::spawn_blocking(move || store.history().stats()).await??;
-                self.counted.insert((at, stats))
-            }
-        };
+        if !self.counted.as_ref().is_some_and(is_good) {
+            let store = Arc::clone(&self.store);
+            let stats = tokio::task::spawn_blocking(move || store.history().stats()).await??;
+            self.counted = Some((at, stats));
+        }
+        let (_, stats) = self.counted.as_ref().ok_or("nothing was counted")?;
         Ok(stats)
     }
 }

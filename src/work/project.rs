@@ -90,10 +90,10 @@ pub(crate) async fn keep(projector: Projector, mut stop: Receiver<bool>) {
         for target in &projector.targets {
             let done = projector.round(target).await;
             let fault = done.as_ref().err().map(ToString::to_string);
-            if projector.board.set_fault("forecast", fault.clone()) {
-                if let Some(error) = fault {
-                    tracing::error!(target = target.name, error, "no forecast");
-                }
+            if projector.board.set_fault("forecast", fault.clone())
+                && let Some(error) = fault
+            {
+                tracing::error!(target = target.name, error, "no forecast");
             }
             waiting |= matches!(done, Ok(false));
         }

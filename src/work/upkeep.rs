@@ -33,9 +33,10 @@ pub(crate) async fn keep(
             Err(panic) => Some(panic.to_string()),
         };
         if board.set_fault("upkeep", fault.clone()) {
-            match fault {
-                Some(error) => tracing::error!(error, "the store cannot be kept in order"),
-                None => tracing::info!("the store is in order again"),
+            if let Some(error) = fault {
+                tracing::error!(error, "the store cannot be kept in order");
+            } else {
+                tracing::info!("the store is in order again");
             }
         }
     }

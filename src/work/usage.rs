@@ -154,7 +154,7 @@ impl Reader<'_> {
                 self.history
                     .window(series.id, from, self.now, step, source.fold)
             });
-            Ok(combined(parts.collect::<Result<Vec<_>>>()?, |a, b| a + b))
+            Ok(combined(&parts.collect::<Result<Vec<_>>>()?, |a, b| a + b))
         };
         match resource {
             Resource::Cpu => sum(&CPU),
@@ -163,7 +163,7 @@ impl Reader<'_> {
             Resource::Bandwidth => {
                 let directions = [sum(&RECEIVED)?, sum(&SENT)?];
                 Ok(combined(
-                    directions.into_iter().flatten().collect(),
+                    &directions.into_iter().flatten().collect::<Vec<_>>(),
                     f64::max,
                 ))
             }
@@ -192,7 +192,7 @@ impl Reader<'_> {
 
 /// Folds windows of one shape step by step. A step is missing when all parts miss it; a part that
 /// misses it alone stands at its last value, and before its first at zero (a database made later).
-fn combined(parts: Vec<Window>, fold: fn(f64, f64) -> f64) -> Option<Window> {
+fn combined(parts: &[Window], fold: fn(f64, f64) -> f64) -> Option<Window> {
     let mut whole = parts.first()?.clone();
     let mut held = vec![0.0; parts.len()];
     for (i, value) in whole.values.iter_mut().enumerate() {
@@ -224,7 +224,7 @@ mod tests {
     fn a_part_that_starts_later_counts_from_then_on() {
         let old = window(&[1.0, 2.0, f64::NAN, 4.0]);
         let new = window(&[f64::NAN, f64::NAN, f64::NAN, 10.0]);
-        let whole = combined(vec![old, new], |a, b| a + b).unwrap();
+        let whole = combined(&[old, new], |a, b| a + b).unwrap();
         assert!((whole.values[1] - 2.0).abs() < 1e-12);
         assert!(whole.values[2].is_nan(), "nothing was read then");
         assert!((whole.values[3] - 14.0).abs() < 1e-12);
@@ -232,18 +232,17 @@ mod tests {
 
     #[test]
     fn a_part_that_misses_a_step_stands_at_its_last_value() {
-        let whole = combined(
-            vec![window(&[1.0, f64::NAN]), window(&[5.0, 6.0])],
-            |a, b| a + b,
-        )
+        let whole = combined(&[window(&[1.0, f64::NAN]), window(&[5.0, 6.0])], |a, b| {
+            a + b
+        })
         .unwrap();
         assert!((whole.values[1] - 7.0).abs() < 1e-12);
     }
 
     #[test]
     fn the_busier_direction_is_taken_step_by_step() {
-        let whole = combined(vec![window(&[1.0, 9.0]), window(&[5.0, 6.0])], f64::max).unwrap();
+        let whole = combined(&[window(&[1.0, 9.0]), window(&[5.0, 6.0])], f64::max).unwrap();
         assert_eq!(whole.values, [5.0, 9.0]);
-        assert!(combined(Vec::new(), f64::max).is_none());
+        assert!(combined(&[], f64::max).is_none());
     }
 }

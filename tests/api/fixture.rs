@@ -89,7 +89,7 @@ pub(crate) fn site() -> Arc<Site> {
 }
 
 pub(crate) fn board() -> Board {
-    let names = ["main", "quiet", "broken"].map(str::to_owned);
+    let names = ["broken", "main", "quiet"].map(str::to_owned);
     let board = Board::new(names, vec![&COMMITS, &SIZE, &TABLE]);
     board.update("main", fill);
     board.update("broken", |state| {

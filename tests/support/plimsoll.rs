@@ -1,5 +1,7 @@
 //! The program itself, run as a user would run it.
 
+#![allow(clippy::expect_used, reason = "a test may stop at the first surprise")]
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -11,7 +13,7 @@ use tokio::process::{Child, Command};
 use super::http::{self, Response};
 
 /// How long a condition may take to come true before the test gives up.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// A command of the program with nothing of the caller's environment that could sway it.
 pub(crate) fn command(arguments: &[&str]) -> Command {
