@@ -1,0 +1,18 @@
+//! Whole journeys: the real program, real servers, what a user types and sees.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    reason = "a test may stop at the first surprise"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_input;
+mod demo;
+mod offline;
+mod watch;
+
+/// Arguments that make a server look each second.
+const QUICK: [&str; 4] = ["--set", "collect.scrape=1s", "--set", "collect.catalog=2s"];
