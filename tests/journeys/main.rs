@@ -1,7 +1,6 @@
 //! Whole journeys: the real program, real servers, what a user types and sees.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::indexing_slicing,
     reason = "a test may stop at the first surprise"
 )]
