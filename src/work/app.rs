@@ -12,7 +12,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::host::Host;
 use crate::model::capacity::{Limit, Resource};
-use crate::model::database::Snapshot;
+use crate::model::database::{BlindSpot, Snapshot};
 use crate::model::series::{Metric, SampleSink};
 use crate::postgres::Observer;
 use crate::store::{self, Store};
@@ -217,7 +217,10 @@ impl App {
     }
 
     fn watcher_of(&self, target: &str, sources: Vec<Box<dyn Source>>) -> Watcher {
-        let sinks: Vec<Arc<dyn SampleSink>> = vec![Arc::new(HistorySink(Arc::clone(&self.store)))];
+        let sinks: Vec<Arc<dyn SampleSink>> = vec![Arc::new(HistorySink {
+            store: Arc::clone(&self.store),
+            board: Arc::clone(&self.board),
+        })];
         let board = Arc::clone(&self.board);
         let on_snapshot = move |target: &str, snapshot: Snapshot| judge(&board, target, snapshot);
         Watcher::new(
@@ -239,7 +242,15 @@ impl App {
 }
 
 /// Runs the checks over a fresh snapshot and puts both on the board.
-fn judge(board: &Board, target: &str, snapshot: Snapshot) {
+fn judge(board: &Board, target: &str, mut snapshot: Snapshot) {
+    let refused = board.target(target).map_or(0, |state| state.refused_series);
+    if refused > 0 {
+        snapshot.blind_spots.push(BlindSpot {
+            what: format!("{refused} series"),
+            why: "the history keeps as many series as collect.max_series allows".to_owned(),
+            cure: "raise collect.max_series".to_owned(),
+        });
+    }
     let findings =
         crate::advise::checks::run(&snapshot, &crate::advise::checks::Thresholds::default());
     board.update(target, |state| {

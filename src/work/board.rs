@@ -37,6 +37,8 @@ pub struct TargetState {
     pub alerts: Arc<[Alert]>,
     /// Active sessions over the last hour: wait class to share of all samples, most first.
     pub wait_shares: Arc<[(String, f64)]>,
+    /// New series of the last scrape that the history had no room for (`collect.max_series`).
+    pub refused_series: usize,
     /// Share of one core that our own backend sessions cost, if measured.
     pub own_cost: Option<f64>,
 }

@@ -10,6 +10,7 @@ use crate::model::series::{SampleSink, Scrape};
 use crate::model::units::{Millis, Timestamp};
 use crate::postgres::Observer;
 use crate::store::Store;
+use crate::work::board::Board;
 use crate::work::collect::{Failure, Readings, Source};
 
 /// A Postgres server: counters at each scrape, the catalogs when they are due.
@@ -84,12 +85,64 @@ impl Source for HostSource {
     }
 }
 
-/// The history as a sink.
-pub(crate) struct HistorySink(pub(crate) Arc<Store>);
+/// The history as a sink; what it has no room for is told on the board.
+pub(crate) struct HistorySink {
+    pub(crate) store: Arc<Store>,
+    pub(crate) board: Arc<Board>,
+}
 
 impl SampleSink for HistorySink {
     fn take(&self, scrape: &Scrape) -> Result<(), Failure> {
-        self.0.history().append(scrape)?;
+        let refused = self.store.history().append(scrape)?.refused_series;
+        let known = self
+            .board
+            .target(&scrape.target)
+            .map(|state| state.refused_series);
+        if known.is_some_and(|known| known != refused) {
+            let target = &scrape.target;
+            if refused > 0 {
+                tracing::warn!(target, refused, "collect.max_series is reached; raise it");
+            }
+            self.board
+                .update(target, |state| state.refused_series = refused);
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::series::{Labels, Metric};
+    use crate::store::Options;
+
+    const VALUE: Metric = Metric::gauge("test_value", "A value.");
+
+    #[test]
+    fn series_without_room_are_told_on_the_board_and_the_others_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = Options {
+            max_series: 16,
+            ..Options::in_dir(folder.path())
+        };
+        let store = Arc::new(Store::open(options).unwrap());
+        let board = Arc::new(Board::new(["t".to_owned()], Vec::new()));
+        let sink = HistorySink {
+            store: Arc::clone(&store),
+            board: Arc::clone(&board),
+        };
+        let label = |i: i32| Labels::none().with("i", i.to_string());
+        let samples = (0..20)
+            .map(|i| VALUE.sample(label(i), f64::from(i)))
+            .collect();
+        let at = Timestamp::from_millis(1_000_000_000_000);
+        sink.take(&Scrape {
+            target: "t".into(),
+            at,
+            samples,
+        })
+        .unwrap();
+        assert_eq!(board.target("t").unwrap().refused_series, 4);
+        assert_eq!(store.history().stats().unwrap().series, 16);
     }
 }
