@@ -105,6 +105,10 @@ fn screen(running: &story::Demo, demo: &Demo) -> String {
                 .to_owned()
         }
     };
+    let now = match &running.platform {
+        Some(_) => "real readings from now on",
+        None => "nothing is added to it",
+    };
     let stop = match demo.exit_after {
         Some(after) => format!("by itself after {} s, or with Ctrl-C", after.0 / 1000),
         None => "Ctrl-C; everything that was started ends, and its folder goes".to_owned(),
@@ -114,7 +118,7 @@ fn screen(running: &story::Demo, demo: &Demo) -> String {
         "\nPlimsoll demo\n\
          \x20 page     http://{listen}/\n\
          \x20 server   {server}\n\
-         \x20 history  180 days, made up and marked so; real readings from now on\n\
+         \x20 history  180 days, made up and marked so; {now}\n\
          \x20 ask      plimsoll status --data-dir {folder}\n\
          \x20 stop     {stop}\n"
     )
