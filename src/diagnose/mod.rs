@@ -9,7 +9,6 @@ mod alerts;
 mod database;
 mod saturation;
 pub mod targets;
-mod verdict;
 mod waits;
 
 use crate::model::capacity::{Projection, Resource};
@@ -18,7 +17,6 @@ use crate::model::finding::{Bottleneck, Component, Evidence as Fact, Impact};
 
 pub use alerts::alerts;
 pub use targets::Targets;
-pub use verdict::{Verdict, verdict};
 
 /// Everything that a diagnosis rests on; what is not known is left out.
 #[derive(Debug, Clone, Copy, Default)]

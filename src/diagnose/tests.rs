@@ -231,22 +231,3 @@ fn targets_can_be_overridden_one_by_one() {
     let told = alerts(&[projection(Resource::Cpu, 0.6, 1.0)], &targets, NOW);
     assert_eq!(told.len(), 1);
 }
-
-#[test]
-fn the_verdict_names_the_worst_or_the_first_limit() {
-    let calm = [growing(50.0, 0.2, 100.0)];
-    let said = verdict(&calm, &[], &[]);
-    assert_eq!(said.severity, None);
-    // 250 days after 2027-01-15T08:00Z.
-    assert_eq!(
-        said.sentence,
-        "storage is the first to meet its limit, about 2027-09-22"
-    );
-    let full = [projection(Resource::Memory, 95.0, 100.0)];
-    let told = alerts(&full, Targets::built_in(), NOW);
-    let said = verdict(&full, &told, &[]);
-    assert_eq!(said.severity, Some(Severity::Critical));
-    assert_eq!(said.sentence, "memory uses 95.0 % of its limit");
-    let said = verdict(&[], &[], &[]);
-    assert!(said.sentence.contains("too little history"));
-}

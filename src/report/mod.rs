@@ -1,6 +1,6 @@
-//! Shows what is known: a page that opens offline, text for a terminal, and a portable archive.
+//! Shows what is known: a page that opens offline, Markdown, and a portable archive.
 //!
-//! For: turning one [`ReportInput`] into HTML, Markdown, JSON, terminal tables and an SQLite file,
+//! For: turning one [`ReportInput`] into HTML, Markdown, JSON and an SQLite file,
 //! always the same bytes for the same input. Not for: gathering that input (`work::report`), and not
 //! for fitting, ranking or judging: forecasts, findings and bottlenecks come in ready-made. The
 //! only judgement made here is the summary, [`verdict()`] and [`headroom()`].
@@ -14,7 +14,6 @@ pub mod json;
 pub mod markdown;
 mod months;
 pub mod sqlite;
-pub mod text;
 pub mod verdict;
 mod words;
 

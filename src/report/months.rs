@@ -84,7 +84,7 @@ mod tests {
         let cpu = &input.targets[0].projections[0];
         let months = months(cpu, Timestamp::from_millis(i64::MAX), 12);
         assert_eq!(months.len(), 12);
-        assert_eq!(words::date(months[0].at), "2026-06-01");
+        assert!(months[0].at.to_string().starts_with("2026-06-01"));
         // CPU grows steadily under a weekly wave ninety times the size of a day's growth.
         for pair in months.windows(2) {
             assert!(pair[0].mean < pair[1].mean, "{pair:?}");
