@@ -98,9 +98,6 @@ async fn compare(scale: &Scale) {
         spent.scrapes.len()
     );
     spent.print(series);
-    for r in admin.query("select calls, mean_exec_time, rows/calls, left(query,170) from pg_stat_statements where query like '%plimsoll%' or userid=(select oid from pg_roles where rolname='exporter') order by userid, total_exec_time desc", &[]).await.unwrap() {
-        println!("{:5} {:8.3} {:6} {}", r.get::<_,i64>(0), r.get::<_,f64>(1), r.get::<_,i64>(2), r.get::<_,&str>(3).replace('\n'," "));
-    }
 }
 
 /// Milliseconds per look.

@@ -62,22 +62,28 @@ async fn one_connection_is_held_and_it_can_only_read() {
     assert_eq!(ours.len(), 1);
     assert_eq!(Some(ours[0].get::<_, i32>(0)), observer.backend_pid());
     assert_eq!(ours[0].get::<_, &str>(1), "idle");
+}
 
-    // What the session begins with, tried with a write of its own.
-    let text = format!(
-        "host={} port={} user=postgres dbname=postgres options='-c default_transaction_read_only=on'",
-        server.socket(),
-        server.port
-    );
-    let (client, line) = tokio_postgres::connect(&text, tokio_postgres::NoTls)
-        .await
+#[tokio::test]
+async fn even_a_function_that_writes_cannot_write_through_us() {
+    let Some(server) = distribution() else { return };
+    let admin = server.admin("postgres").await;
+    let sql = "create extension pg_stat_statements; create table victim (i int); \
+               alter function pg_stat_statements(boolean) rename to genuine; \
+               create function pg_stat_statements(boolean) returns setof pg_stat_statements \
+               language plpgsql as $$ begin insert into public.victim values (1); end $$";
+    admin.batch_execute(sql).await.unwrap();
+    let mut observer = superuser(&server);
+    observer.scrape(AT).await.unwrap();
+    let (_, snapshot) = observer.catalog(AT).await.unwrap();
+    let spot = snapshot
+        .blind_spots
+        .iter()
+        .find(|s| s.what == "statements")
         .unwrap();
-    tokio::spawn(line);
-    let error = client
-        .batch_execute("create table t (i int)")
-        .await
-        .unwrap_err();
-    assert_eq!(error.code().unwrap().code(), "25006");
+    assert!(spot.why.contains("25006"), "{}", spot.why);
+    let rows = admin.query("select from victim", &[]).await.unwrap();
+    assert_eq!(rows.len(), 0);
 }
 
 #[tokio::test]

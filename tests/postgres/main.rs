@@ -7,6 +7,7 @@
 
 mod connecting;
 mod harmless;
+mod pooler;
 mod reading;
 mod server;
 mod versions;

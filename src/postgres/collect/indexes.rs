@@ -1,11 +1,14 @@
 //! User indexes: `pg_stat_user_indexes`, `pg_index`, and definitions that are read once.
 
 mod definition;
+mod fixed;
 
 use std::collections::{BTreeSet, HashMap};
 use std::error::Error as StdError;
 
 use tokio_postgres::types::{FromSql, Type};
+
+pub(crate) use fixed::Fixed;
 
 use super::sizes::{CHUNK, is_turn};
 use super::tables::FIRST_USER_OID;
@@ -20,7 +23,7 @@ use crate::postgres::{MARKER, Result};
 const PART: &str = "indexes";
 
 const IDX_TUP_FETCH: Field = Field::new(
-    "pg_stat_get_tuples_fetched(i.indexrelid)",
+    "pg_stat_get_tuples_fetched(c.oid)",
     Metric::counter(
         "pg_index_idx_tup_fetch_total",
         "Live rows fetched by simple scans of the index.",
@@ -28,12 +31,12 @@ const IDX_TUP_FETCH: Field = Field::new(
 )
 .like("pg_stat_user_indexes_idx_tup_fetch");
 const IDX_SCAN: Field = Field::new(
-    "pg_stat_get_numscans(i.indexrelid)",
+    "pg_stat_get_numscans(c.oid)",
     Metric::counter("pg_index_idx_scan_total", "Scans of the index."),
 )
 .like("pg_stat_user_indexes_idx_scan");
 const IDX_TUP_READ: Field = Field::new(
-    "pg_stat_get_tuples_returned(i.indexrelid)",
+    "pg_stat_get_tuples_returned(c.oid)",
     Metric::counter(
         "pg_index_idx_tup_read_total",
         "Entries returned by scans of the index.",
@@ -47,7 +50,7 @@ pub(super) const METRICS: &[&Metric] = &[&BYTES];
 pub(super) const VIEW: View = View {
     part: PART,
     labels: &[],
-    from: "pg_index i",
+    from: "pg_class c",
     fields: &[IDX_SCAN, IDX_TUP_READ, IDX_TUP_FETCH],
 };
 
@@ -83,45 +86,50 @@ pub(crate) struct IndexRow {
 }
 
 /// Reads all indexes of user tables; definitions, names of tables and sizes come later.
-pub(crate) async fn read(session: &mut Session, able: &Capability) -> Result<Vec<IndexRow>> {
+pub(crate) async fn read(
+    session: &mut Session,
+    able: &Capability,
+    fixed: &mut Fixed,
+) -> Result<Vec<IndexRow>> {
+    const FIRST_FIELD: usize = 4;
     let last_scan = if able.is_at_least(V16) {
-        "pg_stat_get_lastscan(i.indexrelid)"
+        "pg_stat_get_lastscan(c.oid)"
     } else {
         "null::timestamptz"
     };
     let columns = VIEW.columns(able.version_num).join(", ");
     let sql = format!(
-        "select {MARKER} i.indexrelid, i.indrelid, c.relname::text, c.relpages::int8, \
-         c.relfilenode, i.indisunique, i.indisprimary, i.indisvalid, i.indisreplident, \
-         i.indexrelid in (select conindid from pg_constraint), i.xmin, c.xmin, {last_scan}, \
-         {columns} \
-         from {} join pg_class c on c.oid = i.indexrelid \
-         where i.indexrelid >= {FIRST_USER_OID} and c.relkind = 'i' \
-         and c.relpersistence <> 't' and c.relnamespace <> 'pg_toast'::regnamespace",
+        "select {MARKER} c.oid, c.xmin, c.relpages, {last_scan}, {columns} from {} \
+         where c.oid >= {FIRST_USER_OID} and c.relkind = 'i' and c.relpersistence <> 't' \
+         and c.relnamespace <> 'pg_toast'::regnamespace",
         VIEW.from
     );
-    let mut out = Vec::new();
-    for row in session.rows(PART, &sql, &[]).await? {
-        let cells = Cells::new(PART, &row);
+    let rows = session.rows(PART, &sql, &[]).await?;
+    let present: Vec<(u32, Xid)> = rows
+        .iter()
+        .map(|row| {
+            let cells = Cells::new(PART, row);
+            Ok((cells.get(0)?, cells.get(1)?))
+        })
+        .collect::<Result<_>>()?;
+    fixed.refresh(session, &present).await?;
+    let mut out = Vec::with_capacity(rows.len());
+    for (row, (oid, _)) in rows.iter().zip(&present) {
+        // One that was dropped between the two readings is gone.
+        let Some(entry) = fixed.get(*oid) else {
+            continue;
+        };
+        let cells = Cells::new(PART, row);
+        let mut index = entry.index.clone();
+        index.last_idx_scan = cells.time(3)?;
+        index.idx_scan = cells.count(FIRST_FIELD)?;
+        index.idx_tup_read = cells.count(FIRST_FIELD + 1)?;
         out.push(IndexRow {
-            index: Index {
-                oid: cells.get(0)?,
-                table_oid: cells.get(1)?,
-                name: cells.text(2)?,
-                is_unique: cells.get(5)?,
-                is_primary: cells.get(6)?,
-                is_valid: cells.get(7)?,
-                is_replica_identity: cells.get(8)?,
-                is_constraint: cells.get(9)?,
-                last_idx_scan: cells.time(12)?,
-                idx_scan: cells.count(13)?,
-                idx_tup_read: cells.count(14)?,
-                ..Index::default()
-            },
-            pages: cells.count(3)?,
-            file: cells.get(4)?,
-            idx_tup_fetch: cells.count(15)?,
-            versions: (cells.get(10)?, cells.get(11)?),
+            index,
+            pages: u64::try_from(cells.get::<i32>(2)?).unwrap_or(0),
+            file: entry.file,
+            idx_tup_fetch: cells.count(FIRST_FIELD + 2)?,
+            versions: entry.versions,
         });
     }
     Ok(out)

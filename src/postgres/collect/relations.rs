@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::BlindSpots;
-use super::indexes::{self, Definitions, IndexRow};
+use super::indexes::{self, Definitions, Fixed, IndexRow};
 use super::ranking::{Weight, most_important};
 use super::sizes::{Sizes, Wanted};
 use super::tables::{self, TableRow};
@@ -28,6 +28,7 @@ pub(crate) struct Reader<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Memory {
     sizes: Sizes,
+    fixed: Fixed,
     definitions: Definitions,
 }
 
@@ -50,7 +51,7 @@ impl Reader<'_> {
     ) -> Result<Relations> {
         let tables = tables::read(self.session, self.able).await;
         let tables = self.blind.settle("tables", tables)?;
-        let indexes = indexes::read(self.session, self.able).await;
+        let indexes = indexes::read(self.session, self.able, &mut memory.fixed).await;
         let mut indexes = self.blind.settle("indexes", indexes)?;
         let mut tables: BTreeMap<u32, TableRow> =
             tables.into_iter().map(|row| (row.table.oid, row)).collect();
