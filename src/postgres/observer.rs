@@ -287,6 +287,6 @@ mod tests {
         backoff.failed(at, &Error::NotConnected);
         backoff.failed(at, &Error::NotConnected);
         assert!(backoff.wait(at).is_some());
-        assert_eq!(backoff.wait(at.minus(Duration::from_secs(3_600))), None);
+        assert_eq!(backoff.wait(at.minus(Duration::from_hours(1))), None);
     }
 }
