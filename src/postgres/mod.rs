@@ -43,8 +43,8 @@ pub fn metrics() -> Vec<&'static Metric> {
 
 /// What Prometheus's `postgres_exporter` calls our metrics, where it knows them.
 ///
-/// Labels are the same on both sides. Source: its release 0.11.1 and the `queries.yaml` packaged
-/// with it.
+/// Labels are the same on both sides, but for `server`, which only theirs have. Source: its release
+/// 0.11.1 and the `queries.yaml` packaged with it.
 pub fn compat_names() -> Vec<CompatName> {
     collect::compat_names()
 }

@@ -32,19 +32,19 @@ pub(super) const VIEW: View = View {
     from: "pg_stat_bgwriter",
     fields: &[
         Field::new("checkpoints_timed", TIMED)
-            .like("pg_stat_bgwriter_checkpoints_timed")
+            .like("pg_stat_bgwriter_checkpoints_timed_total")
             .until(V17),
         Field::new("checkpoints_req", REQUESTED)
-            .like("pg_stat_bgwriter_checkpoints_req")
+            .like("pg_stat_bgwriter_checkpoints_req_total")
             .until(V17),
         Field::millis("checkpoint_write_time", WRITE_TIME)
-            .like("pg_stat_bgwriter_checkpoint_write_time")
+            .like("pg_stat_bgwriter_checkpoint_write_time_total")
             .until(V17),
         Field::millis("checkpoint_sync_time", SYNC_TIME)
-            .like("pg_stat_bgwriter_checkpoint_sync_time")
+            .like("pg_stat_bgwriter_checkpoint_sync_time_total")
             .until(V17),
         Field::new("buffers_checkpoint", BUFFERS)
-            .like("pg_stat_bgwriter_buffers_checkpoint")
+            .like("pg_stat_bgwriter_buffers_checkpoint_total")
             .until(V17),
         Field::new(
             "buffers_backend",
@@ -53,7 +53,7 @@ pub(super) const VIEW: View = View {
                 "Buffers that backends had to write themselves; 17 and later: see pg_io.",
             ),
         )
-        .like("pg_stat_bgwriter_buffers_backend")
+        .like("pg_stat_bgwriter_buffers_backend_total")
         .until(V17),
         Field::new(
             "buffers_backend_fsync",
@@ -62,7 +62,7 @@ pub(super) const VIEW: View = View {
                 "Synchronisations that backends had to do themselves; 17 and later: see pg_io.",
             ),
         )
-        .like("pg_stat_bgwriter_buffers_backend_fsync")
+        .like("pg_stat_bgwriter_buffers_backend_fsync_total")
         .until(V17),
         Field::new(
             "buffers_clean",
@@ -71,7 +71,7 @@ pub(super) const VIEW: View = View {
                 "Buffers written by the background writer.",
             ),
         )
-        .like("pg_stat_bgwriter_buffers_clean"),
+        .like("pg_stat_bgwriter_buffers_clean_total"),
         Field::new(
             "maxwritten_clean",
             Metric::counter(
@@ -79,12 +79,12 @@ pub(super) const VIEW: View = View {
                 "Times the background writer stopped at bgwriter_lru_maxpages.",
             ),
         )
-        .like("pg_stat_bgwriter_maxwritten_clean"),
+        .like("pg_stat_bgwriter_maxwritten_clean_total"),
         Field::new(
             "buffers_alloc",
             Metric::counter("pg_buffers_allocated_total", "Buffers allocated."),
         )
-        .like("pg_stat_bgwriter_buffers_alloc"),
+        .like("pg_stat_bgwriter_buffers_alloc_total"),
         Field::new(
             "stats_reset",
             Metric::gauge(
@@ -92,7 +92,7 @@ pub(super) const VIEW: View = View {
                 "When these counters were last reset, in seconds since 1970.",
             ),
         )
-        .like("pg_stat_bgwriter_stats_reset"),
+        .like("pg_stat_bgwriter_stats_reset_total"),
     ],
 };
 

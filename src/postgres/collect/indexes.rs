@@ -28,21 +28,18 @@ const IDX_TUP_FETCH: Field = Field::new(
         "pg_index_idx_tup_fetch_total",
         "Live rows fetched by simple scans of the index.",
     ),
-)
-.like("pg_stat_user_indexes_idx_tup_fetch");
+);
 const IDX_SCAN: Field = Field::new(
     "pg_stat_get_numscans(c.oid)",
     Metric::counter("pg_index_idx_scan_total", "Scans of the index."),
-)
-.like("pg_stat_user_indexes_idx_scan");
+);
 const IDX_TUP_READ: Field = Field::new(
     "pg_stat_get_tuples_returned(c.oid)",
     Metric::counter(
         "pg_index_idx_tup_read_total",
         "Entries returned by scans of the index.",
     ),
-)
-.like("pg_stat_user_indexes_idx_tup_read");
+);
 const BYTES: Metric = Metric::gauge("pg_index_bytes", "Size of the index.").exact_to(1.0);
 
 pub(super) const METRICS: &[&Metric] = &[&BYTES];

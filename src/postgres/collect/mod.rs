@@ -113,7 +113,6 @@ const COMPAT: &[(&Metric, &str)] = &[
     (&server::INFO, "pg_static"),
     (&tables::IDX_SCAN, "pg_stat_user_tables_idx_scan"),
     (&tables::IDX_TUP_FETCH, "pg_stat_user_tables_idx_tup_fetch"),
-    (&tables::ROW_ESTIMATE, "pg_class_reltuples"),
 ];
 
 /// Our names and the exporter's, where they differ.
