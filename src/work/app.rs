@@ -21,7 +21,7 @@ use crate::work::board::Board;
 use crate::work::collect::{self, Pace, Source, Watcher};
 use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
-use crate::work::source::{HistorySink, HostSource, PostgresSource};
+use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
 use crate::work::{Error, Result, upkeep};
 
 /// The name that the machine's own readings go by when no target runs on it.
@@ -266,6 +266,7 @@ fn metrics() -> Vec<&'static Metric> {
     all.extend(collect::METRICS);
     all.extend(activity::METRICS);
     all.extend(own::METRICS);
+    all.push(&source::COST);
     all
 }
 

@@ -4,6 +4,7 @@ use crate::diagnose::Rates;
 use crate::model::units::{Millis, Timestamp};
 use crate::store::{Fold, History, Result, Selector, Series};
 use crate::work::board::TargetState;
+use crate::work::source::COST;
 
 /// How far back a rate looks: shorter is noise, longer is history.
 const RECENT: Millis = Millis(600_000);
@@ -68,6 +69,19 @@ pub(crate) fn rates(
         cache_hit_ratio: None,
         queue_depth: None,
     })
+}
+
+/// Share of one core that watching costs the target's server; `None` where it cannot be seen.
+///
+/// # Errors
+/// When the history cannot be read.
+pub(crate) fn own_cost(history: &History, target: &str, now: Timestamp) -> Result<Option<f64>> {
+    Recent {
+        history,
+        target,
+        now,
+    }
+    .sum(COST.name, &[])
 }
 
 /// `part` of `whole`, where there is a whole.

@@ -203,7 +203,9 @@ impl Projector {
             &targets,
         );
         let alerts = diagnose::alerts(&projections, &targets, now);
+        let own_cost = evidence::own_cost(self.store.history(), &target.name, now)?;
         self.board.update(&target.name, |state| {
+            state.own_cost = own_cost;
             state.projections = projections.into();
             state.bottlenecks = bottlenecks.into();
             state.alerts = alerts.into();

@@ -4,14 +4,21 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
-use crate::host::Host;
+use crate::host::{self, Host};
 use crate::model::database::ActivitySample;
-use crate::model::series::{SampleSink, Scrape};
+use crate::model::series::{Labels, Metric, SampleSink, Scrape};
 use crate::model::units::{Millis, Timestamp};
 use crate::postgres::Observer;
 use crate::store::Store;
 use crate::work::board::Board;
 use crate::work::collect::{Failure, Readings, Source};
+
+/// What watching a target costs its server.
+pub(crate) const COST: Metric = Metric::counter(
+    "plimsoll_target_cost_seconds_total",
+    "Processor time that this monitor's own session used on the target's server, in seconds.",
+)
+.exact_to(0.01);
 
 /// A Postgres server: counters at each scrape, the catalogs when they are due.
 pub(crate) struct PostgresSource {
@@ -56,6 +63,14 @@ impl Source for PostgresSource {
                 samples.extend(more);
                 snapshot = Some(look);
                 self.catalog_at = Some(at);
+            }
+            // A server on another machine or in another container has no such process here.
+            let session = self
+                .observer
+                .backend_pid()
+                .filter(|_| self.observer.conninfo().is_local());
+            if let Some(session) = session.and_then(host::process) {
+                samples.push(COST.sample(Labels::none(), session.cpu_seconds));
             }
             Ok(Readings { samples, snapshot })
         })
@@ -113,7 +128,6 @@ impl SampleSink for HistorySink {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::series::{Labels, Metric};
     use crate::store::Options;
 
     const VALUE: Metric = Metric::gauge("test_value", "A value.");
