@@ -124,9 +124,12 @@ impl Tally {
         let share = |part: usize, whole: usize| 100.0 * part as f64 / whole.max(1) as f64;
         let hits = self.late.len();
         let n = self.series.max(1) as f64;
-        let mean = self.late.iter().sum::<f64>() / hits.max(1) as f64;
+        let mean = match hits {
+            0 => "–".to_owned(),
+            _ => format!("{:.1}", self.late.iter().sum::<f64>() / hits as f64),
+        };
         format!(
-            "| {name} | {} | {mean:.1} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.3} | {:.1} | {:.1} | {:.2} | {:.2} | {:.2} |",
+            "| {name} | {} | {mean} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} | {:.3} | {:.1} | {:.1} | {:.2} | {:.2} | {:.2} |",
             self.series,
             share(self.near, hits),
             share(self.missed, hits),

@@ -4,7 +4,9 @@
 //! from each origin's own past. Weights are prior × (error relative to seasonal naive)^-power,
 //! members far behind the best left out (Bates and Granger 1969, "The combination of forecasts";
 //! Tashman 2000, "Out-of-sample tests of forecasting accuracy"). Errors of the combination at an
-//! origin are taken with weights that did not see that origin.
+//! origin are taken with weights that did not see that origin. Later origins count more. Level
+//! shifts that came after an origin are taken out of what it is scored by: nobody can foresee a
+//! migration, and one of them must not decide which slope is believed.
 
 use crate::model::units::Millis;
 
@@ -71,7 +73,10 @@ impl Shape {
 
 /// One origin of the back-test.
 struct Track {
+    /// What came, later level shifts taken out.
     actual: Vec<f64>,
+    /// What those shifts had added by each step.
+    jumped: Vec<f64>,
     forecasts: Vec<Option<Vec<f64>>>,
     baseline: Vec<f64>,
 }
@@ -90,6 +95,8 @@ pub(super) struct Scored {
     /// Steps ahead, from 1.
     pub(super) ahead: usize,
     pub(super) error: f64,
+    /// What level shifts after the origin had added, which `error` leaves out.
+    pub(super) jumped: f64,
     pub(super) baseline_error: f64,
 }
 
@@ -109,6 +116,7 @@ pub(super) fn trial(values: &[f64], step: Millis, horizon: usize) -> Trial {
     let first = share(n as f64, set.first).max(settings().history.least.div_euclid(2) + 3);
     let longest = horizon.min(n.saturating_sub(first));
     let last = n.saturating_sub(share(longest as f64, set.last).max(3));
+    let jumps = shift::sizes(values, &shift::find(values));
     let mut tracks = Vec::new();
     let mut before = None;
     for k in 0..set.origins {
@@ -124,12 +132,20 @@ pub(super) fn trial(values: &[f64], step: Millis, horizon: usize) -> Trial {
             continue;
         }
         before = Some(kept);
-        let actual: Vec<f64> = values.iter().skip(kept).take(longest).copied().collect();
+        let later = values.iter().enumerate().skip(kept).take(longest);
+        let (actual, jumped): (Vec<f64>, Vec<f64>) = later
+            .map(|(i, v)| {
+                let since = jumps.iter().filter(|(at, _)| (kept..=i).contains(at));
+                let jumped = since.map(|(_, size)| size).sum::<f64>();
+                (v - jumped, jumped)
+            })
+            .unzip();
         let own = Shape::of(past, step);
         tracks.push(Track {
             baseline: seasonal_naive(past, &own.seasons, actual.len()),
             forecasts: own.ask_all(actual.len()),
             actual,
+            jumped,
         });
     }
     Trial {
@@ -207,7 +223,10 @@ impl Trial {
     /// Absolute error relative to seasonal naive, over the origins at which the member applied.
     fn skill(&self, member: usize, without: Option<usize>) -> Option<f64> {
         let (mut own, mut naive) = (0.0, 0.0);
+        let decay = settings().backtest.decay;
+        let mut recent = decay.powf(self.tracks.len() as f64);
         for (k, track) in self.tracks.iter().enumerate() {
+            recent /= decay;
             if Some(k) == without {
                 continue;
             }
@@ -216,8 +235,8 @@ impl Trial {
             };
             let errors = track.actual.iter().zip(forecast).zip(&track.baseline);
             for ((actual, f), b) in errors.filter(|((a, _), _)| a.is_finite()) {
-                own += (actual - f).abs();
-                naive += (actual - b).abs();
+                own += recent * (actual - f).abs();
+                naive += recent * (actual - b).abs();
             }
         }
         if naive > 0.0 {
@@ -236,12 +255,13 @@ impl Trial {
             let weights = self.weights(&available, without);
             let combined = combined(&track.forecasts, &weights, track.actual.len());
             let rows = track.actual.iter().zip(&combined).zip(&track.baseline);
-            for (j, ((actual, f), b)) in rows.enumerate() {
+            for (j, (((actual, f), b), jumped)) in rows.zip(&track.jumped).enumerate() {
                 if actual.is_finite() {
                     scores.push(Scored {
                         origin,
                         ahead: j + 1,
                         error: actual - f,
+                        jumped: *jumped,
                         baseline_error: actual - b,
                     });
                 }

@@ -11,6 +11,11 @@ use crate::stats::quantile::quantile;
 use super::combine::Scored;
 use super::settings::settings;
 
+/// The error that bands must allow for: level shifts will come again, but not as if they were sure.
+fn allowed(s: &Scored) -> f64 {
+    s.error + settings().interval.jump_share * s.jumped
+}
+
 /// Spread of the errors by steps ahead, with its calibration.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Spread {
@@ -44,7 +49,7 @@ impl Spread {
         if scores.len() >= 2 * ANCHORS.len() {
             let sizes: Vec<f64> = scores
                 .iter()
-                .map(|s| s.error.abs() / spread.at(s.ahead).max(f64::MIN_POSITIVE))
+                .map(|s| allowed(s).abs() / spread.at(s.ahead).max(f64::MIN_POSITIVE))
                 .collect();
             let few = 1.0 + 0.5 / origins.max(1) as f64;
             for (factor, anchor) in spread.factors.iter_mut().zip(ANCHORS) {
@@ -75,13 +80,13 @@ impl Spread {
         } else {
             between(f80, f95, 0.80, 0.95)
         };
-        factor * normal_quantile(f64::midpoint(1.0, level))
+        settings().interval.stretch * factor * normal_quantile(f64::midpoint(1.0, level))
     }
 
     /// What simulated paths spread by: calibrated in the middle of the bands.
     pub(super) fn path_factor(&self) -> f64 {
         let [_, f80, _] = self.factors;
-        f80
+        settings().interval.path_stretch * f80
     }
 }
 
@@ -101,7 +106,7 @@ fn power_law(scores: &[Scored]) -> Option<(f64, f64)> {
         )]
         let bin = (place as usize).min(BINS - 1);
         if let Some((square, log, count)) = bins.get_mut(bin) {
-            *square += s.error * s.error;
+            *square += allowed(s).powi(2);
             *log += (s.ahead as f64).ln();
             *count += 1.0;
         }
@@ -188,6 +193,7 @@ mod tests {
                 origin,
                 ahead,
                 error: size(ahead) * if (origin + ahead) % 2 == 0 { 1.0 } else { -1.0 },
+                jumped: 0.0,
                 baseline_error: 1.0,
             })
             .collect()

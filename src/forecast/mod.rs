@@ -3,10 +3,10 @@
 //! For: one [`Window`] and one [`Plan`] in, one [`Outlook`] out; pure, seeded, the same everywhere.
 //! Not for: reading history, choosing limits, or what to do about it (`work`, `diagnose`).
 //!
-//! A window is cleaned and folded to days ([`clean`]), its seasons ([`period`]) and level shifts
-//! ([`shift`]) are taken out, members ([`member`]) extend what is left, a back-test weighs them
-//! ([`combine`]) and sets the bands ([`interval`]), and simulated paths say when thresholds are
-//! met ([`crossing`]). Settings and priors are in `models/methods.toml`. Read [`forecast`] first,
+//! A window is cleaned and folded to days (`clean`), its seasons (`period`) and level shifts
+//! (`shift`) are taken out, members (`member`) extend what is left, a back-test weighs them
+//! (`combine`) and sets the bands (`interval`), and simulated paths say when thresholds are
+//! met (`crossing`). Settings and priors are in `models/methods.toml`. Read [`forecast`] first,
 //! then `combine`.
 
 mod clean;

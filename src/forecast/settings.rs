@@ -92,6 +92,7 @@ pub(super) struct Backtest {
     pub(super) power: f64,
     pub(super) drop: f64,
     pub(super) shrink: f64,
+    pub(super) decay: f64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,6 +104,9 @@ pub(super) struct Interval {
     pub(super) gamma_max: f64,
     pub(super) factor_min: f64,
     pub(super) factor_max: f64,
+    pub(super) stretch: f64,
+    pub(super) path_stretch: f64,
+    pub(super) jump_share: f64,
     pub(super) floor_share: f64,
     pub(super) floor_steps: f64,
 }

@@ -55,6 +55,27 @@ pub(super) fn find(values: &[f64]) -> Vec<usize> {
     taken
 }
 
+/// Sizes of the jumps at `places`, growth across them left out.
+pub(super) fn sizes(values: &[f64], places: &[usize]) -> Vec<(usize, f64)> {
+    let w = settings().shift.window;
+    let middle = |from: usize, until: usize| {
+        let hood = values
+            .get(from..until.min(values.len()))
+            .unwrap_or_default();
+        let there: Vec<f64> = hood.iter().copied().filter(|v| v.is_finite()).collect();
+        median(&there).unwrap_or(f64::NAN)
+    };
+    // Medians one window apart, with no jump between them, show the growth of one window.
+    let apart: Vec<f64> = (w..=values.len().saturating_sub(w))
+        .map(|t| middle(t, t + w) - middle(t.saturating_sub(w), t))
+        .filter(|d| d.is_finite())
+        .collect();
+    let growth = median(&apart).unwrap_or(0.0);
+    let size = |at: usize| middle(at, at + w) - middle(at.saturating_sub(w), at) - growth;
+    let sized = places.iter().map(|at| (*at, size(*at)));
+    sized.filter(|(_, size)| size.is_finite()).collect()
+}
+
 /// The largest single step near `t`: medians see a jump in about the right place only.
 fn sharpened(values: &[f64], t: usize, w: usize) -> usize {
     let middle = |from: usize, until: usize| {

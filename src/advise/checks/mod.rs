@@ -2,7 +2,7 @@
 //!
 //! For: verdicts on one [`Snapshot`]. Not for: trends (`forecast`) or shares of time (`diagnose`).
 //! Each check stays silent where its evidence is thin. To add one: a function in its family, a
-//! line in [`CHECKS`], a table in `data/findings.toml`.
+//! line in `CHECKS`, a table in `data/findings.toml`.
 
 mod indexes;
 mod replication;
