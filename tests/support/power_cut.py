@@ -68,29 +68,46 @@ class Disk:
             os.close(handle)
 
 
+def note(said, lines):
+    """Notes what whole lines of the writer's output promise."""
+    for line in lines:
+        found = SAID.search(line.decode(errors="replace"))
+        if found:
+            said[found.group(1)] = int(found.group(2))
+
+
 def write_until_cut(binary, disk, lines):
-    """Runs the writer, cuts the power after so many lines, and returns what it had said."""
+    """Runs the writer, cuts the power after so many lines, and returns what it had said by then."""
     environment = dict(os.environ, PLIMSOLL_TEST_CHILD=os.path.join(disk.root, "store"))
     child = subprocess.Popen(
         [binary, "--exact", WRITER, "--nocapture"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        text=True,
     )
     said = {"wrote": -1, "synced": -1, "record": -1}
+    pipe, rest, heard = child.stdout.fileno(), b"", 0
     try:
-        # What is still in the pipe when the power goes was said before, and counts, too.
-        for number, line in enumerate(child.stdout):
-            found = SAID.search(line)
-            if found:
-                said[found.group(1)] = int(found.group(2))
-            if number == lines:
-                disk.cut()
-                child.kill()
+        while heard <= lines:
+            text = os.read(pipe, 1 << 16)
+            if not text:
+                break
+            *whole, rest = (rest + text).split(b"\n")
+            note(said, whole)
+            heard += len(whole)
+        # What is in the pipe by now was said with the power on, and counts, too. What is said from
+        # here on does not: the ioctl takes its time, and a sync that is under way meanwhile may be
+        # told that it succeeded. With real power the machine would be dark before it could say so.
+        os.set_blocking(pipe, False)
+        try:
+            note(said, (rest + os.read(pipe, 1 << 20)).split(b"\n")[:-1])
+        except BlockingIOError:
+            pass
+        disk.cut()
     finally:
         child.kill()
         child.wait()
+        child.stdout.close()
     return said
 
 
