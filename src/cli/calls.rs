@@ -3,6 +3,7 @@
 use std::io::{self, BufRead, IsTerminal as _, Write};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -16,6 +17,12 @@ use crate::store::Store;
 use crate::work::check::{Look, check_once as look_once};
 use crate::work::demo as story;
 use crate::work::{App, store_options};
+
+/// Between two looks whether the first forecasts are there.
+const FORECASTS_LOOKED_FOR: Duration = Duration::from_millis(200);
+
+/// Findings that the demo names on its one screen.
+const FOUND_SHOWN: usize = 5;
 
 /// Watches the targets and serves until a stop signal.
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
@@ -58,6 +65,8 @@ async fn show(running: &story::Demo, demo: &Demo) -> anyhow::Result<()> {
     writeln!(out, "{}", screen(running, demo))?;
     out.flush()?;
     drop(out);
+    // The first forecasts take a second or two, and the page should not wait for them.
+    let finding = tokio::spawn(tell_found(Arc::clone(app)));
     let limit = demo
         .exit_after
         .map(crate::model::units::Millis::as_duration);
@@ -71,6 +80,7 @@ async fn show(running: &story::Demo, demo: &Demo) -> anyhow::Result<()> {
         }
     };
     doors.serve(app, over).await;
+    finding.abort();
     if let Some(path) = &demo.report {
         let (app, path) = (Arc::clone(app), path.clone());
         let format = super::report::format_of(&path);
@@ -85,6 +95,32 @@ async fn show(running: &story::Demo, demo: &Demo) -> anyhow::Result<()> {
         )?;
     }
     Ok(())
+}
+
+/// Says what was found, once the first forecasts are there.
+async fn tell_found(app: Arc<App>) {
+    loop {
+        let first = app.board().first();
+        if first.is_some_and(|(_, state)| !state.projections.is_empty()) {
+            break;
+        }
+        tokio::time::sleep(FORECASTS_LOOKED_FOR).await;
+    }
+    let input = app.report_input(None);
+    let verdict = crate::report::verdict(&input);
+    let findings = input.targets.iter().flat_map(|target| &target.findings);
+    let mut lines = vec![format!("Found: {}", verdict.headline)];
+    lines.extend(
+        findings
+            .take(FOUND_SHOWN)
+            .map(|finding| format!("  {}", finding.title)),
+    );
+    let (critical, warnings) = (verdict.critical, verdict.warnings);
+    lines.push(format!(
+        "  {critical} critical, {warnings} warnings in all; the page has the cures\n"
+    ));
+    // A closed standard output is no reason to stop.
+    let _ = writeln!(io::stdout(), "{}", lines.join("\n"));
 }
 
 /// What the demo says when it is up: where, what, and how to stop.

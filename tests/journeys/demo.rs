@@ -60,6 +60,10 @@ async fn a_one_shot_demo_serves_reports_and_cleans_up() {
         "{told}"
     );
     assert!(
+        told.contains("Found: ") && told.contains("warnings in all"),
+        "{told}"
+    );
+    assert!(
         std::fs::read_to_string(&report)
             .unwrap()
             .contains("</html>")
