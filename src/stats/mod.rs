@@ -6,6 +6,7 @@
 
 pub mod quantile;
 pub mod regress;
+pub mod sketch;
 
 /// Why a statistic cannot be given.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

@@ -39,13 +39,13 @@ const BATCH_MAX: usize = 128;
 const BATCH_BYTES: usize = 512 << 10;
 /// sled moves pages above a quarter of a segment into files of their own, which amplify writes.
 /// Sixteen of our largest usual values fit into a quarter of this.
-const SEGMENT: usize = 2 << 20;
+pub(super) const SEGMENT: usize = 2 << 20;
 /// sled lets go of its lock a moment after the handle is dropped.
-const LOCK_TRIES: u32 = 40;
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
+pub(super) const LOCK_TRIES: u32 = 40;
+pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
-const SENTINEL_KEY: &[u8] = b"plimsoll";
-const SENTINEL: &[u8] = b"store 1";
+pub(super) const SENTINEL_KEY: &[u8] = b"plimsoll";
+pub(super) const SENTINEL: &[u8] = b"store 1";
 
 /// One step of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -216,6 +216,11 @@ impl Database {
             visit(&key, &value)?;
         }
         Ok(())
+    }
+
+    /// Keeps all writers waiting while the guard lives: what is read meanwhile is of one instant.
+    pub(super) fn still(&self) -> MutexGuard<'_, ()> {
+        lock(&self.writer)
     }
 
     /// Writes operations in order, in atomic batches of bounded size; not yet past the barrier.

@@ -140,7 +140,8 @@ pub(super) fn put_key(out: &mut Vec<u8>, key: &SeriesKey) {
     }
 }
 
-fn read_key(bytes: &[u8]) -> std::result::Result<SeriesKey, Damaged> {
+/// Reads what [`put_key`] wrote.
+pub(super) fn read_key(bytes: &[u8]) -> std::result::Result<SeriesKey, Damaged> {
     let mut from = Reader::new(bytes);
     let metric = from.text()?.to_owned();
     let mut labels = Vec::new();

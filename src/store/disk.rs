@@ -52,6 +52,20 @@ fn remove_files(path: &Path, doomed: impl Fn(&str) -> bool) -> Result<()> {
     Ok(())
 }
 
+/// Empties a folder.
+pub(super) fn clear(dir: &Path) -> Result<()> {
+    let failed = |e| Error::io(dir, e);
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let path: PathBuf = entry.map_err(failed)?.path();
+        if path.is_dir() {
+            fs::remove_dir_all(&path).map_err(failed)?;
+        } else {
+            fs::remove_file(&path).map_err(failed)?;
+        }
+    }
+    Ok(())
+}
+
 /// Removes snapshots that sled had not finished: they prevent opening.
 pub(super) fn remove_half_written(path: &Path) -> Result<()> {
     remove_files(path, |name| {

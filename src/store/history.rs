@@ -18,6 +18,7 @@ use super::recovery::{Opened, load_catalogue, load_synthetic, recover};
 use super::rollup::{Bucket, Tier};
 use super::seal::Upkeep;
 use super::segment::Segment;
+use super::sketches::Observed;
 use super::wal::{self, Found, Frame, Log, Packed};
 use super::{Error, Options, Result};
 use crate::model::capacity::SyntheticSpan;
@@ -47,6 +48,7 @@ pub struct History {
     pub(super) control: Arc<Database>,
     pub(super) databases: Databases,
     pub(super) upkeep: Mutex<Upkeep>,
+    pub(super) observed: Observed,
     head: RwLock<Head>,
     logs: PathBuf,
     opened: Opened,
@@ -134,6 +136,7 @@ impl History {
             options,
             control,
             upkeep: Mutex::default(),
+            observed: Observed::default(),
             head: RwLock::new(Head {
                 catalogue,
                 closed: segments.into_iter().map(|(s, _)| Arc::new(s)).collect(),

@@ -12,7 +12,9 @@
 //! | `metrics-YYYYMM` | `raw-YYYYMMDD` | span u32, group u32, log u32 | 16 columns (`chunk`) |
 //! | | | span u32, `0xFFFF0000` + target u32, log u32 | time column (`chunk`) |
 //! | | `r5m-YYYYMM` | span u32, group u32 | 5 min buckets (`rollup`) |
+//! | | `s5m-YYYYMM` | step of 5 min u32, target, metric and labels | latencies (`sketches`) |
 //! | `metrics-1h` | `r1h-YYYY` | day u32, group u32 | 1 h buckets (`rollup`) |
+//! | | `s1h-YYYY` | hour u32, target, metric and labels | latencies (`sketches`) |
 //! | `control` | `catalogue` | `t`, target u32 | name |
 //! | | | `s`, series u32 | definition (`catalogue`) |
 //! | | `last` | block of 256 series u32 | last values (`catalogue`) |
@@ -109,9 +111,17 @@ pub(super) fn day_end(tree: &str) -> Option<Timestamp> {
     start_of(day.ok()?.tomorrow().ok()?)
 }
 
-/// First instant of the year after the one in `r1h-YYYY`; `None` for other names.
+/// First instant of the year after the one in `r1h-YYYY` or `s1h-YYYY`; `None` for other names.
 pub(super) fn year_end(tree: &str) -> Option<Timestamp> {
-    year_bounds(tree.strip_prefix("r1h-")?).map(|(_, end)| end)
+    let digits = tree
+        .strip_prefix("r1h-")
+        .or_else(|| tree.strip_prefix("s1h-"))?;
+    year_bounds(digits).map(|(_, end)| end)
+}
+
+/// First instant of the month after the one in `s5m-YYYYMM`; `None` for other names.
+pub(super) fn sketches_end(tree: &str) -> Option<Timestamp> {
+    month_bounds(tree.strip_prefix("s5m-")?).map(|(_, end)| end)
 }
 
 /// First instants of the year `YYYY` and of the next.
@@ -149,9 +159,36 @@ pub(super) fn hours_tree(at: Timestamp) -> String {
     format!("r1h-{:04}", date(at).0)
 }
 
+/// Tree of latencies by 5 min of the month of an instant.
+pub(super) fn sketch_minutes_tree(at: Timestamp) -> String {
+    let (year, month, _) = date(at);
+    format!("s5m-{year:04}{month:02}")
+}
+
+/// Tree of latencies by hour of the year of an instant.
+pub(super) fn sketch_hours_tree(at: Timestamp) -> String {
+    format!("s1h-{:04}", date(at).0)
+}
+
+/// Key of a sketch; `name` is target, metric and labels, each with its length before it.
+pub(super) fn sketch_key(step: u32, name: &[u8]) -> Vec<u8> {
+    [&step.to_be_bytes()[..], name].concat()
+}
+
+/// Step and name of a sketch's key.
+pub(super) fn read_sketch_key(key: &[u8]) -> Option<(u32, &[u8])> {
+    let (step, name) = key.split_first_chunk::<4>()?;
+    Some((u32::from_be_bytes(*step), name))
+}
+
 /// Group number under which a target's time columns lie.
 pub(super) fn times_group(target: u32) -> u32 {
     TIMES | (target & TARGETS_MAX)
+}
+
+/// The target whose time columns lie under a group number.
+pub(super) fn target_of_times(group: u32) -> u32 {
+    group & TARGETS_MAX
 }
 
 /// Whether a group number is that of time columns.
@@ -273,6 +310,8 @@ mod tests {
             prop_assert_eq!(read_raw_key(&left), Some(a));
             prop_assert_eq!(read_group_key(&group_key(a.0, a.1)), Some((a.0, a.1)));
             prop_assert_eq!(read_tagged(&tagged(b't', a.0)), Some((b't', a.0)));
+            let name = a.1.to_be_bytes();
+            prop_assert_eq!(read_sketch_key(&sketch_key(a.0, &name)), Some((a.0, &name[..])));
         }
 
         #[test]

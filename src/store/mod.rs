@@ -20,23 +20,32 @@
 //! What is promised: a record is past the barrier when `put` returns. A scrape survives the death
 //! of the process at once, and a loss of power after the next [`Store::sync`] or [`Store::tick`].
 
+mod backup;
 mod barrier;
 mod catalogue;
 mod chunk;
 mod codec;
+mod content;
 mod databases;
 mod disk;
 pub mod failpoint;
 mod history;
 mod keys;
+mod leaves;
+mod pages;
 mod records;
 mod recovery;
+mod repair;
 mod retention;
 mod rollup;
+mod salvage;
 mod seal;
 mod segment;
+mod sketches;
+mod snapshot;
 mod stats;
 mod transfer;
+mod verify;
 mod wal;
 mod window;
 
@@ -46,14 +55,18 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::backup::{Backup, check as check_backup, restore, write_whole};
 pub use self::catalogue::{Selector, Series, SeriesId};
 pub use self::history::{Appended, History};
 pub use self::records::Records;
 pub use self::recovery::Opened;
+pub use self::repair::{Loss, RECOVERED, Repair, repair};
 pub use self::retention::Retention;
 pub use self::rollup::{Bucket, GAP, Tier};
 pub use self::seal::Tick;
+pub use self::sketches::{Latency, RecentLatency};
 pub use self::stats::{HistoryStats, TierStats};
+pub use self::verify::{Problem, Verification, verify};
 pub use self::window::Fold;
 
 use self::barrier::Database;
@@ -202,8 +215,11 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
-    /// An import into a folder that is not empty.
-    #[error("{} is not empty; import into a new folder", path.display())]
+    /// A file that is no whole backup.
+    #[error("the backup {0}")]
+    Backup(String),
+    /// An import, a restore or a repair into a folder that is not empty.
+    #[error("{} is not empty; choose a new folder", path.display())]
     NotEmpty {
         /// The folder.
         path: PathBuf,
@@ -302,14 +318,7 @@ impl Store {
     pub fn open(options: Options) -> Result<Self> {
         options.retention.check()?;
         let dir = options.dir.clone();
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&dir)
-            .map_err(|source| Error::NotWritable {
-                path: dir.clone(),
-                source,
-            })?;
+        make_folder(&dir)?;
         refuse_foreign(&dir)?;
         let lock = take_lock(&dir)?;
         let known = read_format(&dir)?;
@@ -382,10 +391,24 @@ impl Store {
     /// As [`Store::sync`].
     pub fn close(&self, now: Timestamp) -> Result<()> {
         let ticked = self.history.tick(now);
+        let latencies = self.history.store_latencies();
         self.sync()?;
         self.history.barrier()?;
-        ticked.map(|_| ())
+        ticked?;
+        latencies
     }
+}
+
+/// Makes a store's folder, which only this user may open.
+fn make_folder(dir: &Path) -> Result<()> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| Error::NotWritable {
+            path: dir.to_owned(),
+            source,
+        })
 }
 
 fn take_lock(dir: &Path) -> Result<File> {
@@ -400,11 +423,9 @@ fn take_lock(dir: &Path) -> Result<File> {
     match file.try_lock() {
         Ok(()) => {}
         Err(fs::TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let _ = file.read_to_string(&mut text);
             return Err(Error::Locked {
                 path: dir.to_owned(),
-                pid: text.trim().parse().ok(),
+                pid: holder_of(&mut file),
             });
         }
         Err(fs::TryLockError::Error(e)) => return Err(Error::io(&path, e)),
@@ -414,6 +435,31 @@ fn take_lock(dir: &Path) -> Result<File> {
         .and_then(|_| writeln!(file, "{}", std::process::id()))
         .map_err(|e| Error::io(&path, e))?;
     Ok(file)
+}
+
+/// Keeps others from opening a store without writing to it; `None` if it was never opened.
+fn share_lock(dir: &Path) -> Result<Option<File>> {
+    let path = dir.join("LOCK");
+    let mut file = match File::open(&path) {
+        Ok(file) => file,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(Error::io(&path, e)),
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(Some(file)),
+        Err(fs::TryLockError::WouldBlock) => Err(Error::Locked {
+            path: dir.to_owned(),
+            pid: holder_of(&mut file),
+        }),
+        Err(fs::TryLockError::Error(e)) => Err(Error::io(&path, e)),
+    }
+}
+
+/// The process that a lock names.
+fn holder_of(lock: &mut File) -> Option<u32> {
+    let mut text = String::new();
+    let _ = lock.read_to_string(&mut text);
+    text.trim().parse().ok()
 }
 
 /// A folder with anything but a store in it, also a half-made one, is left alone.

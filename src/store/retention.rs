@@ -9,6 +9,7 @@
 use super::history::History;
 use super::keys::{self, HOURS_DATABASE};
 use super::seal::Upkeep;
+use super::sketches::KEPT_5M;
 use super::{Error, Result, stats};
 use crate::model::units::{Bytes, Millis, Timestamp};
 
@@ -85,8 +86,9 @@ impl History {
                 self.drop_trees(&name, &mut dropped, |tree| {
                     is_old(keys::day_end(tree), keep.raw)
                         || is_old(keys::year_end(tree), keep.rollup_1h)
+                        || is_old(keys::sketches_end(tree), KEPT_5M)
                 })?;
-                if is_old(end, keep.raw) {
+                if is_old(end, keep.raw) && is_old(end, KEPT_5M) {
                     upkeep.settled.insert(name);
                 }
                 self.databases.close_idle();

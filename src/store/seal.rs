@@ -8,7 +8,7 @@
 //! until then a crash means that the seal is done again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, TryLockError};
 
 use super::barrier::{Database, Op};
 use super::catalogue::Catalogue;
@@ -50,8 +50,13 @@ pub(super) struct Upkeep {
 impl History {
     /// See [`super::Store::tick`].
     pub(super) fn tick(&self, now: Timestamp) -> Result<Tick> {
-        let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tick = Tick::default();
+        let mut upkeep = match self.upkeep.try_lock() {
+            Ok(upkeep) => upkeep,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            // A backup or a check reads what is at rest: nothing is moved, but the log is synced.
+            Err(TryLockError::WouldBlock) => return self.sync_log().map(|()| tick),
+        };
         let synced = self.sync_log();
         self.rotate_if_due(now)?;
         synced?;
@@ -65,10 +70,12 @@ impl History {
         };
         // Also when sealing failed: on a full disk this is what makes room.
         let dropped = self.retain_if_due(&mut upkeep, now);
+        let latencies = self.store_latencies_if_due(now);
         self.databases.close_idle();
         upkeep.last = Some(now);
         sealed?;
         tick.dropped = dropped?;
+        latencies?;
         Ok(tick)
     }
 

@@ -12,11 +12,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::catalogue::{Selector, Series, SeriesId};
+use super::disk::clear;
 use super::keys::{self, SPAN};
 use super::rollup::{Bucket, Tier};
 use super::segment::Segment;
@@ -225,19 +226,6 @@ impl Store {
         }
         outcome
     }
-}
-
-fn clear(dir: &Path) -> Result<()> {
-    let failed = |e| Error::io(dir, e);
-    for entry in fs::read_dir(dir).map_err(failed)? {
-        let path: PathBuf = entry.map_err(failed)?.path();
-        if path.is_dir() {
-            fs::remove_dir_all(&path).map_err(failed)?;
-        } else {
-            fs::remove_file(&path).map_err(failed)?;
-        }
-    }
-    Ok(())
 }
 
 fn definition(series: &Series, targets: &[String]) -> Line {

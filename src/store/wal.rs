@@ -36,6 +36,8 @@ const MAGIC: &[u8; 8] = b"PLIMLOG1";
 const HEAD: usize = 16;
 /// A frame is one scrape; no scrape comes near this.
 const FRAME_MAX: usize = 64 << 20;
+/// The longest frame that is looked for behind a torn place.
+const SOUGHT_MAX: usize = 1 << 20;
 
 /// One entry of the log.
 #[derive(Debug, Clone, PartialEq)]
@@ -187,18 +189,58 @@ pub(super) fn path_of(folder: &Path, number: u32) -> PathBuf {
     folder.join(format!("{number:010}.log"))
 }
 
+/// Number of the log at a path, if it is one.
+pub(super) fn number_of(path: &Path) -> Option<u32> {
+    path.file_name()?
+        .to_str()?
+        .strip_suffix(".log")?
+        .parse()
+        .ok()
+}
+
+/// Reads the bytes of a log up to where it is torn; returns how many read.
+pub(super) fn read_log(bytes: &[u8], number: u32, visit: impl FnMut(Frame)) -> usize {
+    if read_head(bytes, number).is_err() {
+        return 0;
+    }
+    HEAD + read_frames(bytes.get(HEAD..).unwrap_or_default(), visit)
+}
+
+/// The bytes of a log with the head that its number makes.
+pub(super) fn with_head(bytes: &[u8], number: u32) -> Vec<u8> {
+    [&head(number)[..], bytes.get(HEAD..).unwrap_or_default()].concat()
+}
+
+/// Instants of the scrapes that stand whole after a torn place.
+///
+/// Their values cannot be had: each builds on those of the scrape before it.
+pub(super) fn scrapes_after(bytes: &[u8], torn: usize) -> Vec<Timestamp> {
+    let mut found = Vec::new();
+    let mut at = torn + 1;
+    while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() > 8) {
+        // Most places are none: what cannot be a frame must not cost a checksum.
+        let len = Reader::new(rest).u32_le().unwrap_or(u32::MAX) as usize;
+        let may_be = len <= SOUGHT_MAX && matches!(rest.get(8), Some(1..=3));
+        let mut from = Reader::new(rest);
+        match may_be.then(|| next_frame(&mut from)) {
+            Some(Ok(frame)) => {
+                at = bytes.len() - from.rest().len();
+                if let Frame::Scrape(packed) = frame {
+                    found.push(packed.at);
+                }
+            }
+            _ => at += 1,
+        }
+    }
+    found
+}
+
 /// Numbers of the logs in a folder, ascending.
 pub(super) fn numbers(folder: &Path) -> Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
         let name = entry.map_err(|e| Error::io(folder, e))?.file_name();
-        if let Some(number) = name
-            .to_str()
-            .and_then(|n| n.strip_suffix(".log"))
-            .and_then(|n| n.parse().ok())
-        {
-            numbers.push(number);
-        }
+        numbers.extend(number_of(Path::new(&name)));
     }
     numbers.sort_unstable();
     Ok(numbers)
@@ -229,15 +271,10 @@ fn read_head(bytes: &[u8], number: u32) -> std::result::Result<(), Damaged> {
 pub(super) fn replay(folder: &Path, number: u32, visit: impl FnMut(Frame)) -> Result<Found> {
     let path = path_of(folder, number);
     let bytes = fs::read(&path).map_err(|e| Error::io(&path, e))?;
-    let all = bytes.len() as u64;
-    if read_head(&bytes, number).is_err() {
-        return Ok(Found { good: 0, torn: all });
-    }
-    let frames = bytes.get(HEAD..).unwrap_or_default();
-    let good = (HEAD + read_frames(frames, visit)) as u64;
+    let good = read_log(&bytes, number, visit);
     Ok(Found {
-        good,
-        torn: all - good,
+        good: good as u64,
+        torn: (bytes.len() - good) as u64,
     })
 }
 

@@ -14,6 +14,7 @@ mod golden;
 mod limits;
 mod power;
 mod reading;
+mod safety;
 mod support;
 mod transfer;
 mod writing;

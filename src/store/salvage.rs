@@ -1,0 +1,444 @@
+//! Copying what reads of one database into another.
+//!
+//! For: `repair`. Not for: the logs and the catalogue as a whole, which concern all databases
+//! (`repair`). Read [`Salvage::database`] first.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Result;
+use super::barrier::{Database, Op};
+use super::catalogue::Catalogue;
+use super::codec;
+use super::content::{Content, check, shown, when};
+use super::keys::{self, CATALOGUE, GROUP, LAST, META, RECORDS, SEALED, SYNTHETIC, TALLY};
+use super::leaves::Leaves;
+use super::repair::{Loss, Repair};
+use super::verify::{Source, hole_in_time};
+
+/// Writes that are gathered before they go to the database.
+const AT_ONCE: usize = 128;
+
+/// What was found so far, and what is lost.
+#[derive(Debug, Default)]
+pub(super) struct Salvage {
+    pub(super) report: Repair,
+    pub(super) targets: BTreeMap<u32, String>,
+    pub(super) series: BTreeMap<u32, Vec<u8>>,
+    /// Members of each group that chunks and buckets name.
+    pub(super) used: BTreeMap<u32, BTreeSet<u8>>,
+    /// Whose instants a group's rows fit, where the catalogue does not tell.
+    pub(super) owners: BTreeMap<u32, u32>,
+    /// The mark of the last sealed log.
+    pub(super) sealed: Option<u32>,
+    /// The highest log that a chunk names.
+    pub(super) last_log: Option<u32>,
+    tallied: BTreeMap<(u32, u32), u64>,
+    counted: BTreeMap<(u32, u32), u64>,
+    /// Groups of losses whose series are named in the end.
+    unnamed: Vec<(usize, u32)>,
+}
+
+/// Chunks of one span, kept back until their instants have come.
+#[derive(Default)]
+struct Span {
+    number: u32,
+    times: BTreeMap<(u32, u32), usize>,
+    chunks: Vec<Chunk>,
+}
+
+struct Chunk {
+    op: Op,
+    key: Vec<u8>,
+    group: u32,
+    log: u32,
+    members: Vec<(u8, u64, u32)>,
+}
+
+/// What goes into one tree.
+struct Writer<'a> {
+    name: &'a str,
+    tree: &'a str,
+    to: &'a Database,
+    ops: Vec<Op>,
+    span: Span,
+    record: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Writer<'_> {
+    fn put(&mut self, op: Op) -> Result<()> {
+        self.ops.push(op);
+        if self.ops.len() >= AT_ONCE {
+            self.flush()?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.to.write(self.tree, std::mem::take(&mut self.ops))
+    }
+}
+
+impl Salvage {
+    /// Notes a loss.
+    pub(super) fn lose(&mut self, database: &str, tree: Option<&str>, what: impl Into<String>) {
+        self.report.losses.push(Loss {
+            database: database.to_owned(),
+            tree: tree.map(str::to_owned),
+            span: None,
+            series: Vec::new(),
+            what: what.into(),
+        });
+    }
+
+    /// Notes the loss of one key.
+    fn lose_key(&mut self, name: &str, tree: &str, key: &[u8], what: &str) {
+        let span =
+            when(tree, key).map(|(at, len)| format!("{at} to {}", at.plus(len.as_duration())));
+        self.lose(
+            name,
+            Some(tree),
+            format!("{what}; key {}", shown(tree, key)),
+        );
+        if let Some(loss) = self.report.losses.last_mut() {
+            loss.span = span;
+        }
+        let has_group = ["raw-", "r5m-", "r1h-"]
+            .iter()
+            .any(|prefix| tree.starts_with(prefix));
+        if has_group
+            && let Some((_, group)) = key.first_chunk::<8>().and_then(|k| keys::read_group_key(k))
+        {
+            self.unnamed.push((self.report.losses.len() - 1, group));
+        }
+    }
+
+    /// Copies what reads of a database.
+    pub(super) fn database(&mut self, name: &str, source: &Source, to: &Database) -> Result<()> {
+        self.report.databases += 1;
+        let mut trees = source.trees();
+        trees.sort_by_key(|tree| (tree != CATALOGUE && tree != META, tree.clone()));
+        for tree in &trees {
+            let mut writer = Writer {
+                name,
+                tree,
+                to,
+                ops: Vec::new(),
+                span: Span::default(),
+                record: Vec::new(),
+            };
+            let holes = source.scan(tree, |key, value| self.entry(&mut writer, key, value))?;
+            self.finish_tree(&mut writer)?;
+            for hole in holes {
+                let until = if hole.1.is_empty() {
+                    "the end".to_owned()
+                } else {
+                    shown(tree, &hole.1)
+                };
+                let what = format!(
+                    "keys from {} to {until} do not read, or not all",
+                    shown(tree, &hole.0)
+                );
+                self.lose(name, Some(tree), what);
+                if let Some(loss) = self.report.losses.last_mut() {
+                    loss.span = hole_in_time(tree, &hole);
+                }
+            }
+        }
+        if let Source::Files(leaves) = source {
+            self.files(name, leaves, to)?;
+        }
+        Ok(())
+    }
+
+    /// What the files tell beside their content, and keys whose tree is not known any more.
+    fn files(&mut self, name: &str, leaves: &Leaves, to: &Database) -> Result<()> {
+        for tear in leaves.pages().tears() {
+            let what = format!(
+                "{} bytes at {} of its file do not read; what they held is lost unless it is \
+                 named here",
+                tear.len, tear.offset
+            );
+            self.lose(name, None, what);
+        }
+        if leaves.lost_list {
+            let what = "its list of trees does not read; keys went where they belong by their form";
+            self.lose(name, None, what);
+        }
+        for fault in leaves.pages().faults() {
+            self.lose(name, None, *fault);
+        }
+        let lost = leaves.pages().lost().len();
+        if lost > 0 {
+            let what = format!("{lost} pages are older than they once were");
+            self.lose(name, None, what);
+        }
+        // Sorted again by tree and key, so that spans and records come together.
+        let mut homeless: BTreeMap<String, BTreeMap<Vec<u8>, Vec<u8>>> = BTreeMap::new();
+        leaves.orphans(|key, value| {
+            if let Some(tree) = home(name, key, value)
+                && to.get(&tree, key)?.is_none()
+            {
+                let tree = homeless.entry(tree).or_default();
+                tree.insert(key.to_vec(), value.to_vec());
+            }
+            Ok(())
+        })?;
+        for (tree, entries) in homeless {
+            let mut writer = Writer {
+                name,
+                tree: &tree,
+                to,
+                ops: Vec::new(),
+                span: Span::default(),
+                record: Vec::new(),
+            };
+            for (key, value) in &entries {
+                self.entry(&mut writer, key, value)?;
+            }
+            self.finish_tree(&mut writer)?;
+        }
+        Ok(())
+    }
+
+    fn entry(&mut self, writer: &mut Writer<'_>, key: &[u8], value: &[u8]) -> Result<()> {
+        let (name, tree) = (writer.name, writer.tree);
+        if tree == RECORDS {
+            return self.part(writer, key, value);
+        }
+        let content = match check(tree, key, value) {
+            Ok(content) => content,
+            Err(damage) => {
+                self.lose_key(name, tree, key, damage.0);
+                return Ok(());
+            }
+        };
+        let op = Op::put(key, value);
+        match content {
+            Content::Place { log, .. } => {
+                if self.sealed.is_some_and(|sealed| log <= sealed) {
+                    self.lose_key(name, tree, key, "its chunk was sealed, and is not there");
+                }
+                return Ok(());
+            }
+            Content::Target(id, text) => {
+                self.targets.insert(id, text);
+                return Ok(());
+            }
+            Content::Series(id, definition) => {
+                self.series.insert(id, definition);
+                return Ok(());
+            }
+            // Written in the end, as what was kept makes them.
+            Content::Tally { day, log, samples } => {
+                self.tallied.insert((day, log), samples);
+                return Ok(());
+            }
+            Content::Times {
+                span,
+                target,
+                log,
+                count,
+            } => {
+                self.turn(writer, span)?;
+                writer.span.times.insert((target, log), count);
+            }
+            Content::Chunk {
+                span,
+                group,
+                log,
+                members,
+            } => {
+                self.turn(writer, span)?;
+                writer.span.chunks.push(Chunk {
+                    op,
+                    key: key.to_vec(),
+                    group,
+                    log,
+                    members,
+                });
+                return Ok(());
+            }
+            Content::Buckets { group, members, .. } => {
+                self.used.entry(group).or_default().extend(members);
+            }
+            Content::Sealed(log) => self.sealed = Some(log),
+            Content::Other => {}
+        }
+        self.report.keys += 1;
+        writer.put(op)
+    }
+
+    fn turn(&mut self, writer: &mut Writer<'_>, span: u32) -> Result<()> {
+        if writer.span.number != span {
+            self.finish_span(writer)?;
+            writer.span.number = span;
+        }
+        Ok(())
+    }
+
+    /// Keeps the chunks of a span whose instants are there.
+    fn finish_span(&mut self, writer: &mut Writer<'_>) -> Result<()> {
+        let span = std::mem::take(&mut writer.span);
+        let day = keys::day_number(keys::span_start(span.number, keys::SPAN));
+        for chunk in span.chunks {
+            let last = chunk
+                .members
+                .iter()
+                .map(|(.., last)| *last)
+                .max()
+                .unwrap_or(0);
+            let fits = |target: u32| {
+                let count = span.times.get(&(target, chunk.log));
+                count.is_some_and(|count| *count > last as usize)
+            };
+            let owner = self.owner(chunk.group).or_else(|| {
+                let mut all = span.times.keys().filter(|(_, log)| *log == chunk.log);
+                all.find(|(target, _)| fits(*target))
+                    .map(|(target, _)| *target)
+            });
+            let Some(owner) = owner.filter(|owner| fits(*owner)) else {
+                self.lose_key(
+                    writer.name,
+                    writer.tree,
+                    &chunk.key,
+                    "a chunk without its instants",
+                );
+                continue;
+            };
+            self.owners.entry(chunk.group).or_insert(owner);
+            let members = chunk.members.iter().map(|(member, ..)| *member);
+            self.used.entry(chunk.group).or_default().extend(members);
+            let samples: u64 = chunk.members.iter().map(|(_, count, _)| count).sum();
+            self.report.samples += samples;
+            self.report.keys += 1;
+            *self.counted.entry((day, chunk.log)).or_default() += samples;
+            self.last_log = self.last_log.max(Some(chunk.log));
+            writer.put(chunk.op)?;
+        }
+        Ok(())
+    }
+
+    /// The target of a group, as the definitions of its members tell.
+    fn owner(&self, group: u32) -> Option<u32> {
+        let first = group.saturating_mul(GROUP);
+        let mut members = self.series.range(first..first.saturating_add(GROUP));
+        let known = members.find_map(|(_, d)| codec::Reader::new(d).varint_u32().ok());
+        known.or(self.owners.get(&group).copied())
+    }
+
+    /// A record is kept wholly or not.
+    fn part(&mut self, writer: &mut Writer<'_>, key: &[u8], value: &[u8]) -> Result<()> {
+        let prefix = |key: &[u8]| {
+            key.split_last_chunk::<2>()
+                .map(|(prefix, _)| prefix.to_vec())
+        };
+        if writer
+            .record
+            .first()
+            .is_some_and(|(first, _)| prefix(first) != prefix(key))
+        {
+            self.finish_record(writer)?;
+        }
+        writer.record.push((key.to_vec(), value.to_vec()));
+        Ok(())
+    }
+
+    fn finish_record(&mut self, writer: &mut Writer<'_>) -> Result<()> {
+        let parts = std::mem::take(&mut writer.record);
+        let Some((first, _)) = parts.first() else {
+            return Ok(());
+        };
+        let sealed: Vec<u8> = parts
+            .iter()
+            .flat_map(|(_, value)| value.iter().copied())
+            .collect();
+        let is_named = keys::read_record_key(first).is_some_and(|(_, _, part)| part == 0);
+        if !is_named || codec::open(&sealed).is_err() {
+            self.lose_key(
+                writer.name,
+                writer.tree,
+                first,
+                "a record that does not read",
+            );
+            return Ok(());
+        }
+        // In one batch: a record is there wholly or not.
+        writer.flush()?;
+        self.report.keys += parts.len() as u64;
+        writer.ops = parts
+            .iter()
+            .map(|(key, value)| Op::put(key, value.as_slice()))
+            .collect();
+        writer.flush()
+    }
+
+    fn finish_tree(&mut self, writer: &mut Writer<'_>) -> Result<()> {
+        self.finish_span(writer)?;
+        self.finish_record(writer)?;
+        writer.flush()
+    }
+
+    /// Samples by day and log, as they are now; what is fewer than once is lost.
+    pub(super) fn tallies(&mut self) -> BTreeMap<(u32, u32), u64> {
+        for ((day, log), samples) in std::mem::take(&mut self.tallied) {
+            let found = self.counted.get(&(day, log)).copied().unwrap_or(0);
+            if found < samples {
+                let what = format!(
+                    "{} of {samples} samples that log {log} brought",
+                    samples - found
+                );
+                self.lose("control", Some(&format!("raw-{day:08}")), what);
+            }
+        }
+        std::mem::take(&mut self.counted)
+    }
+
+    /// Names the series of losses, now that all are known.
+    pub(super) fn name_series(&mut self, catalogue: &Catalogue) {
+        for (loss, group) in std::mem::take(&mut self.unnamed) {
+            let first = group.saturating_mul(GROUP);
+            let ids = first..first.saturating_add(GROUP);
+            let named = ids.filter_map(|id| catalogue.series(id));
+            if let Some(loss) = self.report.losses.get_mut(loss) {
+                loss.series = named
+                    .map(|s| format!("{} of {}", s.key, s.target))
+                    .collect();
+            }
+        }
+    }
+
+    /// The report.
+    pub(super) fn finish(self) -> Repair {
+        self.report
+    }
+}
+
+/// The tree that a key must have come from, where the database no longer tells.
+fn home(database: &str, key: &[u8], value: &[u8]) -> Option<String> {
+    if database != "control" {
+        return home_of_samples(database, key);
+    }
+    let tree = match key.len() {
+        _ if key == SEALED => META,
+        4 if codec::open(value).is_ok_and(|payload| payload.len() == 16) => SYNTHETIC,
+        4 => LAST,
+        5 if matches!(key.first(), Some(b't' | b's')) => CATALOGUE,
+        8 if value.len() == 8 => TALLY,
+        _ if keys::read_record_key(key).is_some() => RECORDS,
+        _ => return None,
+    };
+    Some(tree.to_owned())
+}
+
+fn home_of_samples(database: &str, key: &[u8]) -> Option<String> {
+    let (span, _) = key.split_first_chunk::<4>()?;
+    let span = u32::from_be_bytes(*span);
+    let is_hours = database == keys::HOURS_DATABASE;
+    let at = |len| keys::span_start(span, len);
+    match key.len() {
+        12 if !is_hours => Some(keys::raw_tree(at(keys::SPAN))),
+        8 if !is_hours => Some(keys::minutes_tree(at(keys::SPAN))),
+        8 => Some(keys::hours_tree(at(keys::DAY_SPAN))),
+        _ => None,
+    }
+}

@@ -1,0 +1,551 @@
+//! Checking a store: every key, every value and every frame of the logs, without writing a byte.
+//!
+//! For: knowing that what was kept can still be read, before it is needed. Not for: mending
+//! (`repair`). Read [`verify`] first; `content` says what a single value must hold.
+//!
+//! A store that nobody has open is read from its files (`pages`, `leaves`), since the engine would
+//! cut and zero what it cannot read. One that is open is read through its databases.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use super::barrier::{Database, SENTINEL, SENTINEL_KEY};
+use super::catalogue::Catalogue;
+use super::codec;
+use super::content::{Content, check, shown, when};
+use super::disk::entries;
+use super::keys::{CATALOGUE, GROUP, META, RECORDS, TALLY};
+use super::leaves::{Hole, Leaves};
+use super::pages::Pages;
+use super::wal::{self, Frame};
+use super::{Error, Result, Store, keys, read_format, share_lock};
+
+/// Problems that are told one by one; of more, only the number.
+const TOLD_MAX: usize = 1_000;
+/// Tree of the engine in which the sentinel lies.
+const DEFAULT_TREE: &str = "__sled__default";
+
+/// What was looked at, and what is wrong with it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Verification {
+    /// Databases.
+    pub databases: u64,
+    /// Trees in them.
+    pub trees: u64,
+    /// Keys in these.
+    pub keys: u64,
+    /// Bytes of keys, values and logs.
+    pub bytes: u64,
+    /// Bytes of the databases' files; 0 where the store is in use.
+    pub file_bytes: u64,
+    /// Samples in sealed chunks.
+    pub samples: u64,
+    /// Logs.
+    pub logs: u64,
+    /// Frames in them.
+    pub frames: u64,
+    /// What is wrong, at most 1 000 of it.
+    pub problems: Vec<Problem>,
+    /// How much is wrong beyond that.
+    pub more_problems: u64,
+    /// What is not wrong, but worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// Something that does not read as it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Problem {
+    /// Database, or the file.
+    pub database: String,
+    /// Tree, if it is about one.
+    pub tree: Option<String>,
+    /// Key in it, if it is about one.
+    pub key: Option<String>,
+    /// What is wrong.
+    pub what: String,
+}
+
+impl Verification {
+    /// Whether nothing is wrong.
+    pub fn is_sound(&self) -> bool {
+        self.problems.is_empty() && self.more_problems == 0
+    }
+
+    pub(super) fn tell(
+        &mut self,
+        database: &str,
+        place: Option<(&str, Option<&[u8]>)>,
+        what: impl Into<String>,
+    ) {
+        if self.problems.len() >= TOLD_MAX {
+            self.more_problems += 1;
+            return;
+        }
+        let key = place.and_then(|(tree, key)| Some(shown(tree, key?)));
+        self.problems.push(Problem {
+            database: database.to_owned(),
+            tree: place.map(|(tree, _)| tree.to_owned()),
+            key,
+            what: what.into(),
+        });
+    }
+}
+
+/// Where a database's entries come from.
+pub(super) enum Source {
+    /// From the engine.
+    Open(Arc<Database>),
+    /// From its files.
+    Files(Box<Leaves>),
+}
+
+impl Source {
+    /// Names of the trees, sorted.
+    pub(super) fn trees(&self) -> Vec<String> {
+        match self {
+            Self::Open(database) => database.trees(),
+            Self::Files(leaves) => leaves.trees(),
+        }
+    }
+
+    /// Calls `visit` with each key and value, in order; returns what is missing between them.
+    pub(super) fn scan(
+        &self,
+        tree: &str,
+        visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
+    ) -> Result<Vec<Hole>> {
+        match self {
+            Self::Open(database) => database.scan(tree, &[], visit).map(|()| Vec::new()),
+            Self::Files(leaves) => leaves.scan(tree, visit),
+        }
+    }
+}
+
+/// Opens the files of the database in a folder; `None` where there is no database.
+pub(super) fn open_files(path: &Path) -> Result<Option<Source>> {
+    if !path.join("db").exists() {
+        return Ok(None);
+    }
+    let leaves = Leaves::of(Pages::read(path)?)?;
+    Ok(Some(Source::Files(Box::new(leaves))))
+}
+
+/// Names of the databases in a store's folder: those that have files, and those that should.
+pub(super) fn database_names(dir: &Path) -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for path in entries(dir)? {
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            continue;
+        };
+        let is_mark = path.extension().is_some_and(|e| e == "made");
+        let name = name.strip_suffix(".made").unwrap_or(name);
+        // `.damaged-1` and the like are copies.
+        if !name.contains('.') && (is_mark || path.join("db").exists()) {
+            names.push(name.to_owned());
+        }
+    }
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// Checks a store that nobody has open. Nothing is written.
+///
+/// # Errors
+/// [`Error::Locked`] while somebody has it open, [`Error::NotAStore`] for another folder,
+/// [`Error::Io`] where it cannot be read: then nothing was found out.
+pub fn verify(dir: &Path) -> Result<Verification> {
+    let _lock = share_lock(dir)?;
+    let names = database_names(dir)?;
+    if names.is_empty() {
+        return Err(Error::NotAStore {
+            path: dir.to_owned(),
+        });
+    }
+    let mut audit = Audit::default();
+    match read_format(dir) {
+        Ok(true) => {}
+        Ok(false) => audit.found.tell("FORMAT", None, "it is missing"),
+        Err(Error::Corrupt { what, .. }) => audit.found.tell("FORMAT", None, what),
+        Err(other) => return Err(other),
+    }
+    for name in ["control".to_owned()]
+        .into_iter()
+        .chain(names.iter().filter(|name| *name != "control").cloned())
+    {
+        let made = dir.join(&name).with_extension("made").exists();
+        match open_files(&dir.join(&name))? {
+            Some(source) => {
+                audit.files(&name, &source, made)?;
+                audit.database(&name, &source)?;
+            }
+            None => audit.found.tell(&name, None, "its files are missing"),
+        }
+        if name == "control" {
+            audit.logs(&log_files(&dir.join("wal"))?)?;
+        }
+    }
+    Ok(audit.finish())
+}
+
+impl Store {
+    /// Checks the store while it is in use; nothing is sealed or dropped meanwhile.
+    ///
+    /// # Errors
+    /// What the disk says.
+    pub fn verify(&self) -> Result<Verification> {
+        let history = self.history();
+        let upkeep = history.upkeep.lock();
+        let _still = upkeep.unwrap_or_else(PoisonError::into_inner);
+        let mut audit = Audit::default();
+        audit.database("control", &Source::Open(Arc::clone(&self.control)))?;
+        // While no scrape is taken: so that no log ends in the middle of one.
+        let logs = {
+            let _head = history.head();
+            log_files(history.logs())?
+        };
+        audit.logs(&logs)?;
+        for name in history.databases.names()? {
+            if let Some(database) = history.databases.find(&name)? {
+                audit.database(&name, &Source::Open(database))?;
+            }
+            history.databases.close_idle();
+        }
+        Ok(audit.finish())
+    }
+}
+
+/// Logs in a folder, with their lengths now.
+fn log_files(folder: &Path) -> Result<Vec<(u32, PathBuf, u64)>> {
+    let mut files = Vec::new();
+    for path in entries(folder)? {
+        if let Some(number) = wal::number_of(&path) {
+            let known = fs::metadata(&path).map_err(|e| Error::io(&path, e))?;
+            files.push((number, path, known.len()));
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// A check under way.
+#[derive(Default)]
+struct Audit {
+    found: Verification,
+    catalogue: Catalogue,
+    has_catalogue: bool,
+    sealed: Option<u32>,
+    /// Samples that were counted when they were sealed, by day and log.
+    tallies: BTreeMap<(u32, u32), u64>,
+    counted: BTreeMap<(u32, u32), u64>,
+}
+
+/// What a span of a raw tree holds until its times have come.
+#[derive(Default)]
+struct Span {
+    number: u32,
+    times: BTreeMap<(u32, u32), usize>,
+    chunks: Vec<(Vec<u8>, u32, u32, u32)>,
+}
+
+impl Audit {
+    /// What the files say before their content is looked at.
+    fn files(&mut self, name: &str, source: &Source, made: bool) -> Result<()> {
+        let Source::Files(leaves) = source else {
+            return Ok(());
+        };
+        if !made {
+            self.found
+                .tell(name, None, "its mark is missing, so it would not be opened");
+        }
+        let pages = leaves.pages();
+        self.found.file_bytes += pages.bytes;
+        for fault in pages.faults() {
+            self.found.tell(name, None, *fault);
+        }
+        for tear in pages.tears() {
+            let what = format!(
+                "{} bytes at {} of its file do not read",
+                tear.len, tear.offset
+            );
+            self.found.tell(name, None, what);
+        }
+        if !pages.lost().is_empty() {
+            let what = format!("{} pages are older than they once were", pages.lost().len());
+            self.found.tell(name, None, what);
+        }
+        if leaves.lost_list {
+            self.found
+                .tell(name, None, "its list of trees does not read");
+        }
+        let mut lost = 0u64;
+        leaves.orphans(|_, _| {
+            lost += 1;
+            Ok(())
+        })?;
+        if lost > 0 {
+            self.found
+                .tell(name, None, format!("{lost} keys belong to no tree"));
+        }
+        let mut has_sentinel = false;
+        source.scan(DEFAULT_TREE, |key, value| {
+            has_sentinel |= key == SENTINEL_KEY && value == SENTINEL;
+            Ok(())
+        })?;
+        if !has_sentinel {
+            self.found.tell(name, None, "it would open as an empty one");
+        }
+        Ok(())
+    }
+
+    /// Every key and value of a database; control comes first.
+    fn database(&mut self, name: &str, source: &Source) -> Result<()> {
+        self.found.databases += 1;
+        let mut trees = source.trees();
+        // The catalogue before what names its series, its targets before its series.
+        trees.sort_by_key(|tree| (tree != CATALOGUE && tree != META, tree.clone()));
+        for tree in trees {
+            self.found.trees += 1;
+            let mut span = Span::default();
+            let mut record: (Vec<u8>, Vec<u8>) = Default::default();
+            let mut series = Vec::new();
+            let holes = source.scan(&tree, |key, value| {
+                self.found.keys += 1;
+                self.found.bytes += (key.len() + value.len()) as u64;
+                if tree == RECORDS {
+                    self.part(name, key, value, &mut record);
+                    return Ok(());
+                }
+                match check(&tree, key, value) {
+                    Ok(Content::Series(id, definition)) => series.push((id, definition)),
+                    Ok(content) => self.take(name, &tree, key, content, &mut span),
+                    Err(damage) => self.found.tell(name, Some((&tree, Some(key))), damage.0),
+                }
+                Ok(())
+            })?;
+            for (id, definition) in series {
+                if let Err(damage) = self.catalogue.restore_series(id, &definition) {
+                    let key = keys::tagged(b's', id);
+                    self.found.tell(name, Some((&tree, Some(&key))), damage.0);
+                }
+            }
+            self.has_catalogue |= tree == CATALOGUE;
+            self.finish_span(name, &tree, &mut span);
+            self.finish_record(name, &record);
+            for (from, until) in holes {
+                let end = if until.is_empty() {
+                    "the end".to_owned()
+                } else {
+                    shown(&tree, &until)
+                };
+                let what = format!("keys from here to {end} do not read");
+                self.found.tell(name, Some((&tree, Some(&from))), what);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, name: &str, tree: &str, key: &[u8], content: Content, open: &mut Span) {
+        let place = Some((tree, Some(key)));
+        match content {
+            Content::Place { log, .. } => {
+                if self.sealed.is_some_and(|sealed| log <= sealed) {
+                    self.found
+                        .tell(name, place, "its chunk was sealed, and is not there");
+                }
+            }
+            Content::Times {
+                span,
+                target,
+                log,
+                count,
+            } => {
+                self.turn(name, tree, open, span);
+                open.times.insert((target, log), count);
+            }
+            Content::Chunk {
+                span,
+                group,
+                log,
+                members,
+            } => {
+                self.turn(name, tree, open, span);
+                let samples: u64 = members.iter().map(|(_, count, _)| count).sum();
+                self.found.samples += samples;
+                let day = keys::day_number(keys::span_start(span, keys::SPAN));
+                *self.counted.entry((day, log)).or_default() += samples;
+                let last = members.iter().map(|(.., last)| *last).max().unwrap_or(0);
+                open.chunks.push((key.to_vec(), group, log, last));
+                self.known(
+                    name,
+                    place,
+                    group,
+                    members.iter().map(|(member, ..)| *member),
+                );
+            }
+            Content::Buckets { group, members, .. } => {
+                self.known(name, place, group, members.into_iter());
+            }
+            Content::Tally { day, log, samples } => {
+                self.tallies.insert((day, log), samples);
+            }
+            Content::Target(id, text) => {
+                if let Err(damage) = self.catalogue.restore_target(id, &text) {
+                    self.found.tell(name, place, damage.0);
+                }
+            }
+            Content::Sealed(log) => self.sealed = Some(log),
+            Content::Series(..) | Content::Other => {}
+        }
+    }
+
+    /// Whether the catalogue knows the series of a chunk.
+    fn known(
+        &mut self,
+        name: &str,
+        place: Option<(&str, Option<&[u8]>)>,
+        group: u32,
+        members: impl Iterator<Item = u8>,
+    ) {
+        for member in members {
+            let id = group
+                .saturating_mul(GROUP)
+                .saturating_add(u32::from(member));
+            if self.catalogue.owner(id).is_none() {
+                let what = format!("it holds series {id}, which the catalogue does not know");
+                self.found.tell(name, place, what);
+                return;
+            }
+        }
+    }
+
+    fn turn(&mut self, name: &str, tree: &str, open: &mut Span, span: u32) {
+        if open.number != span {
+            self.finish_span(name, tree, open);
+            open.number = span;
+        }
+    }
+
+    /// Every row of every chunk needs its instant.
+    fn finish_span(&mut self, name: &str, tree: &str, open: &mut Span) {
+        let done = std::mem::take(open);
+        for (key, group, log, last) in done.chunks {
+            let owner = self.catalogue.owner(group.saturating_mul(GROUP));
+            let Some((target, _)) = owner else {
+                continue;
+            };
+            let what = match done.times.get(&(target, log)) {
+                None => "a chunk without its times",
+                Some(count) if *count <= last as usize => "a row without a time",
+                Some(_) => continue,
+            };
+            self.found.tell(name, Some((tree, Some(&key))), what);
+        }
+    }
+
+    /// Gathers the parts of a record.
+    fn part(&mut self, name: &str, key: &[u8], value: &[u8], open: &mut (Vec<u8>, Vec<u8>)) {
+        let Some((prefix, part)) = key.split_last_chunk::<2>() else {
+            return self
+                .found
+                .tell(name, Some((RECORDS, Some(key))), "a key of a record");
+        };
+        if u16::from_be_bytes(*part) == 0 || prefix != open.0 {
+            self.finish_record(name, open);
+            *open = (prefix.to_vec(), Vec::new());
+        }
+        open.1.extend_from_slice(value);
+    }
+
+    fn finish_record(&mut self, name: &str, (prefix, sealed): &(Vec<u8>, Vec<u8>)) {
+        if prefix.is_empty() {
+            return;
+        }
+        let key = [prefix.as_slice(), &[0, 0]].concat();
+        let what = match codec::open(sealed) {
+            Err(damage) => damage.0,
+            Ok(json) => match serde_json::from_slice::<serde::de::IgnoredAny>(&json) {
+                Ok(_) => return,
+                Err(_) => "a record that is no JSON",
+            },
+        };
+        self.found.tell(name, Some((RECORDS, Some(&key))), what);
+    }
+
+    /// Every frame of every log.
+    fn logs(&mut self, files: &[(u32, PathBuf, u64)]) -> Result<()> {
+        for (number, path, len) in files {
+            self.found.logs += 1;
+            self.found.bytes += len;
+            let mut bytes = fs::read(path).map_err(|e| Error::io(path, e))?;
+            bytes.truncate(usize::try_from(*len).unwrap_or(usize::MAX));
+            let name = format!("wal/{number:010}.log");
+            let mut damage = None;
+            let good = wal::read_log(&bytes, *number, |frame| {
+                self.found.frames += 1;
+                let taken = match frame {
+                    Frame::Target { id, name } => self.catalogue.restore_target(id, &name),
+                    Frame::Series { id, definition } => {
+                        self.catalogue.restore_series(id, &definition)
+                    }
+                    Frame::Scrape(_) => Ok(()),
+                };
+                damage = damage.or(taken.err());
+            });
+            if let Some(damage) = damage {
+                self.found.tell(&name, None, damage.0);
+            }
+            let torn = bytes.len() - good;
+            let after = wal::scrapes_after(&bytes, good).len();
+            let is_last = files.last().is_some_and(|(last, ..)| last == number);
+            if torn > 0 && after == 0 && is_last && good > 0 {
+                let note = format!("{name} ends in {torn} bytes of a scrape that was not finished");
+                self.found.notes.push(note);
+            } else if torn > 0 {
+                let what = format!(
+                    "it does not read from byte {good} on: {torn} bytes, {after} whole scrapes"
+                );
+                self.found.tell(&name, None, what);
+            }
+        }
+        Ok(())
+    }
+
+    /// What only the whole can tell.
+    fn finish(mut self) -> Verification {
+        if !self.has_catalogue && self.found.samples > 0 {
+            self.found
+                .tell("control", Some((CATALOGUE, None)), "it is missing");
+        }
+        for ((day, log), samples) in std::mem::take(&mut self.tallies) {
+            let found = self.counted.get(&(day, log)).copied().unwrap_or(0);
+            if found < samples && self.sealed.is_none_or(|sealed| log <= sealed) {
+                let tree = format!("raw-{day:08}");
+                let what = format!(
+                    "{} of {samples} samples that log {log} brought are not there",
+                    samples - found
+                );
+                self.found
+                    .tell("control", Some((TALLY, None)), format!("{tree}: {what}"));
+            }
+        }
+        self.found
+    }
+}
+
+/// The times that a hole in a tree may have held, for people.
+pub(super) fn hole_in_time(tree: &str, (from, until): &Hole) -> Option<String> {
+    let whole = |key: &[u8]| when(tree, &[key, &[0; 4]].concat());
+    let (start, _) = whole(from)?;
+    let end = match whole(until) {
+        Some((end, len)) if !until.is_empty() => end.plus(len.as_duration()).to_string(),
+        _ => "its end".to_owned(),
+    };
+    Some(format!("{start} to {end}"))
+}
