@@ -1,17 +1,21 @@
 //! Asks the running server over its Unix socket.
 
 use std::fmt::Write as _;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Empty};
-use hyper::Request;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokio::net::UnixStream;
+
+use crate::config::Config;
 
 /// Answers come from memory; a report of a large history is what takes longest.
 const TIMEOUT: Duration = Duration::from_mins(2);
@@ -22,6 +26,11 @@ pub(super) fn wait<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::
         .enable_all()
         .build()?
         .block_on(work)
+}
+
+/// Whether a server answers on the socket of the configured folder.
+pub(super) fn answers(config: &Config) -> bool {
+    std::os::unix::net::UnixStream::connect(config.socket()).is_ok()
 }
 
 /// Speaks to one server.
@@ -60,7 +69,46 @@ impl Client {
         }
     }
 
+    /// Writes the body at `path` as it comes, however long it takes; `told` hears how much came.
+    /// An answer that is broken off is an error.
+    pub(super) async fn copy(
+        &self,
+        path: &str,
+        to: &mut impl Write,
+        mut told: impl FnMut(u64),
+    ) -> anyhow::Result<()> {
+        let response = self.send(path).await?;
+        let is_good = response.status().is_success();
+        let mut body = response.into_body();
+        let (mut bytes, mut refusal) = (0, Vec::new());
+        while let Some(frame) = body.frame().await {
+            let frame = frame.context("the server broke its answer off")?;
+            let Some(piece) = frame.data_ref() else {
+                continue;
+            };
+            if is_good {
+                to.write_all(piece)?;
+            } else {
+                refusal.extend_from_slice(piece);
+            }
+            bytes += piece.len() as u64;
+            told(bytes);
+        }
+        let problem: Value = serde_json::from_slice(&refusal).unwrap_or_default();
+        match problem.get("detail").and_then(Value::as_str) {
+            Some(detail) => bail!("{detail}"),
+            None if is_good => Ok(()),
+            None => bail!("the server refused"),
+        }
+    }
+
     async fn exchange(&self, path: &str) -> anyhow::Result<(u16, Bytes)> {
+        let response = self.send(path).await?;
+        let status = response.status().as_u16();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
+    }
+
+    async fn send(&self, path: &str) -> anyhow::Result<Response<Incoming>> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
             anyhow!(
                 "no server answers on {} ({error}); start one with `plimsoll serve`, or name its \
@@ -74,9 +122,7 @@ impl Client {
         let request = Request::get(path)
             .header("host", "localhost")
             .body(Empty::<Bytes>::new())?;
-        let response = sender.send_request(request).await?;
-        let status = response.status().as_u16();
-        Ok((status, response.into_body().collect().await?.to_bytes()))
+        Ok(sender.send_request(request).await?)
     }
 }
 

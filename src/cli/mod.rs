@@ -4,6 +4,7 @@
 //! for: doing the work (`work`) or knowing what is true (the server). Read [`run`] first, then
 //! `calls`, where commands that need no running server enter the rest of the house.
 
+mod backup;
 mod calls;
 mod check;
 mod client;
@@ -16,6 +17,7 @@ mod report;
 mod serve;
 mod settings;
 mod site;
+mod soundness;
 mod status;
 mod table;
 
@@ -34,7 +36,7 @@ pub const OK: u8 = 0;
 pub const FAILED: u8 = 1;
 /// `check`: something is critical.
 pub const CRITICAL: u8 = 2;
-/// `check`: could not look.
+/// `check` and `history verify`: could not look.
 pub const UNKNOWN: u8 = 3;
 /// The command line is wrong (`EX_USAGE` of BSD's `sysexits`).
 pub const USAGE: u8 = 64;
@@ -43,10 +45,10 @@ pub const CONFIG: u8 = 78;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0   done; for check: nothing to mend
-  1   not done; for check: warnings
+  0   done; for check: nothing to mend; for history verify and repair: all is there
+  1   not done; for check: warnings; for history verify and repair: not all is there
   2   check: critical findings
-  3   check: could not look
+  3   check and history verify: could not look
   64  the command line is wrong
   78  the configuration is wrong
 
@@ -72,6 +74,8 @@ enum Command {
     Forecast(forecast::Forecast),
     Report(report::Report),
     History(history::History),
+    Backup(backup::Backup),
+    Restore(backup::Restore),
     Config(config::Config),
 }
 
@@ -124,7 +128,11 @@ pub fn run(
         environment,
         paint: Paint::new(colour && io::stdout().is_terminal()),
     };
-    let is_check = matches!(cli.command, Command::Check(_));
+    let is_check = match &cli.command {
+        Command::Check(_) => true,
+        Command::History(history) => history.is_a_look(),
+        _ => false,
+    };
     let result = dispatch(cli.command, &world, |log| {
         start_log(log, colour && io::stderr().is_terminal());
     });
@@ -154,6 +162,8 @@ fn dispatch(
         Command::Forecast(command) => client::wait(forecast::run(&command, world)),
         Command::Report(command) => client::wait(report::run(&command, world)),
         Command::History(command) => history::run(&command, world),
+        Command::Backup(command) => backup::run(&command, world),
+        Command::Restore(command) => backup::restore(&command, world),
         Command::Config(command) => config::run(&command, world),
     }
 }

@@ -78,6 +78,7 @@ fn hooks(app: &Arc<App>) -> Hooks {
             None => Ok(()),
         }),
         compat: exporter_names(),
+        store: Some(Arc::clone(app.store())),
         script: html::SCRIPT,
         style: html::STYLE,
     }

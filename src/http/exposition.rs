@@ -23,6 +23,7 @@ pub(super) enum Kind {
     Counter,
     Gauge,
     Histogram,
+    Summary,
 }
 
 #[derive(Debug)]
@@ -98,6 +99,7 @@ impl Exposition {
         match (kind, format) {
             (Kind::Gauge, _) => (name, "gauge"),
             (Kind::Histogram, _) => (name, "histogram"),
+            (Kind::Summary, _) => (name, "summary"),
             (Kind::Counter, Format::Text) => (name, "counter"),
             (Kind::Counter, Format::OpenMetrics) => match name.strip_suffix("_total") {
                 Some(short) if !self.0.contains_key(short) => (short, "counter"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 
@@ -11,6 +12,7 @@ use super::error::Refusal;
 use super::router::Matched;
 use super::{Site, guard};
 use crate::clock::Stopwatch;
+use crate::work::latency::count_request;
 
 /// The door on the network.
 pub(super) async fn over_tcp(
@@ -35,6 +37,7 @@ pub(super) async fn over_socket(
 async fn pass(site: &Site, request: Request, next: Next, verdict: Result<(), Refusal>) -> Response {
     let watch = Stopwatch::start();
     let wanted = Wanted::of(&request);
+    let method = method_of(request.method());
     let limit = site.settings.request_timeout.as_duration();
     let mut response = match verdict {
         Err(refusal) => refusal.into_response(),
@@ -54,7 +57,20 @@ async fn pass(site: &Site, request: Request, next: Next, verdict: Result<(), Ref
     }
     guard::harden(response.headers_mut());
     let path = route.map_or("none", |route| route.path);
-    site.meter
-        .record(path, response.status().as_u16(), watch.elapsed());
+    let took = watch.elapsed();
+    site.meter.record(path, response.status().as_u16(), took);
+    if let Some(store) = &site.hooks.store {
+        count_request(store, site.clock.now(), method, path, took);
+    }
     response
+}
+
+/// The method's name; a made-up one must not become a name of its own.
+fn method_of(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        _ => "other",
+    }
 }

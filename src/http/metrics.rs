@@ -12,7 +12,7 @@ use super::ask::Ask;
 use super::body::Answer;
 use super::error::Refusal;
 use super::exposition::{Exposition, Format, Kind};
-use super::{Compat, Site};
+use super::{Compat, Site, latency};
 use crate::model::series::{self, Labels, Sample};
 use crate::model::target::Reach;
 use crate::work::board::Board;
@@ -35,6 +35,7 @@ pub(super) async fn scrape(
     let mut exposition = Exposition::default();
     process(&site, &mut exposition);
     site.meter.write(&mut exposition);
+    latency::write(&site, &mut exposition);
     if let Some(own) = site.board.own() {
         for sample in &own.samples {
             add(

@@ -1,8 +1,8 @@
 //! The HTTP edge: the API, `/metrics`, the page, and the same on a Unix socket for the command line.
 //!
 //! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
-//! Not for: finding anything out. No handler asks a server, reads the history or fits a model: N
-//! viewers cost what one does. Read [`mod@router`] first (the API in one table), then `front`, which
+//! Not for: finding anything out. No handler asks a server, reads the history (but `latency`) or
+//! fits a model: N viewers cost what one does. Read [`mod@router`] first (the API in one table), then `front`, which
 //! every request passes.
 
 mod ask;
@@ -13,6 +13,7 @@ mod error;
 mod exposition;
 mod front;
 mod guard;
+mod latency;
 mod local;
 mod measure;
 mod metrics;
@@ -23,6 +24,7 @@ mod recommend;
 pub mod router;
 mod server;
 mod stall;
+mod stream;
 pub mod wire;
 
 use std::collections::BTreeMap;
@@ -40,6 +42,7 @@ pub use server::{bind, bind_socket, serve};
 use crate::clock::Clock;
 use crate::config::{Config, Thresholds};
 use crate::model::units::{Millis, Timestamp};
+use crate::store::Store;
 use crate::work::board::Board;
 use measure::Meter;
 
@@ -147,6 +150,8 @@ pub struct Hooks {
     pub health: HealthFn,
     /// See [`Compat`].
     pub compat: Compat,
+    /// Where latencies are kept and what is backed up; `None` serves neither.
+    pub store: Option<Arc<Store>>,
     /// `/ui/app.js`.
     pub script: &'static str,
     /// `/ui/style.css`.
@@ -166,6 +171,8 @@ pub struct Site {
     started_at: Timestamp,
     hooks: Hooks,
     meter: Meter,
+    /// Held by the one handler that reads the history.
+    reading: tokio::sync::Mutex<()>,
 }
 
 impl Site {
@@ -188,6 +195,7 @@ impl Site {
             data_dir: config.data_dir.clone(),
             hooks,
             meter: Meter::default(),
+            reading: tokio::sync::Mutex::default(),
         })
     }
 }

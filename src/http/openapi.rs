@@ -105,6 +105,20 @@ const SHAPES: &[(&str, &str)] = &[
     ),
     ("Evidence", "label text, value text"),
     (
+        "Latencies",
+        "from time, until time, endpoints [EndpointLatency], statements [StatementLatency]",
+    ),
+    (
+        "EndpointLatency",
+        "method text, route text, count whole, meanMs number?, p50Ms number?, p90Ms number?, \
+      p95Ms number?, p99Ms number?, maxMs number?",
+    ),
+    (
+        "StatementLatency",
+        "target text, class text, count whole, meanMs number?, p50Ms number?, p90Ms number?, \
+      p95Ms number?, p99Ms number?, maxMs number?",
+    ),
+    (
         "Problem",
         "type text, title text, status whole, detail text, code text, error text",
     ),
@@ -136,6 +150,16 @@ const NOTES: &[(&str, &str, &str)] = &[
         "CapacityForecast",
         "synthetic",
         "which part of the history is made up, if any is",
+    ),
+    (
+        "EndpointLatency",
+        "p99Ms",
+        "quantiles are at most 2 % off; a minute may be missing after a crash",
+    ),
+    (
+        "StatementLatency",
+        "count",
+        "calls; a server tells means, so each interval's mean counts as often as there were calls",
     ),
     (
         "CapacityRecommendation",

@@ -10,7 +10,7 @@ use axum::middleware::{self, Next};
 use axum::routing::{MethodRouter, get};
 
 use super::error::Refusal;
-use super::{Site, capacity, database, front, local, metrics, openapi, pages};
+use super::{Site, capacity, database, front, latency, local, metrics, openapi, pages, stream};
 
 /// A parameter of a route.
 #[derive(Debug, Clone, Copy)]
@@ -147,6 +147,19 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: "GET",
+        path: "/api/v1/performance/latency",
+        summary: "Latency of this server's endpoints and of statements by class, over a range.",
+        does: "get latency",
+        params: &[Param {
+            name: "range",
+            place: "query",
+            about: "how far back, 5m to 365d; default 1h",
+        }],
+        answer: (JSON, "Latencies"),
+        serve: || get(latency::latency),
+    },
+    Route {
+        method: "GET",
         path: "/metrics",
         summary: "All series of all targets, for Prometheus: text 0.0.4, or OpenMetrics by Accept.",
         does: "write metrics",
@@ -249,6 +262,24 @@ pub const LOCAL_ROUTES: &[Route] = &[
         params: &[MONTHS, TARGET],
         answer: (JSON, ""),
         serve: || get(local::forecast),
+    },
+    Route {
+        method: "GET",
+        path: "/local/backup",
+        summary: "The whole store in one file, for `plimsoll backup`.",
+        does: "back up the store",
+        params: &[],
+        answer: ("application/octet-stream", ""),
+        serve: || get(stream::backup),
+    },
+    Route {
+        method: "GET",
+        path: "/local/verify",
+        summary: "What a check of the whole store finds, for `plimsoll history verify`.",
+        does: "check the store",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || get(stream::verify),
     },
     Route {
         method: "GET",

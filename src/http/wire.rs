@@ -13,6 +13,66 @@ use crate::model::finding::{self, Finding, Severity};
 use crate::model::target::Reach;
 use crate::model::units::{Bytes, Timestamp};
 
+/// `GET latency`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Latencies {
+    /// Start of the range; what is kept begins at the five minutes before it.
+    pub from: String,
+    /// Its end.
+    pub until: String,
+    /// Requests that this server answered, by route and method.
+    pub endpoints: Vec<EndpointLatency>,
+    /// Statements of each target, by class.
+    pub statements: Vec<StatementLatency>,
+}
+
+/// Latency of one endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointLatency {
+    /// `GET`, `HEAD`, `POST` or `other`.
+    pub method: String,
+    /// Template of the route, or `none`.
+    pub route: String,
+    /// How long its answers took.
+    #[serde(flatten)]
+    pub figures: LatencyFigures,
+}
+
+/// Latency of one class of statements.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StatementLatency {
+    /// The target's name.
+    pub target: String,
+    /// `SELECT`, `INSERT`, `UPDATE`, `DELETE` or `other`.
+    pub class: String,
+    /// How long its statements took on average, weighted by calls.
+    #[serde(flatten)]
+    pub figures: LatencyFigures,
+}
+
+/// Count and quantiles, in milliseconds; null where nothing was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LatencyFigures {
+    /// How many there were.
+    pub count: u64,
+    /// Arithmetic mean.
+    pub mean_ms: Option<f64>,
+    /// Half took at most this long; within 2 %, as all quantiles here.
+    pub p50_ms: Option<f64>,
+    /// Nine in ten.
+    pub p90_ms: Option<f64>,
+    /// 95 in 100.
+    pub p95_ms: Option<f64>,
+    /// 99 in 100.
+    pub p99_ms: Option<f64>,
+    /// The longest, exactly.
+    pub max_ms: Option<f64>,
+}
+
 /// `GET database/size`: the original's names.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DatabaseSize {

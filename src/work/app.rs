@@ -19,6 +19,7 @@ use crate::store::{self, Store};
 use crate::work::activity;
 use crate::work::board::Board;
 use crate::work::collect::{self, Pace, Source, Watcher};
+use crate::work::latency::Statements;
 use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
@@ -217,10 +218,14 @@ impl App {
     }
 
     fn watcher_of(&self, target: &str, sources: Vec<Box<dyn Source>>) -> Watcher {
-        let sinks: Vec<Arc<dyn SampleSink>> = vec![Arc::new(HistorySink {
-            store: Arc::clone(&self.store),
-            board: Arc::clone(&self.board),
-        })];
+        let (store, board) = (&self.store, &self.board);
+        let sinks: Vec<Arc<dyn SampleSink>> = vec![
+            Arc::new(HistorySink {
+                store: Arc::clone(store),
+                board: Arc::clone(board),
+            }),
+            Arc::new(Statements::new(Arc::clone(store), Arc::clone(board))),
+        ];
         let board = Arc::clone(&self.board);
         let on_snapshot = move |target: &str, snapshot: Snapshot| judge(&board, target, snapshot);
         Watcher::new(

@@ -10,6 +10,7 @@ pub mod check;
 mod collect;
 pub mod demo;
 mod evidence;
+pub mod latency;
 mod own;
 mod project;
 mod report;

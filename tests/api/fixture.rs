@@ -74,6 +74,7 @@ pub(crate) fn hooks() -> Hooks {
         }),
         health: Arc::new(|| Ok(())),
         compat: compat(),
+        store: None,
         script: "'use strict';",
         style: "body { margin: 0 }",
     }
