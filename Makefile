@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Arguments of `make demo`, such as ARGS='--exit-after 90s --report capacity.html'.
 ARGS ?=
 
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench fuzz clean
 
 help: ## Lists what can be made
 	@grep -hE '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed 's/: .*## /\t/' | expand -t 10
@@ -40,6 +40,17 @@ lint: ## Format, clippy, documentation and licences, each without a warning
 
 bench: ## Runs the benchmarks
 	@$(CARGO) bench --locked
+
+# How long each fuzzer runs, in seconds.
+FUZZ ?= 120
+
+fuzz: ## Throws bytes at everything that is read from disk (needs cargo-fuzz)
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || { \
+	    echo 'make fuzz: cargo-fuzz is not installed; cargo install --locked cargo-fuzz' >&2; exit 1; }
+	@for target in $$(RUSTC_BOOTSTRAP=1 $(CARGO) fuzz list); do \
+	    RUSTC_BOOTSTRAP=1 $(CARGO) fuzz run $$target -- \
+	        -max_total_time=$(FUZZ) -rss_limit_mb=2048 -timeout=10; \
+	done
 
 clean: ## Removes everything that was built or unpacked
 	@$(CARGO) clean

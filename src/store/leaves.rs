@@ -8,7 +8,7 @@
 //! it is merged, u8 length of the prefix that its keys lack, its lowest key, the end of its keys
 //! (empty: none), u8 0 for a leaf or 1 for an index, how many, keys, then values or numbers of pages.
 //! A change: u8 0 set (key, value), 1 delete (key), 2 to 4 steps of a merge. Keys and values have
-//! their length before them; lengths and pages are numbers (`pages`).
+//! their length before them; lengths and pages are numbers (`segments`).
 //!
 //! The leaves of a tree follow each other without a gap, each beginning where the one before it
 //! ends: so a leaf that does not read is noticed, with the keys that it may have held.
@@ -17,7 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
 use super::codec::{Damaged, Reader};
-use super::pages::{Pages, number};
+use super::pages::Pages;
+use super::segments::number;
 
 /// The page that lists the trees.
 const LIST: u64 = 0;
@@ -257,6 +258,21 @@ fn read_node(page: &[u8]) -> std::result::Result<(Node, Vec<u8>), Damaged> {
     };
     let node = Node { next, lo, hi, body };
     Ok((node, prefix))
+}
+
+/// Reads any bytes as the parts of a tree, for fuzzing.
+pub(super) fn read_any(bytes: &[u8]) {
+    let _ = read_list(bytes);
+    if let Ok((
+        Node {
+            body: Body::Leaf(mut entries),
+            ..
+        },
+        prefix,
+    )) = read_node(bytes)
+    {
+        let _ = apply(bytes, &prefix, &mut entries);
+    }
 }
 
 fn apply(

@@ -29,6 +29,8 @@ mod content;
 mod databases;
 mod disk;
 pub mod failpoint;
+#[doc(hidden)]
+pub mod fuzzing;
 mod history;
 mod keys;
 mod leaves;
@@ -36,13 +38,16 @@ mod pages;
 mod records;
 mod recovery;
 mod repair;
+mod restore;
 mod retention;
 mod rollup;
 mod salvage;
 mod seal;
 mod segment;
+mod segments;
 mod sketches;
 mod snapshot;
+mod source;
 mod stats;
 mod transfer;
 mod verify;
@@ -55,12 +60,13 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::backup::{Backup, check as check_backup, restore, write_whole};
+pub use self::backup::{Backup, write_whole};
 pub use self::catalogue::{Selector, Series, SeriesId};
 pub use self::history::{Appended, History};
 pub use self::records::Records;
 pub use self::recovery::Opened;
 pub use self::repair::{Loss, RECOVERED, Repair, repair};
+pub use self::restore::{check as check_backup, restore};
 pub use self::retention::Retention;
 pub use self::rollup::{Bucket, GAP, Tier};
 pub use self::seal::Tick;
@@ -102,6 +108,12 @@ pub enum Error {
     /// The folder holds something else.
     #[error("{} holds files but no store; choose an empty folder", path.display())]
     NotAStore {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The folder holds nothing of a store.
+    #[error("{} holds no store; name its folder with --data-dir", path.display())]
+    NoStore {
         /// The folder.
         path: PathBuf,
     },

@@ -22,7 +22,7 @@ use super::history::History;
 use super::keys::{self, CATALOGUE, GROUP, HOURS_DATABASE, META, SEALED, SPAN, TALLY};
 use super::rollup::{self, GAP, Tier};
 use super::salvage::Salvage;
-use super::verify::{database_names, open_files};
+use super::source::{database_names, open_files};
 use super::wal::{self, Frame};
 use super::{Error, Options, Result, Store, share_lock, take_lock, write_format};
 use crate::model::series::{Kind, Labels, SeriesKey};
@@ -70,14 +70,14 @@ pub struct Loss {
 /// Copies what reads of the store in `dir` into the new folder `out`. `dir` stays as it is.
 ///
 /// # Errors
-/// [`Error::Locked`] while somebody has the store open, [`Error::NotAStore`], [`Error::NotEmpty`]
+/// [`Error::Locked`] while somebody has the store open, [`Error::NoStore`], [`Error::NotEmpty`]
 /// for an `out` that holds something or lies in `dir`, else what the disk says; then `out` is left
 /// empty.
 pub fn repair(dir: &Path, out: &Path) -> Result<Repair> {
     let _lock = share_lock(dir)?;
     let names = database_names(dir)?;
     if names.is_empty() {
-        return Err(Error::NotAStore {
+        return Err(Error::NoStore {
             path: dir.to_owned(),
         });
     }

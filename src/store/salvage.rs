@@ -13,7 +13,7 @@ use super::content::{Content, check, shown, when};
 use super::keys::{self, CATALOGUE, GROUP, LAST, META, RECORDS, SEALED, SYNTHETIC, TALLY};
 use super::leaves::Leaves;
 use super::repair::{Loss, Repair};
-use super::verify::{Source, hole_in_time};
+use super::source::{Source, hole_in_time};
 
 /// Writes that are gathered before they go to the database.
 const AT_ONCE: usize = 128;

@@ -13,7 +13,7 @@ use std::fs;
 use std::path::Path;
 
 use super::codec::{Damaged, Reader};
-use super::pages::number;
+use super::segments::number;
 use super::{Error, Result, disk};
 
 const FOOT: usize = 12;
@@ -61,7 +61,8 @@ pub(super) fn read(folder: &Path) -> Result<Snapshot> {
     Ok(newest)
 }
 
-fn parse(bytes: &[u8]) -> std::result::Result<Vec<(u64, Vec<i64>)>, Damaged> {
+/// Positions of the messages of each page, as a snapshot's file tells them.
+pub(super) fn parse(bytes: &[u8]) -> std::result::Result<Vec<(u64, Vec<i64>)>, Damaged> {
     let (body, foot) = bytes
         .split_last_chunk::<FOOT>()
         .ok_or(Damaged("an early end"))?;

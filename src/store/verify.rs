@@ -13,14 +13,13 @@ use std::sync::{Arc, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use super::barrier::{Database, SENTINEL, SENTINEL_KEY};
+use super::barrier::{SENTINEL, SENTINEL_KEY};
 use super::catalogue::Catalogue;
 use super::codec;
-use super::content::{Content, check, shown, when};
+use super::content::{Content, check, shown};
 use super::disk::entries;
 use super::keys::{CATALOGUE, GROUP, META, RECORDS, TALLY};
-use super::leaves::{Hole, Leaves};
-use super::pages::Pages;
+use super::source::{Source, database_names, open_files};
 use super::wal::{self, Frame};
 use super::{Error, Result, Store, keys, read_format, share_lock};
 
@@ -97,74 +96,16 @@ impl Verification {
     }
 }
 
-/// Where a database's entries come from.
-pub(super) enum Source {
-    /// From the engine.
-    Open(Arc<Database>),
-    /// From its files.
-    Files(Box<Leaves>),
-}
-
-impl Source {
-    /// Names of the trees, sorted.
-    pub(super) fn trees(&self) -> Vec<String> {
-        match self {
-            Self::Open(database) => database.trees(),
-            Self::Files(leaves) => leaves.trees(),
-        }
-    }
-
-    /// Calls `visit` with each key and value, in order; returns what is missing between them.
-    pub(super) fn scan(
-        &self,
-        tree: &str,
-        visit: impl FnMut(&[u8], &[u8]) -> Result<()>,
-    ) -> Result<Vec<Hole>> {
-        match self {
-            Self::Open(database) => database.scan(tree, &[], visit).map(|()| Vec::new()),
-            Self::Files(leaves) => leaves.scan(tree, visit),
-        }
-    }
-}
-
-/// Opens the files of the database in a folder; `None` where there is no database.
-pub(super) fn open_files(path: &Path) -> Result<Option<Source>> {
-    if !path.join("db").exists() {
-        return Ok(None);
-    }
-    let leaves = Leaves::of(Pages::read(path)?)?;
-    Ok(Some(Source::Files(Box::new(leaves))))
-}
-
-/// Names of the databases in a store's folder: those that have files, and those that should.
-pub(super) fn database_names(dir: &Path) -> Result<Vec<String>> {
-    let mut names = Vec::new();
-    for path in entries(dir)? {
-        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            continue;
-        };
-        let is_mark = path.extension().is_some_and(|e| e == "made");
-        let name = name.strip_suffix(".made").unwrap_or(name);
-        // `.damaged-1` and the like are copies.
-        if !name.contains('.') && (is_mark || path.join("db").exists()) {
-            names.push(name.to_owned());
-        }
-    }
-    names.sort();
-    names.dedup();
-    Ok(names)
-}
-
 /// Checks a store that nobody has open. Nothing is written.
 ///
 /// # Errors
-/// [`Error::Locked`] while somebody has it open, [`Error::NotAStore`] for another folder,
+/// [`Error::Locked`] while somebody has it open, [`Error::NoStore`] for another folder,
 /// [`Error::Io`] where it cannot be read: then nothing was found out.
 pub fn verify(dir: &Path) -> Result<Verification> {
     let _lock = share_lock(dir)?;
     let names = database_names(dir)?;
     if names.is_empty() {
-        return Err(Error::NotAStore {
+        return Err(Error::NoStore {
             path: dir.to_owned(),
         });
     }
@@ -537,15 +478,4 @@ impl Audit {
         }
         self.found
     }
-}
-
-/// The times that a hole in a tree may have held, for people.
-pub(super) fn hole_in_time(tree: &str, (from, until): &Hole) -> Option<String> {
-    let whole = |key: &[u8]| when(tree, &[key, &[0; 4]].concat());
-    let (start, _) = whole(from)?;
-    let end = match whole(until) {
-        Some((end, len)) if !until.is_empty() => end.plus(len.as_duration()).to_string(),
-        _ => "its end".to_owned(),
-    };
-    Some(format!("{start} to {end}"))
 }

@@ -9,6 +9,7 @@
 mod command;
 mod contract;
 mod fixture;
+mod latency;
 mod metrics;
 mod network;
 mod refusals;

@@ -11,6 +11,7 @@ mod support;
 mod bad_input;
 mod demo;
 mod offline;
+mod safety;
 mod watch;
 
 /// Arguments that make a server look each second.

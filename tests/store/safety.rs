@@ -116,7 +116,7 @@ fn a_store_in_use_is_checked_from_inside_and_refused_from_outside() {
     let other = folder();
     assert!(matches!(
         store::verify(other.path()),
-        Err(Error::NotAStore { .. })
+        Err(Error::NoStore { .. })
     ));
 }
 
