@@ -18,6 +18,8 @@ use super::keys::GROUP;
 
 /// Scrapes of one target in one span: one a millisecond would be 7.2 million.
 const TIMES_MAX: usize = 8 << 20;
+/// Values of one group in one span: a log is closed at 64 MB, and a sample takes two bytes there.
+const VALUES_MAX: u64 = 40 << 20;
 
 /// Packs a time column.
 pub(super) fn put_times(times: &[i64]) -> Vec<u8> {
@@ -79,6 +81,10 @@ pub(super) fn read_group(
             return Err(Damaged("a member out of range"));
         }
         heads.push((member, from.varint_u32()?, from.length(payload.len())?));
+    }
+    let all: u64 = heads.iter().map(|(_, count, _)| u64::from(*count)).sum();
+    if all > VALUES_MAX {
+        return Err(Damaged("more values than a log may hold"));
     }
     let mut members = Vec::new();
     for (member, count, len) in heads {

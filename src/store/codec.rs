@@ -46,6 +46,8 @@ const HEAD: usize = 6;
 const UNPACKED_MAX: usize = 64 << 20;
 /// Small payloads do not repay a zstd frame.
 const PACK_FROM: usize = 64;
+/// No column has more values: a log of scrapes with one sample each ends before.
+const VALUES_MAX: u32 = 4 << 20;
 const RUN: u8 = 0xFF;
 const NEW_STEP: u8 = 0x80;
 
@@ -359,6 +361,10 @@ fn flush_run(bytes: &mut Vec<u8>, run: u32) {
 
 /// Reads `count` values of a packed column, with their rows; nothing may be left over.
 pub(super) fn unpack(bytes: &[u8], count: u32) -> Result<Vec<(u32, f64)>, Damaged> {
+    // Runs make many values of few bytes: what is damaged must not cost memory.
+    if count > VALUES_MAX {
+        return Err(Damaged("more values than a column may have"));
+    }
     let mut from = Reader::new(bytes);
     let mut values = Vec::with_capacity((count as usize).min(1 << 16));
     let (mut row, mut step, mut bits, mut left) = (-1i64, 1i64, 0u64, count);
@@ -433,6 +439,8 @@ mod tests {
             Err(Damaged("a length beyond its bound"))
         );
         assert!(unpack(&[RUN, 0xff, 0xff, 0xff, 0xff, 0x0f], 5).is_err());
+        let endless = [NEW_STEP, 0, RUN, 0xff, 0xff, 0xff, 0xff, 0x0f];
+        assert!(unpack(&endless, u32::MAX).is_err());
     }
 
     proptest! {

@@ -169,6 +169,9 @@ fn copy_log(number: u32, path: &Path, to: &Path, salvage: &mut Salvage) -> Resul
             return Ok(());
         }
     };
+    if bytes.is_empty() {
+        salvage.lose(&name, None, "it is empty; whatever it held");
+    }
     // A damaged head says nothing that its name does not.
     let whole = wal::with_head(&bytes, number);
     let mut frames = 0;

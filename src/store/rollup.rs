@@ -21,6 +21,9 @@ use crate::model::units::{Millis, Timestamp};
 /// meanwhile belongs to no step. Five minutes is what Prometheus looks back for a value.
 pub const GAP: Millis = Millis(5 * Millis::MINUTE.0);
 
+/// Buckets of one series in one value at most: spans have 24.
+const BUCKETS_MAX: u32 = 1_000;
+
 /// How coarse a rollup is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -244,6 +247,9 @@ pub(super) fn read_buckets(
     for _ in 0..from.length(GROUP as usize)? {
         let member = from.byte()?;
         let count = from.varint_u32()?;
+        if count > BUCKETS_MAX {
+            return Err(Damaged("more buckets than a span has"));
+        }
         let mut columns = Vec::with_capacity(7);
         for _ in 0..7 {
             let bytes = from.bytes()?;

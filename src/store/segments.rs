@@ -215,9 +215,10 @@ impl Segment<'_> {
         }
         let until = next.unwrap_or(self.bytes.len());
         // More than one message may be gone: then the head tells of the first of them only.
-        let alone = head
-            .as_ref()
-            .is_some_and(|head| next.is_none_or(|next| at + head.head_len + head.len == next));
+        let alone = head.as_ref().is_some_and(|head| {
+            let end = (at + head.head_len).saturating_add(head.len);
+            next.is_none_or(|next| end == next)
+        });
         let page = head
             .filter(|_| alone)
             .and_then(|head| match effect(head.kind) {

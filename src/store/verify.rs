@@ -442,6 +442,10 @@ impl Audit {
             if let Some(damage) = damage {
                 self.found.tell(&name, None, damage.0);
             }
+            if bytes.is_empty() {
+                self.found
+                    .tell(&name, None, "it is empty, without even a head");
+            }
             let torn = bytes.len() - good;
             let after = wal::scrapes_after(&bytes, good).len();
             let is_last = files.last().is_some_and(|(last, ..)| last == number);
