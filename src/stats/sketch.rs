@@ -3,7 +3,7 @@
 //! For: latencies, which are merged over minutes, hours and endpoints. Not for: values whose exact
 //! order matters, nor negative ones. Read [`Sketch::add`] first.
 //!
-//! Source: Masson, Rim and Lee 2019, "DDSketch: a fast and fully-mergeable quantile sketch with
+//! Source: Masson, Rim and Lee 2019, "`DDSketch`: a fast and fully-mergeable quantile sketch with
 //! relative-error guarantees", VLDB 12 (12). A value `x` is counted in bin `⌈ln x / ln γ⌉` with
 //! `γ = (1 + α) / (1 − α)`; a bin stands for `2 γ^i / (γ + 1)`, which is at most the share `α` off
 //! any value in it. Two sketches merge by adding their bins, so the merge of two is the sketch of
@@ -288,10 +288,17 @@ mod tests {
 
     fn of(values: &[f64]) -> Sketch {
         let mut sketch = Sketch::default();
-        values.iter().for_each(|value| sketch.add(*value, 1));
+        for value in values {
+            sketch.add(*value, 1);
+        }
         sketch
     }
 
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a rank lies within the values"
+    )]
     /// The order statistic of the rank that the sketch answers for.
     fn exact(values: &[f64], p: f64) -> f64 {
         let mut sorted = values.to_vec();

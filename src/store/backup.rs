@@ -69,7 +69,7 @@ pub(super) fn wrong(what: impl Into<String>) -> Error {
 /// Writes frames and keeps count of them.
 struct Frames<'a, W> {
     to: &'a mut W,
-    frames: u64,
+    written: u64,
     crc: crc32fast::Hasher,
     done: Backup,
 }
@@ -83,7 +83,7 @@ impl<'a, W: Write> Frames<'a, W> {
         to.write_all(&head).map_err(failed)?;
         Ok(Self {
             to,
-            frames: 0,
+            written: 0,
             crc: crc32fast::Hasher::new(),
             done: Backup {
                 file_bytes: Bytes(HEAD as u64),
@@ -105,7 +105,7 @@ impl<'a, W: Write> Frames<'a, W> {
             .and_then(|()| self.to.write_all(&crc.to_le_bytes()))
             .and_then(|()| self.to.write_all(&body))
             .map_err(failed)?;
-        self.frames += 1;
+        self.written += 1;
         self.crc.update(&crc.to_le_bytes());
         self.done.file_bytes.0 += (FRAME_HEAD + body.len()) as u64;
         Ok(())
@@ -113,7 +113,7 @@ impl<'a, W: Write> Frames<'a, W> {
 
     fn finish(mut self) -> Result<Backup> {
         let mut plain = Vec::new();
-        put_varint(&mut plain, self.frames);
+        put_varint(&mut plain, self.written);
         put_varint(&mut plain, self.done.entries);
         put_varint(&mut plain, self.done.bytes.0);
         plain.extend_from_slice(&self.crc.clone().finalize().to_le_bytes());
@@ -197,12 +197,12 @@ impl Store {
             }
             logs
         };
-        let (count, crc, done) = (frames.frames, frames.crc, frames.done);
+        let (count, crc, done) = (frames.written, frames.crc, frames.done);
         to.write_all(&control).map_err(failed)?;
         drop(control);
         let mut frames = Frames {
             to,
-            frames: count,
+            written: count,
             crc,
             done,
         };

@@ -311,7 +311,8 @@ mod tests {
             prop_assert_eq!(read_group_key(&group_key(a.0, a.1)), Some((a.0, a.1)));
             prop_assert_eq!(read_tagged(&tagged(b't', a.0)), Some((b't', a.0)));
             let name = a.1.to_be_bytes();
-            prop_assert_eq!(read_sketch_key(&sketch_key(a.0, &name)), Some((a.0, &name[..])));
+            let key = sketch_key(a.0, &name);
+            prop_assert_eq!(read_sketch_key(&key), Some((a.0, &name[..])));
         }
 
         #[test]

@@ -298,8 +298,8 @@ fn apply(
 mod tests {
     use std::fs;
 
-    use super::super::barrier::{Database, Op};
     use super::*;
+    use crate::store::barrier::{Database, Op};
 
     const CACHE: u64 = 1 << 20;
 

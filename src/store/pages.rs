@@ -34,6 +34,9 @@ use super::{Error, Result};
 /// Sizes that sled takes for a segment.
 const SEGMENTS: std::ops::RangeInclusive<u64> = 256..=1 << 24;
 
+/// A whole page and the changes after it.
+pub(super) type Bodies = (Vec<u8>, Vec<Vec<u8>>);
+
 /// What is known of one page.
 #[derive(Debug, Clone, Default)]
 struct State {
@@ -223,7 +226,7 @@ impl Pages {
     }
 
     /// The body of a whole page and of the changes after it; `None` if there is no such page.
-    pub(super) fn page(&self, number: u64) -> Result<Option<(Vec<u8>, Vec<Vec<u8>>)>> {
+    pub(super) fn page(&self, number: u64) -> Result<Option<Bodies>> {
         let Some(state) = self.states.get(&number) else {
             return Ok(None);
         };

@@ -116,7 +116,7 @@ struct Head {
     len: usize,
     segment: u64,
     page: u64,
-    head_len: usize,
+    own_len: usize,
     is_sound: bool,
 }
 
@@ -130,19 +130,19 @@ fn read_head(bytes: &[u8]) -> std::result::Result<Head, Damaged> {
     }
     let len = number(&mut from)?;
     let (segment, page) = (number(&mut from)?, number(&mut from)?);
-    let head_len = bytes.len() - from.rest().len();
+    let own_len = bytes.len() - from.rest().len();
     let len = usize::try_from(len).map_err(|_| Damaged("a length beyond its bound"))?;
     // A body that is cut has a checksum that does not match, too.
     let body = from.rest().get(..len).unwrap_or_default();
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(body);
-    hasher.update(bytes.get(4..head_len).unwrap_or_default());
+    hasher.update(bytes.get(4..own_len).unwrap_or_default());
     Ok(Head {
         kind,
         len,
         segment,
         page,
-        head_len,
+        own_len,
         is_sound: body.len() == len && !hasher.finalize() == crc,
     })
 }
@@ -163,7 +163,7 @@ impl Segment<'_> {
                 }
                 continue;
             };
-            let body = at + head.head_len;
+            let body = at + head.own_len;
             into.push(Message {
                 page: head.page,
                 kind: head.kind,
@@ -216,7 +216,7 @@ impl Segment<'_> {
         let until = next.unwrap_or(self.bytes.len());
         // More than one message may be gone: then the head tells of the first of them only.
         let alone = head.as_ref().is_some_and(|head| {
-            let end = (at + head.head_len).saturating_add(head.len);
+            let end = (at + head.own_len).saturating_add(head.len);
             next.is_none_or(|next| end == next)
         });
         let page = head

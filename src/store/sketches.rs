@@ -272,7 +272,9 @@ impl History {
                 sketch,
             })
         });
-        named.collect()
+        let mut named = named.collect::<Result<Vec<Latency>>>()?;
+        named.sort_by(|a, b| (&a.target, &a.key).cmp(&(&b.target, &b.key)));
+        Ok(named)
     }
 
     fn gather(

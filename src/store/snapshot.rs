@@ -106,8 +106,8 @@ fn place(from: &mut Reader<'_>) -> std::result::Result<(), Damaged> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::barrier::{Database, Op};
     use super::*;
+    use crate::store::barrier::{Database, Op};
 
     #[test]
     fn a_snapshot_cut_at_any_length_is_noticed() {

@@ -1,7 +1,7 @@
 //! How long things take: requests that this server answers, and statements of each target by class.
 //!
 //! For: the names of latencies and what is counted under them. Not for: keeping them (`store`) nor
-//! showing them (`http`). Read [`Statements::count`] first.
+//! showing them (`http`). Read [`count_request`] first.
 //!
 //! A server tells the mean of a statement, not each execution. So between two scrapes the mean of
 //! that time counts as often as there were calls: a quantile over a class says how the means lie,
