@@ -10,14 +10,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::barrier::Database;
+use super::barrier::{Database, Shape};
 use super::disk::sync_parent;
+use super::keys::HOURS_DATABASE;
 use super::{Error, Result};
 
 /// Page cache of one database: a window of 24 h of some hundred series is a few megabytes.
 const CACHE: u64 = 4 << 20;
 /// Databases that stay open; more are opened for a question and closed at the next tick.
 const OPEN_MAX: usize = 3;
+
+fn shape(name: &str) -> Shape {
+    if name == HOURS_DATABASE {
+        Shape::small(CACHE)
+    } else {
+        Shape::chunks(CACHE)
+    }
+}
 
 #[derive(Debug)]
 struct Held {
@@ -77,7 +86,7 @@ impl Databases {
             known.used = used;
             return Ok(Arc::clone(&known.database));
         }
-        let database = Arc::new(Database::open(&self.folder.join(name), CACHE)?);
+        let database = Arc::new(Database::open(&self.folder.join(name), shape(name))?);
         held.open.insert(
             name.to_owned(),
             Held {

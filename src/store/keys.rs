@@ -20,6 +20,9 @@
 //! | | `synthetic` | target u32 | from and until, i64 little-endian |
 //! | | `records` | kind, 0, id, 0, part u16 | part of a sealed JSON document |
 //! | | `meta` | `sealed` | last log that was sealed, u32 |
+//! | | | `unfolded` | varint days whose hours are behind their five minutes |
+//!
+//! Groups from `0xFFFFFFF0` on are fences: keys without a value (see `seal`).
 //!
 //! `log` is the number of the write-ahead file that the samples came from: sealing the same file
 //! twice writes the same keys, and late samples of a sealed span get a key of their own.
@@ -34,8 +37,12 @@ pub(super) const DAY_SPAN: Millis = Millis::DAY;
 pub(super) const GROUP: u32 = 16;
 /// Groups from here on are time columns of targets.
 const TIMES: u32 = 0xFFFF_0000;
-/// The most targets a store may know.
-pub(super) const TARGETS_MAX: u32 = 0xFFFF;
+/// The most targets a store may know; the groups above are fences.
+pub(super) const TARGETS_MAX: u32 = 0xFFF0;
+/// Keys without values that end a span, one more than a leaf of sled's tree takes before it splits.
+const FENCES: std::ops::RangeInclusive<u32> = 0xFFFF_FFF0..=0xFFFF_FFFF;
+/// Spans of two hours in a day.
+pub(super) const SPANS_A_DAY: u32 = 12;
 /// First instant after the times that can be kept: the year 9999, the last that has no next one in
 /// the calendar.
 pub(super) const TIME_END: i64 = 253_370_764_800_000;
@@ -47,6 +54,7 @@ pub(super) const SYNTHETIC: &str = "synthetic";
 pub(super) const RECORDS: &str = "records";
 pub(super) const META: &str = "meta";
 pub(super) const SEALED: &[u8] = b"sealed";
+pub(super) const UNFOLDED: &[u8] = b"unfolded";
 /// Database of the 1 h tier.
 pub(super) const HOURS_DATABASE: &str = "metrics-1h";
 
@@ -151,7 +159,12 @@ pub(super) fn hours_tree(at: Timestamp) -> String {
 
 /// Group number under which a target's time columns lie.
 pub(super) fn times_group(target: u32) -> u32 {
-    TIMES | (target & TARGETS_MAX)
+    TIMES | (target & !TIMES)
+}
+
+/// Groups that are never filled; see `seal`.
+pub(super) fn fences() -> impl Iterator<Item = u32> {
+    FENCES
 }
 
 /// Whether a group number is that of time columns.

@@ -12,19 +12,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::barrier::Database;
+use super::buckets::read_buckets;
 use super::catalogue::SeriesId;
 use super::history::History;
-use super::keys::{self, GROUP, HOURS_DATABASE, SPAN};
+use super::keys::{self, DAY_SPAN, GROUP, HOURS_DATABASE, SPAN, SPANS_A_DAY};
 use super::rollup::{self, Bucket, GAP, Tier};
-use super::seal::{place, read_group};
+use super::seal::read_group;
 use super::segment::settle;
+use super::tiers::place;
 use super::{Error, Result};
 use crate::model::series::{Kind, Window};
 use crate::model::units::{Millis, Timestamp};
 
 /// Steps of the longest window: a month of seconds does not belong into one answer.
 const STEPS_MAX: u64 = 1_000_000;
-const SPANS_A_DAY: u32 = 12;
 
 /// What the values of a step come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -334,6 +335,12 @@ impl History {
             }
             self.databases.close_idle();
         }
+        if tier == Tier::Hour {
+            for day in self.unfolded() {
+                let (_, tree) = place(tier, keys::span_start(day, DAY_SPAN));
+                ranges.extend(bounds(tier, &tree));
+            }
+        }
         let head = self.head();
         for span in head.segments().flat_map(|s| s.all().map(|(span, ..)| span)) {
             let (_, tree) = place(tier, keys::span_start(span, SPAN));
@@ -420,8 +427,32 @@ impl History {
         Ok(all)
     }
 
-    /// Buckets of a tier as they lie on disk.
+    /// Buckets of a tier that are sealed: as they lie on disk, and the hours of unfolded days.
     fn sealed(
+        &self,
+        ask: &Ask,
+        tier: Tier,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Bucket>> {
+        let mut all = self.stored(ask, tier, from, until)?;
+        if tier == Tier::Hour {
+            for day in self.unfolded() {
+                let start = keys::span_start(day, DAY_SPAN);
+                let end = keys::span_start(day.saturating_add(1), DAY_SPAN);
+                if start < until && end > from {
+                    let fine = self.stored(ask, Tier::FiveMinutes, start, end)?;
+                    let hours = rollup::coarsen(&fine, Tier::Hour.step());
+                    all = rollup::overlay(all, hours);
+                }
+            }
+            all.retain(|bucket| bucket.at >= from.floor_to(tier.step()) && bucket.at < until);
+        }
+        Ok(all)
+    }
+
+    /// Buckets of a tier as they lie on disk.
+    fn stored(
         &self,
         ask: &Ask,
         tier: Tier,
@@ -438,11 +469,12 @@ impl History {
                 for span in first..=last {
                     let start = keys::span_start(span, tier.span());
                     let key = keys::group_key(span, ask.group());
-                    let Some(value) = database.get(&tree, &key)? else {
+                    let value = database.get(&tree, &key)?.unwrap_or_default();
+                    if value.is_empty() {
                         continue;
-                    };
+                    }
                     let is_it = |member| member == ask.member();
-                    let mut members = rollup::read_buckets(&value, start, tier.step(), is_it)
+                    let mut members = read_buckets(&value, start, tier.step(), is_it)
                         .map_err(|damage| database.damaged(damage))?;
                     all.extend(members.remove(&ask.member()).unwrap_or_default());
                 }

@@ -51,12 +51,25 @@ fn a_folder_with_other_things_in_it_is_left_alone() {
 fn a_store_of_a_later_release_is_refused() {
     let dir = folder();
     drop(open(&dir));
-    fs::write(dir.path().join("store/FORMAT"), "plimsoll store 2\n").unwrap();
+    fs::write(dir.path().join("store/FORMAT"), "plimsoll store 3\n").unwrap();
     let error = Store::open(Options::in_dir(dir.path().join("store"))).unwrap_err();
     assert!(
-        matches!(error, Error::NewerFormat { found: 2, .. }),
+        matches!(error, Error::NewerFormat { found: 3, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn a_store_of_an_earlier_format_is_refused_with_the_way_out() {
+    let dir = folder();
+    drop(open(&dir));
+    fs::write(dir.path().join("store/FORMAT"), "plimsoll store 1\n").unwrap();
+    let error = Store::open(Options::in_dir(dir.path().join("store"))).unwrap_err();
+    assert!(
+        matches!(error, Error::OlderFormat { found: 1, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("history export"), "{error}");
 }
 
 #[test]
