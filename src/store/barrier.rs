@@ -270,6 +270,24 @@ impl Database {
         Ok(())
     }
 
+    /// Makes ascending keys ready, each with an empty value unless it has one; one by one, since
+    /// a batch of sled has no order, and keys that come in order fill leaves evenly.
+    pub(super) fn make_places<K: AsRef<[u8]>>(
+        &self,
+        tree: &str,
+        keys: impl Iterator<Item = K>,
+    ) -> Result<()> {
+        self.need_room(&[])?;
+        let _writer = lock(&self.writer);
+        let tree = self.tree_for_writing(tree)?;
+        for key in keys {
+            if !tree.contains_key(&key).map_err(|e| self.engine(e))? {
+                tree.insert(key, &[]).map_err(|e| self.engine(e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether `ops` fit into one batch, and so happen wholly or not at all.
     pub(super) fn is_atomic(ops: &[Op]) -> bool {
         ops.len() <= BATCH_MAX && ops.iter().map(Op::size).sum::<usize>() <= BATCH_BYTES

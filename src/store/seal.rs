@@ -183,12 +183,12 @@ impl Write<'_> {
             .chain(times)
             .map(|group| keys::raw_key(self.span, group, self.log))
             .chain(keys::fences().map(|fence| keys::raw_key(self.span, fence, 0)));
-        make_places(self.database, &keys::raw_tree(start), raw)?;
+        self.database.make_places(&keys::raw_tree(start), raw)?;
         let fine = groups
             .into_iter()
             .chain(keys::fences())
             .map(|group| keys::group_key(self.span, group));
-        make_places(self.database, &keys::minutes_tree(start), fine)
+        self.database.make_places(&keys::minutes_tree(start), fine)
     }
 
     /// Writes what one target has, some groups at a time.
@@ -294,21 +294,6 @@ impl Write<'_> {
             None => Ok(BTreeMap::new()),
         }
     }
-}
-
-/// Puts an empty value wherever there is none.
-pub(super) fn make_places<K: AsRef<[u8]>>(
-    database: &Database,
-    tree: &str,
-    keys: impl Iterator<Item = K>,
-) -> Result<()> {
-    let mut places = Vec::new();
-    for key in keys {
-        if database.get(tree, key.as_ref())?.is_none() {
-            places.push(Op::put(key, []));
-        }
-    }
-    database.write(tree, places)
 }
 
 /// Instants in order, each once, and where each row of arrival went.

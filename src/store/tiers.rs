@@ -17,7 +17,6 @@ use super::codec::{Damaged, Reader, put_varint};
 use super::history::History;
 use super::keys::{self, DAY_SPAN, GROUP, HOURS_DATABASE, META, SPAN, SPANS_A_DAY, UNFOLDED};
 use super::rollup::{self, Bucket, Tier};
-use super::seal::make_places;
 use super::{Error, Result};
 use crate::model::series::Kind;
 use crate::model::units::{Millis, Timestamp};
@@ -82,11 +81,7 @@ impl History {
             let hours = self.databases.find_or_make(HOURS_DATABASE)?;
             let into = keys::hours_tree(start);
             let places = groups.iter().copied().chain(keys::fences());
-            make_places(
-                &hours,
-                &into,
-                places.map(|group| keys::group_key(day, group)),
-            )?;
+            hours.make_places(&into, places.map(|group| keys::group_key(day, group)))?;
             let mut ops = Vec::new();
             for group in groups {
                 let mut new = Members::new();
