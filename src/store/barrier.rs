@@ -65,6 +65,14 @@ impl Shape {
         }
     }
 
+    /// For chunks of buckets.
+    pub(super) const fn buckets(cache: u64) -> Self {
+        Self {
+            cache,
+            segment: 1 << 20,
+        }
+    }
+
     /// For chunks of samples.
     pub(super) const fn chunks(cache: u64) -> Self {
         Self {
@@ -187,16 +195,6 @@ impl Database {
         sync_parent(mark)
     }
 
-    /// Names of the trees that hold data, sorted.
-    pub(super) fn trees(&self) -> Vec<String> {
-        self.trees
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .cloned()
-            .collect()
-    }
-
     fn tree(&self, name: &str) -> Option<sled::Tree> {
         self.trees
             .read()
@@ -297,17 +295,6 @@ impl Database {
         failpoint::hit("before_batch");
         tree.apply_batch(batch).map_err(|e| self.engine(e))?;
         failpoint::hit("after_batch");
-        Ok(())
-    }
-
-    /// Removes a whole tree.
-    pub(super) fn drop_tree(&self, name: &str) -> Result<()> {
-        let _writer = lock(&self.writer);
-        self.trees
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
-        self.db.drop_tree(name).map_err(|e| self.engine(e))?;
         Ok(())
     }
 
@@ -489,7 +476,6 @@ mod tests {
         database.barrier().unwrap();
         drop(database);
         let database = Database::open(&path, SHAPE).unwrap();
-        assert_eq!(database.trees(), ["t"]);
         let mut keys = 0;
         database
             .scan("t", &[], |_, _| {

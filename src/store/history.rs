@@ -25,8 +25,6 @@ use crate::model::capacity::SyntheticSpan;
 use crate::model::series::{Kind, Sample, SampleSink, Scrape, SeriesKey};
 use crate::model::units::{Millis, Timestamp};
 
-/// A log is closed early when it gets this long.
-const LOG_MAX: u64 = 64 << 20;
 /// Closed logs that may wait for sealing before the open one is no longer closed.
 const CLOSED_MAX: usize = 8;
 /// A series without a value for so long no longer counts against the limit.
@@ -184,7 +182,7 @@ impl History {
         let span = keys::span_of(scrape.at, SPAN).ok_or(Error::Time(scrape.at))?;
         let mut head = self.head_mut();
         let is_newer = head.open.begun.is_some_and(|begun| span > begun);
-        if is_newer || head.log.len() > LOG_MAX {
+        if is_newer || head.log.len() > self.options.retention.log_max() {
             self.rotate(&mut head)?;
         }
         let target = head.catalogue.target_or_new(&scrape.target)?;

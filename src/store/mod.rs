@@ -12,8 +12,8 @@
 //! | `LOCK` | locked while a process has the store open; its process id |
 //! | `wal/` | logs of scrapes that are not yet sealed (`wal`) |
 //! | `control/` | catalogue, records, meta (`keys`, `barrier`) |
-//! | `metrics-YYYYMM/` | raw samples and 5 min buckets of a month |
-//! | `metrics-1h/` | 1 h buckets of all years |
+//! | `raw-YYYYMMDD/` | raw samples of a day |
+//! | `r5m-YYYYMM/`, `r1h-YYYY/` | 5 min buckets of a month, 1 h buckets of a year |
 //! | `*.made` | the database of that name was once finished |
 //! | `*.damaged-N`, `*.torn` | copies made before a repair was tried; may be removed by hand |
 //!
@@ -218,6 +218,14 @@ pub enum Error {
     NotEmpty {
         /// The folder.
         path: PathBuf,
+    },
+    /// A limit in bytes that not even the newest would fit into.
+    #[error("history.max_bytes is {limit}, at least {least} are needed; raise it")]
+    Budget {
+        /// What was asked for.
+        limit: Bytes,
+        /// What is the least.
+        least: Bytes,
     },
     /// Retention that would drop a tier before what is made of it.
     #[error(

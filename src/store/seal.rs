@@ -14,13 +14,13 @@ use super::barrier::{Database, Op};
 use super::buckets::Members;
 use super::codec::Damaged;
 use super::history::History;
-use super::keys::{self, LAST, META, SEALED, SPAN, TALLY};
+use super::keys::{self, DATA, LAST, META, SEALED, SPAN, TALLY};
 use super::rollup::{self, Tier};
 use super::segment::{Rows, Segment, settle};
 use super::tiers::{bucket_op, merged_buckets};
 use super::{Result, chunk, failpoint, wal};
 use crate::model::series::Kind;
-use crate::model::units::{Millis, Timestamp};
+use crate::model::units::{Bytes, Millis, Timestamp};
 
 /// Chunks packed before they are written: bounds what a seal holds in memory.
 const AT_ONCE: usize = 32;
@@ -34,7 +34,7 @@ pub struct Tick {
     pub sealed_logs: usize,
     /// Samples in them.
     pub sealed_samples: u64,
-    /// Trees and databases that were dropped because they were too old or too much.
+    /// Parts that were dropped because they were too old or too much.
     pub dropped: Vec<String>,
 }
 
@@ -43,9 +43,9 @@ pub struct Tick {
 pub(super) struct Upkeep {
     pub(super) last: Option<Timestamp>,
     pub(super) retain_at: Option<Timestamp>,
+    /// Bytes of the logs when the limit in bytes was last looked at.
+    pub(super) measured: Option<Bytes>,
     seal_after: Option<Timestamp>,
-    /// Months that hold no raw samples past their age; looked at again after a seal.
-    pub(super) settled: BTreeSet<String>,
 }
 
 impl History {
@@ -53,6 +53,7 @@ impl History {
     pub(super) fn tick(&self, now: Timestamp) -> Result<Tick> {
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tick = Tick::default();
+        let dropped = self.retain_if_due(&mut upkeep, now);
         let synced = self.sync_log();
         self.rotate_if_due(now)?;
         synced?;
@@ -69,25 +70,25 @@ impl History {
         } else {
             Ok(())
         };
-        // Also when sealing failed: on a full disk this is what makes room.
-        let dropped = self.retain_if_due(&mut upkeep, now);
         self.databases.close_idle();
         upkeep.last = Some(now);
         sealed?;
         folded?;
-        tick.dropped = dropped?;
+        tick.dropped.extend(dropped?);
         Ok(tick)
     }
 
     fn seal_closed(&self, upkeep: &mut Upkeep, now: Timestamp, tick: &mut Tick) -> Result<()> {
         upkeep.seal_after = Some(now.plus(RETRY.as_duration()));
         while let Some(segment) = { self.head().closed.first().map(Arc::clone) } {
+            // What a seal writes must fit.
+            upkeep.measured = None;
+            tick.dropped.extend(self.drop_surplus(upkeep)?);
             if let Err(error) = self.seal(&segment) {
                 // A database that met an error stays broken until it is opened again.
                 self.databases.close_all();
                 return Err(error);
             }
-            upkeep.settled.clear();
             tick.sealed_logs += 1;
             tick.sealed_samples += segment.samples();
         }
@@ -115,13 +116,12 @@ impl History {
         let mut tallies: BTreeMap<u32, u64> = BTreeMap::new();
         for (span, targets) in spans {
             let start = keys::span_start(span, SPAN);
-            let name = keys::month_database(start);
-            let database = self.databases.find_or_make(&name)?;
-            let log = segment.number;
+            let (raw, fine) = (keys::raw_part(start), keys::minutes_part(start));
             let write = Write {
                 history: self,
-                database: &database,
-                log,
+                raw: self.databases.find_or_make(&raw)?,
+                fine: self.databases.find_or_make(&fine)?,
+                log: segment.number,
                 span,
             };
             write.make_places(&targets)?;
@@ -131,7 +131,8 @@ impl History {
                 *tallies.entry(keys::day_number(start)).or_default() += rows.samples();
             }
             self.note_unfolded(start);
-            touched.insert(name, database);
+            touched.insert(raw, write.raw);
+            touched.insert(fine, write.fine);
         }
         touched
             .values()
@@ -164,14 +165,14 @@ impl History {
 /// fences after the last key of a span keep the next span out of its last leaf.
 struct Write<'a> {
     history: &'a History,
-    database: &'a Database,
+    raw: Arc<Database>,
+    fine: Arc<Database>,
     log: u32,
     span: u32,
 }
 
 impl Write<'_> {
     fn make_places(&self, targets: &[(u32, &Rows)]) -> Result<()> {
-        let start = keys::span_start(self.span, SPAN);
         let groups: BTreeSet<u32> = targets
             .iter()
             .flat_map(|(_, rows)| rows.groups().into_keys())
@@ -183,22 +184,21 @@ impl Write<'_> {
             .chain(times)
             .map(|group| keys::raw_key(self.span, group, self.log))
             .chain(keys::fences().map(|fence| keys::raw_key(self.span, fence, 0)));
-        self.database.make_places(&keys::raw_tree(start), raw)?;
+        self.raw.make_places(DATA, raw)?;
         let fine = groups
             .into_iter()
             .chain(keys::fences())
             .map(|group| keys::group_key(self.span, group));
-        self.database.make_places(&keys::minutes_tree(start), fine)
+        self.fine.make_places(DATA, fine)
     }
 
     /// Writes what one target has, some groups at a time.
     fn fill(&self, target: u32, rows: &Rows) -> Result<()> {
-        let tree = keys::raw_tree(keys::span_start(self.span, SPAN));
         let order = Order::of(&rows.times);
         // Times first: a group without its times could not be read.
         let times_key = keys::raw_key(self.span, keys::times_group(target), self.log);
         let times = Op::put(times_key, chunk::put_times(&order.times));
-        self.database.write(&tree, vec![times])?;
+        self.raw.write(DATA, vec![times])?;
         let (mut raw, mut fine) = (Vec::new(), Vec::new());
         for (group, members) in rows.groups() {
             let members: Vec<chunk::Sorted> = members
@@ -209,19 +209,17 @@ impl Write<'_> {
             raw.push(Op::put(key, chunk::put_group(&members)));
             fine.push(self.fold(target, group, &order.times, members)?);
             if raw.len() >= AT_ONCE {
-                self.write(&tree, &mut raw, &mut fine)?;
+                self.write(&mut raw, &mut fine)?;
             }
         }
-        self.write(&tree, &mut raw, &mut fine)
+        self.write(&mut raw, &mut fine)
     }
 
-    fn write(&self, tree: &str, raw: &mut Vec<Op>, fine: &mut Vec<Op>) -> Result<()> {
+    fn write(&self, raw: &mut Vec<Op>, fine: &mut Vec<Op>) -> Result<()> {
         // A long seal must not keep the newest scrapes from the disk.
         self.history.sync_log()?;
-        self.database.write(tree, std::mem::take(raw))?;
-        let start = keys::span_start(self.span, SPAN);
-        self.database
-            .write(&keys::minutes_tree(start), std::mem::take(fine))
+        self.raw.write(DATA, std::mem::take(raw))?;
+        self.fine.write(DATA, std::mem::take(fine))
     }
 
     /// The 5 min buckets of a group, over what the tier holds of it already.
@@ -236,10 +234,9 @@ impl Write<'_> {
         let kind_of = |member: u8| kinds.get(&member).copied().unwrap_or(Kind::Gauge);
         let changed: Vec<u8> = members.iter().map(|(member, _)| *member).collect();
         let key = keys::group_key(self.span, group);
-        let tree = keys::raw_tree(keys::span_start(self.span, SPAN));
         // Other logs may have brought values of the same span.
         let mut others = false;
-        self.database.scan(&tree, &key, |key, value| {
+        self.raw.scan(DATA, &key, |key, value| {
             let log = keys::read_raw_key(key).map(|(_, _, log)| log);
             others |= !value.is_empty() && log != Some(self.log);
             Ok(())
@@ -256,7 +253,7 @@ impl Write<'_> {
             .collect();
         if others {
             let place = (self.span, group);
-            let known = read_group(self.database, target, place, |m| changed.contains(&m))?;
+            let known = read_group(&self.raw, target, place, |m| changed.contains(&m))?;
             for (member, mut all) in known {
                 all.extend(values.remove(&member).unwrap_or_default());
                 values.insert(member, settle(all));
@@ -274,7 +271,7 @@ impl Write<'_> {
                 (member, rollup::fold(&values, kind_of(member), before, step))
             })
             .collect();
-        let merged = merged_buckets(self.database, Tier::FiveMinutes, self.span, group, new)?;
+        let merged = merged_buckets(&self.fine, Tier::FiveMinutes, self.span, group, new)?;
         Ok(bucket_op(Tier::FiveMinutes, self.span, group, &merged))
     }
 
@@ -288,8 +285,8 @@ impl Write<'_> {
         let Some(span) = self.span.checked_sub(1) else {
             return Ok(BTreeMap::new());
         };
-        let month = keys::month_database(keys::span_start(span, SPAN));
-        match self.history.databases.find(&month)? {
+        let part = keys::raw_part(keys::span_start(span, SPAN));
+        match self.history.databases.find(&part)? {
             Some(earlier) => read_group(&earlier, target, (span, group), wanted),
             None => Ok(BTreeMap::new()),
         }
@@ -347,10 +344,9 @@ pub(super) fn read_group(
     (span, group): (u32, u32),
     wanted: impl Fn(u8) -> bool,
 ) -> Result<BTreeMap<u8, Vec<(i64, f64)>>> {
-    let tree = keys::raw_tree(keys::span_start(span, SPAN));
     let damaged = |damage| database.damaged(damage);
     let mut all: BTreeMap<u8, Vec<(i64, f64)>> = BTreeMap::new();
-    database.scan(&tree, &keys::group_key(span, group), |key, value| {
+    database.scan(DATA, &keys::group_key(span, group), |key, value| {
         if value.is_empty() {
             return Ok(());
         }
@@ -363,7 +359,7 @@ pub(super) fn read_group(
             return Ok(());
         }
         let times_key = keys::raw_key(span, keys::times_group(target), log);
-        let times = match database.get(&tree, &times_key)? {
+        let times = match database.get(DATA, &times_key)? {
             Some(times) => chunk::read_times(&times).map_err(damaged)?,
             None => return Err(damaged(Damaged("a chunk without its times"))),
         };

@@ -15,7 +15,7 @@ use super::buckets::{Members, put_buckets, read_buckets};
 use super::catalogue::Catalogue;
 use super::codec::{Damaged, Reader, put_varint};
 use super::history::History;
-use super::keys::{self, DAY_SPAN, GROUP, HOURS_DATABASE, META, SPAN, SPANS_A_DAY, UNFOLDED};
+use super::keys::{self, DATA, DAY_SPAN, GROUP, META, SPAN, SPANS_A_DAY, UNFOLDED};
 use super::rollup::{self, Bucket, Tier};
 use super::{Error, Result};
 use crate::model::series::Kind;
@@ -68,20 +68,18 @@ impl History {
         let Some(first) = keys::span_of(start, SPAN) else {
             return Ok(());
         };
-        if let Some(month) = self.databases.find(&keys::month_database(start))? {
-            let tree = keys::minutes_tree(start);
+        if let Some(month) = self.databases.find(&keys::minutes_part(start))? {
             let mut groups = BTreeSet::new();
             for span in first..first + SPANS_A_DAY {
-                month.scan(&tree, &span.to_be_bytes(), |key, value| {
+                month.scan(DATA, &span.to_be_bytes(), |key, value| {
                     let group = keys::read_group_key(key).map(|(_, group)| group);
                     groups.extend(group.filter(|_| !value.is_empty()));
                     Ok(())
                 })?;
             }
-            let hours = self.databases.find_or_make(HOURS_DATABASE)?;
-            let into = keys::hours_tree(start);
+            let hours = self.databases.find_or_make(&keys::hours_part(start))?;
             let places = groups.iter().copied().chain(keys::fences());
-            hours.make_places(&into, places.map(|group| keys::group_key(day, group)))?;
+            hours.make_places(DATA, places.map(|group| keys::group_key(day, group)))?;
             let mut ops = Vec::new();
             for group in groups {
                 let mut new = Members::new();
@@ -96,10 +94,10 @@ impl History {
                 let merged = merged_buckets(&hours, Tier::Hour, day, group, new)?;
                 ops.push(bucket_op(Tier::Hour, day, group, &merged));
                 if ops.len() >= AT_ONCE {
-                    hours.write(&into, std::mem::take(&mut ops))?;
+                    hours.write(DATA, std::mem::take(&mut ops))?;
                 }
             }
-            hours.write(&into, ops)?;
+            hours.write(DATA, ops)?;
             hours.barrier()?;
         }
         self.with_unfolded(|days| days.remove(&day));
@@ -121,14 +119,13 @@ impl History {
             spans.entry(span).or_default().push(*bucket);
         }
         let mut hours: Vec<Bucket> = Vec::new();
-        let mut pending: (String, String, Vec<Op>) = Default::default();
+        let mut pending: (String, Vec<Op>) = Default::default();
         for (span, new) in spans {
-            let start = keys::span_start(span, tier.span());
-            let (name, tree) = place(tier, start);
-            let database = self.databases.find_or_make(&name)?;
-            if (&pending.0, &pending.1) != (&name, &tree) || pending.2.len() >= AT_ONCE {
+            let part = part_of(tier, keys::span_start(span, tier.span()));
+            let database = self.databases.find_or_make(&part)?;
+            if pending.0 != part || pending.1.len() >= AT_ONCE {
                 self.write_pending(&mut pending)?;
-                pending = (name, tree, Vec::new());
+                pending = (part, Vec::new());
             }
             let new = Members::from([(member, new)]);
             let merged = merged_buckets(&database, tier, span, group, new)?;
@@ -137,7 +134,7 @@ impl History {
             {
                 hours.extend(rollup::coarsen(buckets, Tier::Hour.step()));
             }
-            pending.2.push(bucket_op(tier, span, group, &merged));
+            pending.1.push(bucket_op(tier, span, group, &merged));
         }
         self.write_pending(&mut pending)?;
         if hours.is_empty() {
@@ -147,13 +144,13 @@ impl History {
         }
     }
 
-    fn write_pending(&self, (name, tree, ops): &mut (String, String, Vec<Op>)) -> Result<()> {
+    fn write_pending(&self, (part, ops): &mut (String, Vec<Op>)) -> Result<()> {
         if ops.is_empty() {
             return Ok(());
         }
         self.databases
-            .find_or_make(name)?
-            .write(tree, std::mem::take(ops))
+            .find_or_make(part)?
+            .write(DATA, std::mem::take(ops))
     }
 }
 
@@ -165,11 +162,11 @@ pub(super) fn kinds_of(catalogue: &Catalogue, group: u32) -> BTreeMap<u8, Kind> 
         .collect()
 }
 
-/// Database and tree in which the buckets of a span lie.
-pub(super) fn place(tier: Tier, start: Timestamp) -> (String, String) {
+/// Part in which the buckets of an instant lie.
+pub(super) fn part_of(tier: Tier, at: Timestamp) -> String {
     match tier {
-        Tier::FiveMinutes => (keys::month_database(start), keys::minutes_tree(start)),
-        Tier::Hour => (HOURS_DATABASE.to_owned(), keys::hours_tree(start)),
+        Tier::FiveMinutes => keys::minutes_part(at),
+        Tier::Hour => keys::hours_part(at),
     }
 }
 
@@ -185,8 +182,7 @@ pub(super) fn bucket_op(tier: Tier, span: u32, group: u32, members: &Members) ->
 /// What a tier holds of a span and group.
 fn read(database: &Database, tier: Tier, span: u32, group: u32) -> Result<Members> {
     let start = keys::span_start(span, tier.span());
-    let (_, tree) = place(tier, start);
-    match database.get(&tree, &keys::group_key(span, group))? {
+    match database.get(DATA, &keys::group_key(span, group))? {
         Some(value) if !value.is_empty() => read_buckets(&value, start, tier.step(), |_| true)
             .map_err(|damage| database.damaged(damage)),
         _ => Ok(Members::new()),
