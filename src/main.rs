@@ -30,7 +30,7 @@ fn share_one_arena(environment: &Environment) {
         if let Some(name) = arguments.next() {
             again.arg0(name);
         }
-        again.args(arguments).env(SETTING, "1").exec();
+        let _returns_only_if_it_failed = again.args(arguments).env(SETTING, "1").exec();
     }
 }
 

@@ -23,7 +23,6 @@
 //! are no decimals, and each is the exclusive or of its bits with those of the bucket before.
 #![expect(
     clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     reason = "counts and whole figures are within 2^53 or come from a value that is damaged anyway"
 )]

@@ -54,12 +54,11 @@ pub(super) fn put_values(out: &mut Vec<u8>, values: &[f64]) {
         out.extend_from_slice(&first.to_bits().to_le_bytes());
         return;
     }
-    match as_whole(values) {
-        Some((exponent, numbers)) => put_whole(out, exponent, &numbers),
-        None => {
-            out.push(FLOATS);
-            pack(out, values);
-        }
+    if let Some((exponent, numbers)) = as_whole(values) {
+        put_whole(out, exponent, &numbers);
+    } else {
+        out.push(FLOATS);
+        pack(out, values);
     }
 }
 
@@ -81,8 +80,7 @@ pub(super) fn as_whole(values: &[f64]) -> Option<(u8, Vec<i64>)> {
         numbers.clear();
         for value in values {
             let number = (value * power).round();
-            // Also false for NaN and infinities.
-            if !(number.abs() <= WHOLE_MAX) {
+            if number.is_nan() || number.abs() > WHOLE_MAX {
                 return None;
             }
             // As an integer, which has no negative zero.
@@ -110,9 +108,9 @@ fn put_whole(out: &mut Vec<u8>, exponent: u8, numbers: &[i64]) {
         .max()
         .unwrap_or(0);
     let steps = numbers.iter().map(|n| n.abs_diff(least) / unit);
-    let tag = if largest <= u64::from(u16::MAX) {
+    let tag = if u16::try_from(largest).is_ok() {
         WHOLE_16
-    } else if largest <= u64::from(u32::MAX) {
+    } else if u32::try_from(largest).is_ok() {
         WHOLE_32
     } else {
         WHOLE_64

@@ -448,12 +448,18 @@ mod tests {
 
     #[test]
     fn values_are_rounded_to_what_is_declared() {
-        let rounded_to = |unit| move |value| rounded(value, Some(unit));
-        assert_eq!(rounded_to(1e-6)(0.123_456_789), 0.123_457);
-        assert_eq!(rounded_to(0.1)(0.25), 0.3);
-        assert_eq!(rounded_to(1.0)(2.5e15), 2.5e15);
-        assert_eq!(rounded_to(8_192.0)(8_000.0), 8_192.0);
-        assert_eq!(rounded(0.123_456_789, None), 0.123_456_789);
+        let cases = [
+            (1e-6, 0.123_456_789, 0.123_457),
+            (0.1, 0.25, 0.3),
+            (1.0, 2.5e15, 2.5e15),
+            (8_192.0, 8_000.0, 8_192.0),
+        ];
+        for (unit, value, expected) in cases {
+            let kept = rounded(value, Some(unit));
+            assert_eq!(kept.to_bits(), f64::to_bits(expected), "{value} to {unit}");
+        }
+        let plain = rounded(0.123_456_789, None);
+        assert_eq!(plain.to_bits(), 0.123_456_789f64.to_bits());
     }
 
     #[test]
@@ -463,7 +469,7 @@ mod tests {
             assert_eq!(kept.to_bits(), odd.to_bits());
         }
         for unit in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-            assert_eq!(rounded(0.3, Some(unit)), 0.3);
+            assert_eq!(rounded(0.3, Some(unit)).to_bits(), 0.3f64.to_bits());
         }
     }
 }

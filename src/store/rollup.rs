@@ -210,7 +210,7 @@ pub(super) fn coarsen(buckets: &[Bucket], step: Millis) -> Vec<Bucket> {
         let Some((first, rest)) = within.split_first() else {
             continue;
         };
-        let mut merged = rest.iter().fold(*first, |all, bucket| all.merge(bucket));
+        let mut merged = rest.iter().fold(*first, Bucket::merge);
         merged.at = first.at.floor_to(step);
         merged.sum = sum_of(within);
         coarse.push(merged);
