@@ -54,7 +54,7 @@ pub(super) async fn stop_signal() -> anyhow::Result<()> {
 }
 
 fn hooks(app: &Arc<App>) -> Hooks {
-    let (pages, reports, health) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
+    let (pages, reports) = (Arc::clone(app), Arc::clone(app));
     Hooks {
         page: Arc::new(move |ask: &PageAsk| {
             let input = pages.report_input(ask.target.as_deref());
@@ -72,10 +72,6 @@ fn hooks(app: &Arc<App>) -> Hooks {
                     .map_err(|panic| panic.to_string())?
                     .map_err(|error| format!("{error:#}"))
             })
-        }),
-        health: Arc::new(move || match health.board().faults().first() {
-            Some((part, reason)) => Err(format!("{part}: {reason}")),
-            None => Ok(()),
         }),
         compat: exporter_names(),
         script: html::SCRIPT,

@@ -4,12 +4,14 @@
 //! or sled: that is the adapters' and edges' affair. Read [`board`] first, then [`app`].
 
 mod activity;
+mod agenda;
 pub mod app;
 pub mod board;
 pub mod check;
 mod collect;
 pub mod demo;
 mod evidence;
+pub mod fault;
 mod own;
 mod project;
 mod report;
