@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use crate::support::demo::{Demo, Home};
 use crate::support::http;
 use crate::support::mounts;
-use crate::support::plimsoll::{command, free_address, run};
+use crate::support::plimsoll::{Serve, command, free_address, run};
 use crate::support::postgres::Major;
 
 /// Moments of a start, by what the demo says at them.
@@ -83,6 +83,34 @@ async fn a_report_that_was_not_written_is_told() {
         "{told}"
     );
     assert!(home.left().is_empty(), "it left {:?}", home.left());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demo_that_fails_half_way_leaves_nothing_behind() {
+    if Major::Distribution.binaries_or_skip().is_none() {
+        return;
+    }
+    let (home, taken) = (Home::new(), tempfile::tempdir().unwrap());
+    let serve = Serve::start(taken.path(), &[]).await;
+    let (listen, data) = (
+        free_address().to_string(),
+        taken.path().display().to_string(),
+    );
+    let arguments = [
+        "demo",
+        "--scale",
+        "0.01",
+        "--listen",
+        &listen,
+        "--data-dir",
+        &data,
+    ];
+    let (code, told) = Demo::start(command(&arguments), &home).ended().await;
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains(MOMENTS[1]), "it failed too early: {told}");
+    assert!(told.contains(&serve.pid().to_string()), "{told}");
+    assert!(home.left().is_empty(), "it left {:?}", home.left());
+    assert_eq!(serve.terminate().await, 0);
 }
 
 #[tokio::test]
