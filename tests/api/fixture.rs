@@ -72,7 +72,6 @@ pub(crate) fn hooks() -> Hooks {
                 }
             })
         }),
-        health: Arc::new(|| Ok(())),
         compat: compat(),
         script: "'use strict';",
         style: "body { margin: 0 }",
