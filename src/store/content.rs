@@ -4,37 +4,61 @@
 //! [`check`] first.
 
 use super::codec::{self, Damaged, Reader};
-use super::keys::{self, CATALOGUE, DAY_SPAN, LAST, META, SEALED, SPAN, SYNTHETIC, TALLY};
-use super::rollup::{self, Tier};
-use super::{chunk, sketches};
+use super::keys::{self, CATALOGUE, DATA, LAST, META, RECORDS, SEALED, SPAN};
+use super::keys::{SKETCHES_1H, SKETCHES_5M, SYNTHETIC, TALLY, UNFOLDED};
+use super::rollup::Tier;
+use super::tiers::{part_of, read_unfolded};
+use super::{buckets, chunk, sketches};
 use crate::model::units::{Millis, Timestamp};
+
+/// Where a value lies: database and tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Tree<'a> {
+    pub(super) database: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl Tree<'_> {
+    /// The tier whose buckets lie here.
+    fn tier(&self) -> Option<Tier> {
+        match (self.database.get(..4), self.name) {
+            (Some("r5m-"), DATA) => Some(Tier::FiveMinutes),
+            (Some("r1h-"), DATA) => Some(Tier::Hour),
+            _ => None,
+        }
+    }
+
+    fn is_raw(&self) -> bool {
+        self.database.starts_with("raw-") && self.name == DATA
+    }
+
+    /// Whether keys here begin with a span and a group of series.
+    pub(super) fn has_groups(&self) -> bool {
+        self.is_raw() || self.tier().is_some()
+    }
+}
 
 /// What a value holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     /// A place that was made ready for a chunk and not filled.
-    Place { span: u32, log: u32 },
-    /// So many instants of a target.
+    Place { log: u32 },
+    /// Instants of a target.
     Times {
         span: u32,
         target: u32,
         log: u32,
-        count: usize,
+        times: Vec<i64>,
     },
-    /// Columns: each member, its number of values and its last row.
+    /// Columns of these members; they are read with their instants ([`count`]).
     Chunk {
         span: u32,
         group: u32,
         log: u32,
-        members: Vec<(u8, u64, u32)>,
-    },
-    /// Buckets of these members.
-    Buckets {
-        tier: Tier,
-        span: u32,
-        group: u32,
         members: Vec<u8>,
     },
+    /// Buckets of these members.
+    Buckets { group: u32, members: Vec<u8> },
     /// A count of samples.
     Tally { day: u32, log: u32, samples: u64 },
     /// A target and its name.
@@ -43,15 +67,24 @@ pub(super) enum Content {
     Series(u32, Vec<u8>),
     /// The last log that was sealed.
     Sealed(u32),
+    /// Days whose hours are behind their five minutes.
+    Unfolded,
     /// Something that stands alone.
     Other,
 }
 
-/// Reads a value wholly. Records are not looked into: their parts say nothing alone.
-pub(super) fn check(tree: &str, key: &[u8], value: &[u8]) -> Result<Content, Damaged> {
-    match tree {
+/// Reads a value, as far as it can be read alone. Records are not looked into: their parts say
+/// nothing alone.
+pub(super) fn check(tree: Tree<'_>, key: &[u8], value: &[u8]) -> Result<Content, Damaged> {
+    if tree.is_raw() {
+        return check_raw(tree, key, value);
+    }
+    if let Some(tier) = tree.tier() {
+        return check_buckets(tier, tree, key, value);
+    }
+    match tree.name {
         CATALOGUE => {
-            let payload = codec::open(value)?;
+            let payload = codec::open(value)?.into_owned();
             match keys::read_tagged(key).ok_or(Damaged("a key of the catalogue"))? {
                 (b't', id) => String::from_utf8(payload)
                     .map(|name| Content::Target(id, name))
@@ -75,12 +108,8 @@ pub(super) fn check(tree: &str, key: &[u8], value: &[u8]) -> Result<Content, Dam
             .try_into()
             .map(|mark| Content::Sealed(u32::from_be_bytes(mark)))
             .map_err(|_| Damaged("a mark that is no number")),
-        _ if tree.starts_with("raw-") => check_raw(tree, key, value),
-        _ if tree.starts_with("r5m-") => check_buckets(Tier::FiveMinutes, tree, key, value),
-        _ if tree.starts_with("r1h-") => check_buckets(Tier::Hour, tree, key, value),
-        _ if tree.starts_with("s5m-") || tree.starts_with("s1h-") => {
-            sketches::read(key, value).map(|_| Content::Other)
-        }
+        META if key == UNFOLDED => read_unfolded(value).map(|_| Content::Unfolded),
+        SKETCHES_5M | SKETCHES_1H => sketches::read(key, value).map(|_| Content::Other),
         _ => Ok(Content::Other),
     }
 }
@@ -95,81 +124,85 @@ fn check_last(payload: &[u8]) -> Result<Content, Damaged> {
     Ok(Content::Other)
 }
 
-fn check_raw(tree: &str, key: &[u8], value: &[u8]) -> Result<Content, Damaged> {
+fn check_raw(tree: Tree<'_>, key: &[u8], value: &[u8]) -> Result<Content, Damaged> {
     let (span, group, log) = keys::read_raw_key(key).ok_or(Damaged("a key of a chunk"))?;
-    if keys::raw_tree(keys::span_start(span, SPAN)) != tree {
+    if keys::raw_part(keys::span_start(span, SPAN)) != tree.database {
         return Err(Damaged("a span of another day"));
     }
     if value.is_empty() {
-        return Ok(Content::Place { span, log });
+        return Ok(if keys::is_fence(group) {
+            Content::Other
+        } else {
+            Content::Place { log }
+        });
     }
     if keys::is_times(group) {
-        let count = chunk::read_times(value)?.len();
         return Ok(Content::Times {
             span,
             target: keys::target_of_times(group),
             log,
-            count,
+            times: chunk::read_times(value)?,
         });
     }
-    let members = chunk::read_group(value, |_| true)?
-        .into_iter()
-        .map(|(member, values)| {
-            let last = values.iter().map(|(row, _)| *row).max().unwrap_or(0);
-            (member, values.len() as u64, last)
-        })
-        .collect();
     Ok(Content::Chunk {
         span,
         group,
         log,
-        members,
+        members: chunk::Group::open(value)?.members().collect(),
     })
 }
 
-fn check_buckets(tier: Tier, tree: &str, key: &[u8], value: &[u8]) -> Result<Content, Damaged> {
+/// Reads all columns of a chunk and counts their values.
+pub(super) fn count(value: &[u8], times: &[i64]) -> Result<u64, Damaged> {
+    let group = chunk::Group::open(value)?;
+    let members: Vec<u8> = group.members().collect();
+    let mut count = 0;
+    for member in members {
+        count += group.values(member, times)?.len() as u64;
+    }
+    Ok(count)
+}
+
+fn check_buckets(tier: Tier, tree: Tree<'_>, key: &[u8], value: &[u8]) -> Result<Content, Damaged> {
     let (span, group) = keys::read_group_key(key).ok_or(Damaged("a key of buckets"))?;
     let start = keys::span_start(span, tier.span());
-    if super::seal::place(tier, start).1 != tree {
+    if part_of(tier, start) != tree.database {
         return Err(Damaged("a span of another month or year"));
     }
-    let members = rollup::read_buckets(value, start, tier.step(), |_| true)?;
+    if value.is_empty() {
+        return Ok(Content::Other);
+    }
+    let members = buckets::read_buckets(value, start, tier.step(), |_| true)?;
     let end = start.plus(tier.span().as_duration());
     for buckets in members.values() {
-        let ascend = buckets
-            .windows(2)
-            .all(|pair| matches!(pair, [a, b] if a.at < b.at));
         let within = buckets.iter().all(|b| (start..end).contains(&b.at));
-        if !ascend || !within {
+        if !buckets.is_sorted_by(|a, b| a.at < b.at) || !within {
             return Err(Damaged("buckets that are out of order"));
         }
     }
     Ok(Content::Buckets {
-        tier,
-        span,
         group,
         members: members.into_keys().collect(),
     })
 }
 
 /// The time that a key of a tree speaks of, if it does.
-pub(super) fn when(tree: &str, key: &[u8]) -> Option<(Timestamp, Millis)> {
+pub(super) fn when(tree: Tree<'_>, key: &[u8]) -> Option<(Timestamp, Millis)> {
     let number = u32::from_be_bytes(*key.first_chunk::<4>()?);
-    let len = match tree.get(..4)? {
-        "raw-" | "r5m-" => SPAN,
-        "r1h-" => DAY_SPAN,
-        "s5m-" => Tier::FiveMinutes.step(),
-        "s1h-" => Tier::Hour.step(),
-        _ => return None,
+    let len = match tree.name {
+        SKETCHES_5M => Tier::FiveMinutes.step(),
+        SKETCHES_1H => Tier::Hour.step(),
+        _ if tree.is_raw() => SPAN,
+        _ => tree.tier()?.span(),
     };
     Some((keys::span_start(number, len), len))
 }
 
 /// A key as people read it.
-pub(super) fn shown(tree: &str, key: &[u8]) -> String {
+pub(super) fn shown(tree: Tree<'_>, key: &[u8]) -> String {
     use std::fmt::Write as _;
-    let text: String = match tree {
-        "records" => String::from_utf8_lossy(key.get(..key.len().saturating_sub(3)).unwrap_or(key))
+    let text: String = match tree.name {
+        RECORDS => String::from_utf8_lossy(key.get(..key.len().saturating_sub(3)).unwrap_or(key))
             .replace('\0', "/"),
         _ => key.iter().fold(String::new(), |mut text, byte| {
             // Writing to a String cannot fail.

@@ -3,10 +3,10 @@
 //! For: finding input that panics, or takes memory or time out of proportion. Not for: anything
 //! else; what is decoded is thrown away.
 
-use super::barrier::SEGMENT;
 use super::codec::{self, Reader};
-use super::content;
-use super::{backup, catalogue, chunk, keys, leaves, restore, rollup, segments, snapshot, wal};
+use super::content::{self, Tree};
+use super::databases::{CONTROL, shape};
+use super::{backup, buckets, catalogue, chunk, keys, leaves, restore, segments, snapshot, wal};
 use crate::model::units::{Millis, Timestamp};
 use crate::stats::sketch::Sketch;
 
@@ -15,16 +15,18 @@ pub fn values(bytes: &[u8]) {
     // As they would lie in a tree, and with a checksum that matches, to come further.
     for value in [bytes.to_vec(), codec::seal(bytes)] {
         let _ = chunk::read_times(&value);
-        let _ = chunk::read_group(&value, |_| true);
+        let _ = content::count(&value, &[0; 100]);
         let start = Timestamp::from_millis(0);
-        let _ = rollup::read_buckets(&value, start, Millis::HOUR, |_| true);
-        for tree in [
-            keys::CATALOGUE,
-            keys::LAST,
-            keys::TALLY,
-            "raw-20260101",
-            "s5m-202601",
+        let _ = buckets::read_buckets(&value, start, Millis::HOUR, |_| true);
+        for (database, name) in [
+            (CONTROL, keys::CATALOGUE),
+            (CONTROL, keys::LAST),
+            (CONTROL, keys::TALLY),
+            (CONTROL, keys::META),
+            ("raw-20260101", keys::DATA),
+            ("r5m-202601", keys::SKETCHES_5M),
         ] {
+            let tree = Tree { database, name };
             let (key, value) = value.split_at(value.len().min(12));
             let _ = content::check(tree, key, value);
             let _ = content::shown(tree, key);
@@ -59,7 +61,7 @@ pub fn sketch(bytes: &[u8]) {
 
 /// The engine's files, read without it.
 pub fn pages(bytes: &[u8]) {
-    segments::read_any(bytes, SEGMENT as u64);
+    segments::read_any(bytes, shape(CONTROL).segment as u64);
     leaves::read_any(bytes);
     let _ = snapshot::parse(bytes);
     let _ = segments::number(&mut Reader::new(bytes));

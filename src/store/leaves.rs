@@ -299,9 +299,9 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::store::barrier::{Database, Op};
+    use crate::store::barrier::{Database, Op, Shape};
 
-    const CACHE: u64 = 1 << 20;
+    const SHAPE: Shape = Shape::small(1 << 20);
 
     fn key(n: u32) -> [u8; 8] {
         (u64::from(n) * 7).to_be_bytes()
@@ -316,7 +316,7 @@ mod tests {
     fn busy(path: &std::path::Path) -> BTreeMap<Vec<u8>, Vec<u8>> {
         let mut held = BTreeMap::new();
         for round in 0..3 {
-            let database = Database::open(path, CACHE).unwrap();
+            let database = Database::open(path, SHAPE).unwrap();
             for n in 0..2_000 {
                 if n % 5 == 4 && round == 2 {
                     database
@@ -415,7 +415,7 @@ mod tests {
         let path = dir.path().join("d");
         let held = busy(&path);
         // Opening writes down how far the log reaches.
-        drop(Database::open(&path, CACHE).unwrap());
+        drop(Database::open(&path, SHAPE).unwrap());
         read(&path);
         let good = fs::read(path.join("db")).unwrap();
         for tenths in 0..10 {

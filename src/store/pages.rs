@@ -25,8 +25,9 @@ use std::path::{Path, PathBuf};
 
 use super::barrier::{LOCK_PAUSE, LOCK_TRIES};
 use super::codec::Reader;
+use super::databases::{CONTROL, shape};
 use super::segments::{
-    BATCH, Effect, MESSAGE_HEAD_MAX, Message, Place, Tear, effect, open_segment,
+    self, BATCH, Effect, MESSAGE_HEAD_MAX, Message, Place, Tear, effect, open_segment,
 };
 use super::snapshot::{self, Snapshot};
 use super::{Error, Result};
@@ -269,7 +270,29 @@ impl Pages {
         Ok(is_sound.then(|| from.rest().get(1..).unwrap_or_default().to_vec()))
     }
 
-    /// The size of segments, from the file `conf`; else that of this build.
+    /// The size at whose multiples the most segments begin, of those that this build gives.
+    fn likely_size(&self) -> u64 {
+        let sizes = ["raw-", "r5m-", CONTROL].map(|name| shape(name).segment as u64);
+        let begins = |size: u64| {
+            let step = usize::try_from(size).unwrap_or(1 << 20);
+            let mut head = [0; segments::SEGMENT_HEAD];
+            let mut is_head = |offset: u64| {
+                let read = self.file.read_exact_at(&mut head, offset);
+                read.is_ok() && segments::head(&head).is_some_and(|(at, _)| at % size == 0)
+            };
+            let found = (0..self.bytes)
+                .step_by(step)
+                .filter(|at| is_head(*at))
+                .count() as u64;
+            found * 1_000 / (self.bytes / size).max(1)
+        };
+        sizes
+            .into_iter()
+            .max_by_key(|size| begins(*size))
+            .unwrap_or(1 << 20)
+    }
+
+    /// The size of segments, from the file `conf`; else the likeliest.
     fn segment_size(&mut self) -> u64 {
         let text = fs::read(self.path.join("conf")).unwrap_or_default();
         let (text, crc) = text.split_at(text.len().saturating_sub(4));
@@ -282,7 +305,7 @@ impl Pages {
             .lines()
             .find_map(|line| line.strip_prefix("segment_size: ")?.trim().parse().ok());
         size.filter(|size: &u64| SEGMENTS.contains(size) && size.is_power_of_two())
-            .unwrap_or(super::barrier::SEGMENT as u64)
+            .unwrap_or_else(|| self.likely_size())
     }
 }
 

@@ -17,16 +17,16 @@ use serde::Serialize;
 
 use super::barrier::{Database, Op};
 use super::catalogue::{Catalogue, SeriesId};
+use super::databases::{CONTROL, shape};
 use super::disk::{clear, entries, sync_parent};
 use super::history::History;
-use super::keys::{self, CATALOGUE, GROUP, HOURS_DATABASE, META, SEALED, SPAN, TALLY};
+use super::keys::{self, CATALOGUE, DATA, DAY_SPAN, GROUP, META, SEALED, SPAN, TALLY};
 use super::rollup::{self, GAP, Tier};
 use super::salvage::Salvage;
 use super::source::{database_names, open_files};
 use super::wal::{self, Frame};
 use super::{Error, Options, Result, Store, share_lock, take_lock, write_format};
 use crate::model::series::{Kind, Labels, SeriesKey};
-use crate::model::units::Millis;
 
 /// Metric of a series whose definition is lost; its label `series` is its number.
 pub const RECOVERED: &str = "plimsoll_recovered";
@@ -82,7 +82,7 @@ pub fn repair(dir: &Path, out: &Path) -> Result<Repair> {
         });
     }
     make_empty(dir, out)?;
-    let outcome = copy_all(dir, out, names).and_then(|repair| rebuild(out, repair));
+    let outcome = copy_all(dir, out, names).and_then(|(repair, known)| rebuild(out, repair, known));
     if outcome.is_err() {
         clear(out)?;
     }
@@ -111,13 +111,13 @@ fn make_empty(dir: &Path, out: &Path) -> Result<()> {
     }
 }
 
-fn copy_all(dir: &Path, out: &Path, mut names: Vec<String>) -> Result<Repair> {
+fn copy_all(dir: &Path, out: &Path, mut names: Vec<String>) -> Result<(Repair, bool)> {
     let _lock = take_lock(out)?;
     // The control database first: it says which series there are.
-    names.retain(|name| name != "control");
-    names.insert(0, "control".to_owned());
+    names.retain(|name| name != CONTROL);
+    names.insert(0, CONTROL.to_owned());
     let mut salvage = Salvage::default();
-    let control = Database::open(&out.join("control"), super::CONTROL_CACHE)?;
+    let control = Database::open(&out.join(CONTROL), shape(CONTROL))?;
     for name in &names {
         let source = match open_files(&dir.join(name)) {
             Ok(Some(source)) => source,
@@ -131,11 +131,11 @@ fn copy_all(dir: &Path, out: &Path, mut names: Vec<String>) -> Result<Repair> {
                 continue;
             }
         };
-        if name == "control" {
+        if name == CONTROL {
             salvage.database(name, &source, &control)?;
             continue;
         }
-        let to = Database::open(&out.join(name), 4 << 20)?;
+        let to = Database::open(&out.join(name), shape(name))?;
         salvage.database(name, &source, &to)?;
         to.barrier()?;
     }
@@ -156,7 +156,8 @@ fn copy_all(dir: &Path, out: &Path, mut names: Vec<String>) -> Result<Repair> {
     let first = kept.first().map(|(log, _)| *log);
     finish_control(&control, &mut salvage, first)?;
     write_format(out)?;
-    Ok(salvage.finish())
+    let known = salvage.has_unfolded;
+    Ok((salvage.finish(), known))
 }
 
 /// Copies a log up to where it is torn; what it defines goes into the catalogue.
@@ -302,11 +303,12 @@ fn complete_catalogue(salvage: &mut Salvage) -> Catalogue {
     catalogue
 }
 
-/// Makes buckets anew where what lies below them is there.
-fn rebuild(out: &Path, mut repair: Repair) -> Result<Repair> {
+/// Makes buckets anew where what lies below them is there. Hours are folded on reading, and for
+/// good at the next ticks; `known` says whether it is known of which days they are behind.
+fn rebuild(out: &Path, mut repair: Repair, known: bool) -> Result<Repair> {
     let store = Store::open(Options::in_dir(out))?;
     let history = store.history();
-    repair.rebuilt = history.rebuild_minutes()? + history.rebuild_hours()?;
+    repair.rebuilt = history.rebuild_minutes()? + history.note_missing_hours(known)?;
     history.settle()?;
     store.sync()?;
     Ok(repair)
@@ -315,25 +317,24 @@ fn rebuild(out: &Path, mut repair: Repair) -> Result<Repair> {
 type Places = BTreeSet<(u32, u32)>;
 
 impl History {
-    /// Spans and groups that have values in the trees of a database with this prefix.
-    fn places(&self, database: &str, prefix: &str) -> Result<Places> {
+    /// Spans and groups that have values in a part.
+    fn places(&self, part: &str) -> Result<Places> {
         let mut places = Places::new();
-        let Some(database) = self.databases.find(database)? else {
-            return Ok(places);
-        };
-        for tree in database.trees() {
-            if !tree.starts_with(prefix) {
-                continue;
-            }
-            database.scan(&tree, &[], |key, value| {
+        if let Some(database) = self.databases.find(part)? {
+            database.scan(DATA, &[], |key, value| {
                 let place = key.first_chunk::<8>().and_then(|k| keys::read_group_key(k));
-                places.extend(
-                    place.filter(|(_, group)| !value.is_empty() && !keys::is_times(*group)),
-                );
+                let place = place.filter(|(_, group)| !value.is_empty() && !keys::is_times(*group));
+                places.extend(place);
                 Ok(())
             })?;
         }
         Ok(places)
+    }
+
+    fn names_of(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut names = self.databases.names()?;
+        names.retain(|name| name.starts_with(prefix));
+        Ok(names)
     }
 
     fn members(&self, group: u32) -> Vec<(u32, Kind)> {
@@ -347,8 +348,11 @@ impl History {
     /// Folds raw samples whose 5 min buckets are not there, into hours as well.
     fn rebuild_minutes(&self) -> Result<u64> {
         let mut rebuilt = 0;
-        for name in self.databases.names()? {
-            let missing = &self.places(&name, "raw-")? - &self.places(&name, "r5m-")?;
+        for day in self.names_of("raw-")? {
+            let Some((start, _)) = keys::part_bounds(&day) else {
+                continue;
+            };
+            let missing = &self.places(&day)? - &self.places(&keys::minutes_part(start))?;
             for (span, group) in missing {
                 let start = keys::span_start(span, SPAN);
                 for (id, kind) in self.members(group) {
@@ -372,32 +376,35 @@ impl History {
         Ok(rebuilt)
     }
 
-    /// Folds 5 min buckets whose 1 h buckets are not there.
-    fn rebuild_hours(&self) -> Result<u64> {
-        let known = self.places(HOURS_DATABASE, "r1h-")?;
-        let mut rebuilt = 0;
-        for name in self.databases.names()? {
+    /// Notes the days whose hours are not there though their five minutes are.
+    fn note_missing_hours(&self, known: bool) -> Result<u64> {
+        let behind: BTreeSet<u32> = self.unfolded().into_iter().collect();
+        let mut folded = Places::new();
+        for year in self.names_of("r1h-")? {
+            folded.extend(self.places(&year)?);
+            self.databases.close_idle();
+        }
+        let mut missing = 0;
+        for month in self.names_of("r5m-")? {
             let day_of = |(span, group)| {
-                let day = keys::span_of(keys::span_start(span, SPAN), keys::DAY_SPAN);
+                let day = keys::span_of(keys::span_start(span, SPAN), DAY_SPAN);
                 day.map(|day| (day, group))
             };
-            let fine: Places = self
-                .places(&name, "r5m-")?
+            let days: Places = self
+                .places(&month)?
                 .into_iter()
                 .filter_map(day_of)
                 .collect();
-            for (day, group) in &fine - &known {
-                let start = keys::span_start(day, keys::DAY_SPAN);
-                let end = start.plus(Millis::DAY.as_duration());
-                for (id, _) in self.members(group) {
-                    let buckets = self.rollups(SeriesId(id), Tier::FiveMinutes, start, end)?;
-                    let hours = rollup::coarsen(&buckets, Tier::Hour.step());
-                    self.write_buckets(id, Tier::Hour, &hours)?;
+            for (day, group) in days {
+                let is_missing = !folded.contains(&(day, group)) && !behind.contains(&day);
+                missing += u64::from(is_missing);
+                if is_missing || !known {
+                    self.note_unfolded(keys::span_start(day, DAY_SPAN));
                 }
-                rebuilt += 1;
             }
             self.databases.close_idle();
         }
-        Ok(rebuilt)
+        self.control.write(META, vec![self.unfolded_op()])?;
+        Ok(missing)
     }
 }

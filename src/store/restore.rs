@@ -3,6 +3,7 @@
 //! For: what `backup` wrote, and for noticing all that is not. Not for: damaged stores (`repair`).
 //! Read [`restore`] first; the format stands in `backup`.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
@@ -13,12 +14,10 @@ use super::backup::{
 };
 use super::barrier::{Database, Op};
 use super::codec::{Damaged, Reader};
+use super::databases::{CONTROL, shape};
 use super::disk::{self, clear};
-use super::{Error, FORMAT, Result, wal};
+use super::{Error, FORMAT, Result, keys, wal};
 use crate::model::units::Bytes;
-
-/// Page cache of a database that is only filled.
-const CACHE: u64 = 4 << 20;
 
 /// A part of a backup.
 #[derive(Debug)]
@@ -48,7 +47,7 @@ pub fn check(file: &mut File) -> Result<Backup> {
 ///
 /// # Errors
 /// [`Error::NotEmpty`]; [`Error::Backup`] for a file that is cut, changed or something else, and
-/// [`Error::NewerFormat`]. Then the folder is left empty.
+/// [`Error::NewerFormat`] or [`Error::OlderFormat`]. Then the folder is left empty.
 pub fn restore(dir: &Path, from: &mut impl Read, mut told: impl FnMut(Backup)) -> Result<Backup> {
     if !disk::entries(dir)?.is_empty() {
         return Err(Error::NotEmpty {
@@ -69,8 +68,8 @@ fn fill(dir: &Path, from: &mut impl Read, told: &mut impl FnMut(Backup)) -> Resu
     let wal = dir.join("wal");
     fs::create_dir_all(&wal).map_err(|e| Error::io(&wal, e))?;
     // Every store has one, also an empty one.
-    let control = Database::open(&dir.join("control"), CACHE)?;
-    databases.insert("control".to_owned(), control);
+    let control = Database::open(&dir.join(CONTROL), shape(CONTROL))?;
+    databases.insert(CONTROL.to_owned(), control);
     let done = read(from, |part, so_far| {
         match part {
             Part::Entries {
@@ -83,8 +82,8 @@ fn fill(dir: &Path, from: &mut impl Read, told: &mut impl FnMut(Backup)) -> Resu
                 }
                 if !databases.contains_key(database) {
                     // Databases come one after the other: the last is brought to rest.
-                    databases.retain(|name, _| name == "control");
-                    let opened = Database::open(&dir.join(database), CACHE)?;
+                    databases.retain(|name, _| name == CONTROL);
+                    let opened = Database::open(&dir.join(database), shape(database))?;
                     databases.insert(database.to_owned(), opened);
                 }
                 if let Some(to) = databases.get(database) {
@@ -126,8 +125,7 @@ fn append(path: &Path, offset: u64, bytes: &[u8]) -> Result<()> {
 }
 
 fn is_name(database: &str) -> bool {
-    let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
-    (database == "control" || database.starts_with("metrics-")) && database.chars().all(plain)
+    database == CONTROL || keys::part_bounds(database).is_some()
 }
 
 /// Reads a backup part by part; every byte is checked before it is handed on.
@@ -138,11 +136,12 @@ fn read(
     let mut head = [0; HEAD];
     from.read_exact(&mut head).map_err(cut)?;
     let store_format = read_head(&head).map_err(|damage| wrong(damage.0))?;
-    if store_format > FORMAT {
-        return Err(Error::NewerFormat {
-            path: PathBuf::from("the backup"),
-            found: store_format,
-        });
+    let path = PathBuf::from("the backup");
+    let found = store_format;
+    match found.cmp(&FORMAT) {
+        Ordering::Greater => return Err(Error::NewerFormat { path, found }),
+        Ordering::Less => return Err(Error::OlderFormat { path, found }),
+        Ordering::Equal => {}
     }
     let mut done = Backup {
         file_bytes: Bytes(HEAD as u64),

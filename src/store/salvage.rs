@@ -9,8 +9,11 @@ use super::Result;
 use super::barrier::{Database, Op};
 use super::catalogue::Catalogue;
 use super::codec;
-use super::content::{Content, check, shown, when};
-use super::keys::{self, CATALOGUE, GROUP, LAST, META, RECORDS, SEALED, SYNTHETIC, TALLY};
+use super::content::{Content, Tree, check, count, shown, when};
+use super::databases::CONTROL;
+use super::keys::{
+    self, CATALOGUE, DATA, GROUP, LAST, META, RECORDS, SEALED, SYNTHETIC, TALLY, UNFOLDED,
+};
 use super::leaves::Leaves;
 use super::repair::{Loss, Repair};
 use super::source::{Source, hole_in_time};
@@ -30,6 +33,8 @@ pub(super) struct Salvage {
     pub(super) owners: BTreeMap<u32, u32>,
     /// The mark of the last sealed log.
     pub(super) sealed: Option<u32>,
+    /// Whether the days are known whose hours are behind.
+    pub(super) has_unfolded: bool,
     /// The highest log that a chunk names.
     pub(super) last_log: Option<u32>,
     tallied: BTreeMap<(u32, u32), u64>,
@@ -42,22 +47,21 @@ pub(super) struct Salvage {
 #[derive(Default)]
 struct Span {
     number: u32,
-    times: BTreeMap<(u32, u32), usize>,
+    times: BTreeMap<(u32, u32), Vec<i64>>,
     chunks: Vec<Chunk>,
 }
 
 struct Chunk {
-    op: Op,
     key: Vec<u8>,
+    value: Vec<u8>,
     group: u32,
     log: u32,
-    members: Vec<(u8, u64, u32)>,
+    members: Vec<u8>,
 }
 
 /// What goes into one tree.
 struct Writer<'a> {
-    name: &'a str,
-    tree: &'a str,
+    at: Tree<'a>,
     to: &'a Database,
     ops: Vec<Op>,
     span: Span,
@@ -74,7 +78,7 @@ impl Writer<'_> {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.to.write(self.tree, std::mem::take(&mut self.ops))
+        self.to.write(self.at.name, std::mem::take(&mut self.ops))
     }
 }
 
@@ -91,21 +95,14 @@ impl Salvage {
     }
 
     /// Notes the loss of one key.
-    fn lose_key(&mut self, name: &str, tree: &str, key: &[u8], what: &str) {
-        let span =
-            when(tree, key).map(|(at, len)| format!("{at} to {}", at.plus(len.as_duration())));
-        self.lose(
-            name,
-            Some(tree),
-            format!("{what}; key {}", shown(tree, key)),
-        );
+    fn lose_key(&mut self, at: Tree<'_>, key: &[u8], what: &str) {
+        let span = when(at, key).map(|(at, len)| format!("{at} to {}", at.plus(len.as_duration())));
+        let text = format!("{what}; key {}", shown(at, key));
+        self.lose(at.database, Some(at.name), text);
         if let Some(loss) = self.report.losses.last_mut() {
             loss.span = span;
         }
-        let has_group = ["raw-", "r5m-", "r1h-"]
-            .iter()
-            .any(|prefix| tree.starts_with(prefix));
-        if has_group
+        if at.has_groups()
             && let Some((_, group)) = key.first_chunk::<8>().and_then(|k| keys::read_group_key(k))
         {
             self.unnamed.push((self.report.losses.len() - 1, group));
@@ -118,9 +115,12 @@ impl Salvage {
         let mut trees = source.trees();
         trees.sort_by_key(|tree| (tree != CATALOGUE && tree != META, tree.clone()));
         for tree in &trees {
+            let at = Tree {
+                database: name,
+                name: tree,
+            };
             let mut writer = Writer {
-                name,
-                tree,
+                at,
                 to,
                 ops: Vec::new(),
                 span: Span::default(),
@@ -132,15 +132,15 @@ impl Salvage {
                 let until = if hole.1.is_empty() {
                     "the end".to_owned()
                 } else {
-                    shown(tree, &hole.1)
+                    shown(at, &hole.1)
                 };
                 let what = format!(
                     "keys from {} to {until} do not read, or not all",
-                    shown(tree, &hole.0)
+                    shown(at, &hole.0)
                 );
                 self.lose(name, Some(tree), what);
                 if let Some(loss) = self.report.losses.last_mut() {
-                    loss.span = hole_in_time(tree, &hole);
+                    loss.span = hole_in_time(at, &hole);
                 }
             }
         }
@@ -184,9 +184,12 @@ impl Salvage {
             Ok(())
         })?;
         for (tree, entries) in homeless {
+            let at = Tree {
+                database: name,
+                name: &tree,
+            };
             let mut writer = Writer {
-                name,
-                tree: &tree,
+                at,
                 to,
                 ops: Vec::new(),
                 span: Span::default(),
@@ -201,22 +204,31 @@ impl Salvage {
     }
 
     fn entry(&mut self, writer: &mut Writer<'_>, key: &[u8], value: &[u8]) -> Result<()> {
-        let (name, tree) = (writer.name, writer.tree);
-        if tree == RECORDS {
+        let at = writer.at;
+        if at.name == RECORDS {
             return self.part(writer, key, value);
         }
-        let content = match check(tree, key, value) {
-            Ok(content) => content,
+        match check(at, key, value) {
+            Ok(content) => self.take(writer, (key, value), content),
             Err(damage) => {
-                self.lose_key(name, tree, key, damage.0);
-                return Ok(());
+                self.lose_key(at, key, damage.0);
+                Ok(())
             }
-        };
-        let op = Op::put(key, value);
+        }
+    }
+
+    /// Keeps a value that reads; some are kept back until what they need has come.
+    fn take(
+        &mut self,
+        writer: &mut Writer<'_>,
+        (key, value): (&[u8], &[u8]),
+        content: Content,
+    ) -> Result<()> {
         match content {
-            Content::Place { log, .. } => {
+            Content::Place { log } => {
                 if self.sealed.is_some_and(|sealed| log <= sealed) {
-                    self.lose_key(name, tree, key, "its chunk was sealed, and is not there");
+                    let what = "its chunk was sealed, and is not there";
+                    self.lose_key(writer.at, key, what);
                 }
                 return Ok(());
             }
@@ -237,10 +249,10 @@ impl Salvage {
                 span,
                 target,
                 log,
-                count,
+                times,
             } => {
                 self.turn(writer, span)?;
-                writer.span.times.insert((target, log), count);
+                writer.span.times.insert((target, log), times);
             }
             Content::Chunk {
                 span,
@@ -250,22 +262,23 @@ impl Salvage {
             } => {
                 self.turn(writer, span)?;
                 writer.span.chunks.push(Chunk {
-                    op,
                     key: key.to_vec(),
+                    value: value.to_vec(),
                     group,
                     log,
                     members,
                 });
                 return Ok(());
             }
-            Content::Buckets { group, members, .. } => {
+            Content::Buckets { group, members } => {
                 self.used.entry(group).or_default().extend(members);
             }
             Content::Sealed(log) => self.sealed = Some(log),
+            Content::Unfolded => self.has_unfolded = true,
             Content::Other => {}
         }
         self.report.keys += 1;
-        writer.put(op)
+        writer.put(Op::put(key, value))
     }
 
     fn turn(&mut self, writer: &mut Writer<'_>, span: u32) -> Result<()> {
@@ -276,44 +289,36 @@ impl Salvage {
         Ok(())
     }
 
-    /// Keeps the chunks of a span whose instants are there.
+    /// Keeps the chunks of a span that read with their instants.
     fn finish_span(&mut self, writer: &mut Writer<'_>) -> Result<()> {
         let span = std::mem::take(&mut writer.span);
         let day = keys::day_number(keys::span_start(span.number, keys::SPAN));
         for chunk in span.chunks {
-            let last = chunk
-                .members
-                .iter()
-                .map(|(.., last)| *last)
-                .max()
-                .unwrap_or(0);
-            let fits = |target: u32| {
-                let count = span.times.get(&(target, chunk.log));
-                count.is_some_and(|count| *count > last as usize)
+            let of = |target: u32| {
+                let times = span.times.get(&(target, chunk.log))?;
+                Some((target, count(&chunk.value, times).ok()?))
             };
-            let owner = self.owner(chunk.group).or_else(|| {
+            let found = if let Some(owner) = self.owner(chunk.group) {
+                of(owner)
+            } else {
                 let mut all = span.times.keys().filter(|(_, log)| *log == chunk.log);
-                all.find(|(target, _)| fits(*target))
-                    .map(|(target, _)| *target)
-            });
-            let Some(owner) = owner.filter(|owner| fits(*owner)) else {
-                self.lose_key(
-                    writer.name,
-                    writer.tree,
-                    &chunk.key,
-                    "a chunk without its instants",
-                );
+                all.find_map(|(target, _)| of(*target))
+            };
+            let Some((owner, samples)) = found else {
+                let what = "a chunk that does not read with its instants";
+                self.lose_key(writer.at, &chunk.key, what);
                 continue;
             };
             self.owners.entry(chunk.group).or_insert(owner);
-            let members = chunk.members.iter().map(|(member, ..)| *member);
-            self.used.entry(chunk.group).or_default().extend(members);
-            let samples: u64 = chunk.members.iter().map(|(_, count, _)| count).sum();
+            self.used
+                .entry(chunk.group)
+                .or_default()
+                .extend(chunk.members);
             self.report.samples += samples;
             self.report.keys += 1;
             *self.counted.entry((day, chunk.log)).or_default() += samples;
             self.last_log = self.last_log.max(Some(chunk.log));
-            writer.put(chunk.op)?;
+            writer.put(Op::put(chunk.key, chunk.value))?;
         }
         Ok(())
     }
@@ -354,12 +359,7 @@ impl Salvage {
             .collect();
         let is_named = keys::read_record_key(first).is_some_and(|(_, _, part)| part == 0);
         if !is_named || codec::open(&sealed).is_err() {
-            self.lose_key(
-                writer.name,
-                writer.tree,
-                first,
-                "a record that does not read",
-            );
+            self.lose_key(writer.at, first, "a record that does not read");
             return Ok(());
         }
         // In one batch: a record is there wholly or not.
@@ -415,11 +415,11 @@ impl Salvage {
 
 /// The tree that a key must have come from, where the database no longer tells.
 fn home(database: &str, key: &[u8], value: &[u8]) -> Option<String> {
-    if database != "control" {
+    if database != CONTROL {
         return home_of_samples(database, key);
     }
     let tree = match key.len() {
-        _ if key == SEALED => META,
+        _ if key == SEALED || key == UNFOLDED => META,
         4 if codec::open(value).is_ok_and(|payload| payload.len() == 16) => SYNTHETIC,
         4 => LAST,
         5 if matches!(key.first(), Some(b't' | b's')) => CATALOGUE,
@@ -431,14 +431,11 @@ fn home(database: &str, key: &[u8], value: &[u8]) -> Option<String> {
 }
 
 fn home_of_samples(database: &str, key: &[u8]) -> Option<String> {
-    let (span, _) = key.split_first_chunk::<4>()?;
-    let span = u32::from_be_bytes(*span);
-    let is_hours = database == keys::HOURS_DATABASE;
-    let at = |len| keys::span_start(span, len);
-    match key.len() {
-        12 if !is_hours => Some(keys::raw_tree(at(keys::SPAN))),
-        8 if !is_hours => Some(keys::minutes_tree(at(keys::SPAN))),
-        8 => Some(keys::hours_tree(at(keys::DAY_SPAN))),
-        _ => None,
-    }
+    let tree = match (database.get(..4)?, key.len()) {
+        ("raw-", 12) | ("r5m-" | "r1h-", 8) => DATA,
+        ("r5m-", _) => keys::SKETCHES_5M,
+        ("r1h-", _) => keys::SKETCHES_1H,
+        _ => return None,
+    };
+    Some(tree.to_owned())
 }

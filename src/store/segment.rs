@@ -154,11 +154,6 @@ impl Rows {
         }
         groups
     }
-
-    /// How many samples there are.
-    pub(super) fn samples(&self) -> u64 {
-        self.columns.values().map(|c| u64::from(c.count())).sum()
-    }
 }
 
 /// Puts values in order of time; of two at one instant, the one that came later stays.

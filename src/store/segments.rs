@@ -5,7 +5,7 @@
 
 use super::codec::{Damaged, Reader};
 
-const SEGMENT_HEAD: usize = 20;
+pub(super) const SEGMENT_HEAD: usize = 20;
 /// Less than this is left empty at the end of a segment.
 pub(super) const MESSAGE_HEAD_MAX: usize = 32;
 const CAP: u8 = 2;
@@ -77,6 +77,20 @@ pub(super) struct Segment<'a> {
     size: u64,
 }
 
+/// Position of a segment and how far the log was stable, if its head reads.
+pub(super) fn head(bytes: &[u8]) -> Option<(u64, i64)> {
+    let mut from = Reader::new(bytes);
+    let (crc, at, known) = (
+        from.u32_le().ok()?,
+        from.u64_le().ok()?,
+        from.u64_le().ok()?,
+    );
+    let turned = |value: u64| value.cast_signed() ^ i64::MAX;
+    let is_sound = !crc32fast::hash(bytes.get(4..SEGMENT_HEAD)?) == crc;
+    is_sound.then_some(())?;
+    Some((u64::try_from(turned(at)).ok()?, turned(known)))
+}
+
 /// A segment by its head, or by the first message that says which it is.
 pub(super) fn open_segment<'a>(
     bytes: &'a [u8],
@@ -90,18 +104,12 @@ pub(super) fn open_segment<'a>(
         number,
         size,
     };
-    let mut from = Reader::new(bytes);
-    if let (Ok(crc), Ok(at), Ok(known)) = (from.u32_le(), from.u64_le(), from.u64_le())
-        && let Some(head) = bytes.get(4..SEGMENT_HEAD)
-        && !crc32fast::hash(head) == crc
-    {
-        let turned = |value: u64| value.cast_signed() ^ i64::MAX;
-        let at = u64::try_from(turned(at)).ok()?;
+    if let Some((at, known)) = head(bytes) {
         // A segment that was never filled says the largest position.
         if at > i64::MAX.cast_unsigned() - size {
             return None;
         }
-        *stable = (*stable).max(turned(known));
+        *stable = (*stable).max(known);
         return Some(named(at / size));
     }
     let rest = bytes.get(SEGMENT_HEAD..)?;
@@ -210,7 +218,10 @@ impl Segment<'_> {
     fn tear(&self, at: usize, next: Option<usize>) -> Option<Tear> {
         let head = self.bytes.get(at..).and_then(|bytes| read_head(bytes).ok());
         let head = head.filter(|head| head.segment == self.number);
-        if head.is_none() && next.is_none() {
+        // The file ends with a message: what is left over was one.
+        let rest = self.bytes.get(at..).unwrap_or_default();
+        let is_cut = (self.bytes.len() as u64) < self.size && rest.iter().any(|byte| *byte != 0);
+        if head.is_none() && next.is_none() && !is_cut {
             return None;
         }
         let until = next.unwrap_or(self.bytes.len());

@@ -17,7 +17,7 @@ use super::barrier::Op;
 use super::catalogue::{put_key, read_key};
 use super::codec::{self, Damaged, Reader, put_bytes};
 use super::history::History;
-use super::keys::{self, HOURS_DATABASE};
+use super::keys::{self, SKETCHES_1H, SKETCHES_5M};
 use super::rollup::Tier;
 use super::{Error, Result};
 use crate::model::series::SeriesKey;
@@ -96,11 +96,11 @@ fn step_of(at: Timestamp, tier: Tier) -> Option<u32> {
 }
 
 /// A step's database and tree.
-fn place(tier: Tier, step: u32) -> (String, String) {
+fn place(tier: Tier, step: u32) -> (String, &'static str) {
     let at = keys::span_start(step, tier.step());
     match tier {
-        Tier::FiveMinutes => (keys::month_database(at), keys::sketch_minutes_tree(at)),
-        Tier::Hour => (HOURS_DATABASE.to_owned(), keys::sketch_hours_tree(at)),
+        Tier::FiveMinutes => (keys::minutes_part(at), SKETCHES_5M),
+        Tier::Hour => (keys::hours_part(at), SKETCHES_1H),
     }
 }
 
@@ -212,11 +212,11 @@ impl History {
     }
 
     fn merge_into(&self, tier: Tier, new: &Pending) -> Result<()> {
-        let mut ops: BTreeMap<(String, String), Vec<Op>> = BTreeMap::new();
+        let mut ops: BTreeMap<(String, &str), Vec<Op>> = BTreeMap::new();
         for ((step, name), sketch) in new {
             let (database, tree) = place(tier, *step);
             let key = keys::sketch_key(*step, name);
-            let held = self.databases.find_or_make(&database)?.get(&tree, &key)?;
+            let held = self.databases.find_or_make(&database)?.get(tree, &key)?;
             // A sketch that does not read is begun anew: `verify` would have told.
             let held = held.and_then(|value| read(&key, &value).ok());
             let mut merged = held.map(|(_, sketch)| sketch).unwrap_or_default();
@@ -226,7 +226,7 @@ impl History {
         }
         for ((database, tree), ops) in ops {
             let database = self.databases.find_or_make(&database)?;
-            database.write(&tree, ops)?;
+            database.write(tree, ops)?;
             database.barrier()?;
         }
         Ok(())
@@ -295,7 +295,7 @@ impl History {
             if let Some(step) = step_of(at, tier) {
                 let (name, tree) = place(tier, step);
                 if let Some(database) = self.databases.find(&name)? {
-                    database.scan(&tree, &step.to_be_bytes(), |key, value| {
+                    database.scan(tree, &step.to_be_bytes(), |key, value| {
                         let (_, sketch) =
                             read(key, value).map_err(|damage| database.damaged(damage))?;
                         if let Some((_, name)) = keys::read_sketch_key(key) {

@@ -107,14 +107,14 @@ fn place(from: &mut Reader<'_>) -> std::result::Result<(), Damaged> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::barrier::{Database, Op};
+    use crate::store::barrier::{Database, Op, Shape};
 
     #[test]
     fn a_snapshot_cut_at_any_length_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d");
         for _ in 0..2 {
-            let database = Database::open(&path, 1 << 20).unwrap();
+            let database = Database::open(&path, Shape::small(1 << 20)).unwrap();
             let ops = (0..100u8).map(|n| Op::put([n], [n; 40])).collect();
             database.write("t", ops).unwrap();
             database.barrier().unwrap();

@@ -8,8 +8,10 @@ use std::sync::Arc;
 
 use super::Result;
 use super::barrier::Database;
-use super::content::when;
+use super::content::{Tree, when};
+use super::databases::CONTROL;
 use super::disk::entries;
+use super::keys;
 use super::leaves::{Hole, Leaves};
 use super::pages::Pages;
 
@@ -61,8 +63,9 @@ pub(super) fn database_names(dir: &Path) -> Result<Vec<String>> {
         };
         let is_mark = path.extension().is_some_and(|e| e == "made");
         let name = name.strip_suffix(".made").unwrap_or(name);
-        // `.damaged-1` and the like are copies.
-        if !name.contains('.') && (is_mark || path.join("db").exists()) {
+        // `control.damaged-1` and the like are copies.
+        let is_ours = name == CONTROL || keys::part_bounds(name).is_some();
+        if is_ours && (is_mark || path.join("db").exists()) {
             names.push(name.to_owned());
         }
     }
@@ -72,7 +75,7 @@ pub(super) fn database_names(dir: &Path) -> Result<Vec<String>> {
 }
 
 /// The times that a hole in a tree may have held, for people.
-pub(super) fn hole_in_time(tree: &str, (from, until): &Hole) -> Option<String> {
+pub(super) fn hole_in_time(tree: Tree<'_>, (from, until): &Hole) -> Option<String> {
     let whole = |key: &[u8]| when(tree, &[key, &[0; 4]].concat());
     let (start, _) = whole(from)?;
     let end = match whole(until) {

@@ -3,6 +3,9 @@
 //! For: knowing that what was kept can still be read, before it is needed. Not for: mending
 //! (`repair`). Read [`verify`] first; `content` says what a single value must hold.
 //!
+//! What cannot be noticed: a file that was cut exactly between two of the engine's messages, before
+//! its database was opened again, if nothing else speaks of what was there; of samples the tallies do.
+//!
 //! A store that nobody has open is read from its files (`pages`, `leaves`), since the engine would
 //! cut and zero what it cannot read. One that is open is read through its databases.
 
@@ -16,7 +19,8 @@ use serde::{Deserialize, Serialize};
 use super::barrier::{SENTINEL, SENTINEL_KEY};
 use super::catalogue::Catalogue;
 use super::codec;
-use super::content::{Content, check, shown};
+use super::content::{Content, Tree, check, count, shown};
+use super::databases::CONTROL;
 use super::disk::entries;
 use super::keys::{CATALOGUE, GROUP, META, RECORDS, TALLY};
 use super::source::{Source, database_names, open_files};
@@ -86,7 +90,7 @@ impl Verification {
             self.more_problems += 1;
             return;
         }
-        let key = place.and_then(|(tree, key)| Some(shown(tree, key?)));
+        let key = place.and_then(|(name, key)| Some(shown(Tree { database, name }, key?)));
         self.problems.push(Problem {
             database: database.to_owned(),
             tree: place.map(|(tree, _)| tree.to_owned()),
@@ -116,9 +120,9 @@ pub fn verify(dir: &Path) -> Result<Verification> {
         Err(Error::Corrupt { what, .. }) => audit.found.tell("FORMAT", None, what),
         Err(other) => return Err(other),
     }
-    for name in ["control".to_owned()]
+    for name in [CONTROL.to_owned()]
         .into_iter()
-        .chain(names.iter().filter(|name| *name != "control").cloned())
+        .chain(names.iter().filter(|name| *name != CONTROL).cloned())
     {
         let made = dir.join(&name).with_extension("made").exists();
         match open_files(&dir.join(&name))? {
@@ -128,7 +132,7 @@ pub fn verify(dir: &Path) -> Result<Verification> {
             }
             None => audit.found.tell(&name, None, "its files are missing"),
         }
-        if name == "control" {
+        if name == CONTROL {
             audit.logs(&log_files(&dir.join("wal"))?)?;
         }
     }
@@ -191,8 +195,9 @@ struct Audit {
 #[derive(Default)]
 struct Span {
     number: u32,
-    times: BTreeMap<(u32, u32), usize>,
-    chunks: Vec<(Vec<u8>, u32, u32, u32)>,
+    times: BTreeMap<(u32, u32), Vec<i64>>,
+    /// Key, value, group and log.
+    chunks: Vec<(Vec<u8>, Vec<u8>, u32, u32)>,
 }
 
 impl Audit {
@@ -263,9 +268,13 @@ impl Audit {
                     self.part(name, key, value, &mut record);
                     return Ok(());
                 }
-                match check(&tree, key, value) {
+                let at = Tree {
+                    database: name,
+                    name: &tree,
+                };
+                match check(at, key, value) {
                     Ok(Content::Series(id, definition)) => series.push((id, definition)),
-                    Ok(content) => self.take(name, &tree, key, content, &mut span),
+                    Ok(content) => self.take(at, (key, value), content, &mut span),
                     Err(damage) => self.found.tell(name, Some((&tree, Some(key))), damage.0),
                 }
                 Ok(())
@@ -283,7 +292,11 @@ impl Audit {
                 let end = if until.is_empty() {
                     "the end".to_owned()
                 } else {
-                    shown(&tree, &until)
+                    let at = Tree {
+                        database: name,
+                        name: &tree,
+                    };
+                    shown(at, &until)
                 };
                 let what = format!("keys from here to {end} do not read");
                 self.found.tell(name, Some((&tree, Some(&from))), what);
@@ -292,23 +305,30 @@ impl Audit {
         Ok(())
     }
 
-    fn take(&mut self, name: &str, tree: &str, key: &[u8], content: Content, open: &mut Span) {
+    fn take(
+        &mut self,
+        at: Tree<'_>,
+        (key, value): (&[u8], &[u8]),
+        content: Content,
+        open: &mut Span,
+    ) {
+        let (name, tree) = (at.database, at.name);
         let place = Some((tree, Some(key)));
         match content {
-            Content::Place { log, .. } => {
+            Content::Place { log } => {
                 if self.sealed.is_some_and(|sealed| log <= sealed) {
-                    self.found
-                        .tell(name, place, "its chunk was sealed, and is not there");
+                    let what = "its chunk was sealed, and is not there";
+                    self.found.tell(name, place, what);
                 }
             }
             Content::Times {
                 span,
                 target,
                 log,
-                count,
+                times,
             } => {
                 self.turn(name, tree, open, span);
-                open.times.insert((target, log), count);
+                open.times.insert((target, log), times);
             }
             Content::Chunk {
                 span,
@@ -317,20 +337,10 @@ impl Audit {
                 members,
             } => {
                 self.turn(name, tree, open, span);
-                let samples: u64 = members.iter().map(|(_, count, _)| count).sum();
-                self.found.samples += samples;
-                let day = keys::day_number(keys::span_start(span, keys::SPAN));
-                *self.counted.entry((day, log)).or_default() += samples;
-                let last = members.iter().map(|(.., last)| *last).max().unwrap_or(0);
-                open.chunks.push((key.to_vec(), group, log, last));
-                self.known(
-                    name,
-                    place,
-                    group,
-                    members.iter().map(|(member, ..)| *member),
-                );
+                open.chunks.push((key.to_vec(), value.to_vec(), group, log));
+                self.known(name, place, group, members.into_iter());
             }
-            Content::Buckets { group, members, .. } => {
+            Content::Buckets { group, members } => {
                 self.known(name, place, group, members.into_iter());
             }
             Content::Tally { day, log, samples } => {
@@ -342,7 +352,7 @@ impl Audit {
                 }
             }
             Content::Sealed(log) => self.sealed = Some(log),
-            Content::Series(..) | Content::Other => {}
+            Content::Series(..) | Content::Unfolded | Content::Other => {}
         }
     }
 
@@ -376,15 +386,24 @@ impl Audit {
     /// Every row of every chunk needs its instant.
     fn finish_span(&mut self, name: &str, tree: &str, open: &mut Span) {
         let done = std::mem::take(open);
-        for (key, group, log, last) in done.chunks {
+        let day = keys::day_number(keys::span_start(done.number, keys::SPAN));
+        for (key, value, group, log) in done.chunks {
             let owner = self.catalogue.owner(group.saturating_mul(GROUP));
             let Some((target, _)) = owner else {
                 continue;
             };
-            let what = match done.times.get(&(target, log)) {
+            let what = match done
+                .times
+                .get(&(target, log))
+                .map(|times| count(&value, times))
+            {
+                Some(Ok(samples)) => {
+                    self.found.samples += samples;
+                    *self.counted.entry((day, log)).or_default() += samples;
+                    continue;
+                }
+                Some(Err(damage)) => damage.0,
                 None => "a chunk without its times",
-                Some(count) if *count <= last as usize => "a row without a time",
-                Some(_) => continue,
             };
             self.found.tell(name, Some((tree, Some(&key))), what);
         }
@@ -471,13 +490,13 @@ impl Audit {
         for ((day, log), samples) in std::mem::take(&mut self.tallies) {
             let found = self.counted.get(&(day, log)).copied().unwrap_or(0);
             if found < samples && self.sealed.is_none_or(|sealed| log <= sealed) {
-                let tree = format!("raw-{day:08}");
+                let part = format!("raw-{day:08}");
                 let what = format!(
                     "{} of {samples} samples that log {log} brought are not there",
                     samples - found
                 );
                 self.found
-                    .tell("control", Some((TALLY, None)), format!("{tree}: {what}"));
+                    .tell("control", Some((TALLY, None)), format!("{part}: {what}"));
             }
         }
         self.found

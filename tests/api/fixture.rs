@@ -72,7 +72,6 @@ pub(crate) fn hooks() -> Hooks {
                 }
             })
         }),
-        health: Arc::new(|| Ok(())),
         compat: compat(),
         store: None,
         script: "'use strict';",

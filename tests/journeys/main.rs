@@ -10,8 +10,11 @@ mod support;
 
 mod bad_input;
 mod demo;
+mod interrupted;
 mod offline;
+mod page;
 mod safety;
+mod trouble;
 mod watch;
 
 /// Arguments that make a server look each second.

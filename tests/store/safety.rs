@@ -93,7 +93,7 @@ fn a_sound_store_is_found_sound_and_not_one_byte_is_written() {
     assert!(found.is_sound(), "{}", told(&found));
     assert_eq!(
         (found.databases, found.logs, found.samples),
-        (3, 1, 2 * 720)
+        (4, 1, 2 * 720)
     );
     assert!(found.keys > 10 && found.frames > 10 && found.notes.is_empty());
     assert!(contents(&path) == before, "something was written");
@@ -210,8 +210,8 @@ fn cut_files_are_found_and_what_is_left_is_kept() {
     let path = closed(&dir);
     for name in [
         "control/db",
-        "metrics-202603/db",
-        "metrics-1h/db",
+        "raw-20260310/db",
+        "r1h-2026/db",
         "wal/0000000002.log",
     ] {
         let bytes = fs::read(path.join(name)).unwrap();
@@ -236,14 +236,14 @@ fn what_can_be_made_anew_is_no_loss() {
     let (found, repair) = survive(&path, remove("FORMAT"), ALL);
     assert!(!found.is_sound());
     assert_eq!(repair.losses, []);
-    for mark in ["control.made", "metrics-202603.made", "metrics-1h.made"] {
+    for mark in ["control.made", "raw-20260310.made", "r1h-2026.made"] {
         let (found, repair) = survive(&path, remove(mark), ALL);
         assert!(told(&found).contains("mark is missing"), "{mark}");
         assert_eq!(repair.losses, [], "{mark}");
     }
-    // The tier of hours follows from that of minutes, where there is one.
-    let hours = |bad: &Path| fs::remove_dir_all(bad.join("metrics-1h")).unwrap();
-    let (found, repair) = survive(&path, hours, ALL);
+    // The tier of minutes follows from the samples, where there are some.
+    let minutes = |bad: &Path| fs::remove_dir_all(bad.join("r5m-202603")).unwrap();
+    let (found, repair) = survive(&path, minutes, ALL);
     assert!(!found.is_sound());
     assert!(
         repair.rebuilt > 0 && repair.losses.len() == 1,
@@ -433,7 +433,10 @@ fn latencies_merge_over_any_range_and_survive_a_restart() {
         .tick(later(80).plus(step(hours(2)).as_duration()))
         .unwrap()
         .dropped;
-    assert!(dropped.contains(&"s5m-202603".to_owned()), "{dropped:?}");
+    assert!(
+        dropped.contains(&"r5m-202603/s5m".to_owned()),
+        "{dropped:?}"
+    );
     assert_eq!(of(&store, 60, 120).map(|(count, _)| count), Some(120));
     assert_eq!(of(&store, 5, 10), None);
     assert!(
