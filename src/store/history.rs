@@ -281,7 +281,7 @@ impl History {
         }
         let stored = self
             .control
-            .write(CATALOGUE, ops)
+            .write_in_order(CATALOGUE, ops)
             .and_then(|()| self.control.barrier());
         if stored.is_err() {
             self.head_mut().catalogue.give_back(unstored);

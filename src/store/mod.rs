@@ -66,7 +66,7 @@ use crate::model::units::{Bytes, Timestamp};
 const FORMAT: u32 = 2;
 const FORMAT_NAME: &str = "plimsoll store ";
 /// Page cache of the control database.
-const CONTROL_CACHE: u64 = 8 << 20;
+const CONTROL_CACHE: u64 = 2 << 20;
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]

@@ -153,7 +153,7 @@ impl History {
     pub(super) fn store_last_values(&self) -> Result<()> {
         let last = self.head().catalogue.last_values();
         self.sync_log()?;
-        self.control.write(LAST, last)
+        self.control.write_in_order(LAST, last)
     }
 }
 
