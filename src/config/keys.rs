@@ -185,7 +185,7 @@ pub const KEYS: &[Key] = &[
         "history.max_bytes",
         Shape::Size(64 << 20, MAX_SIZE),
         None,
-        "size that the history may take on disk; the oldest raw days go first",
+        "size that the history may take on disk, never exceeded; the oldest raw days go first",
     ),
     key(
         "forecast.every",
