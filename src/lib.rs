@@ -18,6 +18,7 @@ pub mod clock;
 pub mod config;
 pub mod demo;
 pub mod diagnose;
+pub mod exchange;
 pub mod forecast;
 pub mod host;
 pub mod http;

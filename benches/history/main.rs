@@ -52,7 +52,9 @@ fn compare(day: &Day, days: usize) {
         .into_iter()
         .filter_map(|kind| Rival::start(kind, &dir.path().join(kind.name())))
         .collect();
-    println!("\n| ingest | samples per CPU second, acknowledged | all in | wall, samples/s | resident, peak MB |");
+    println!(
+        "\n| ingest | samples per CPU second, acknowledged | all in | wall, samples/s | resident, peak MB |"
+    );
     println!("|---|---|---|---|---|");
     for rival in &mut rivals {
         load(rival, day, 0..days, 1, true);
@@ -75,10 +77,18 @@ fn compare(day: &Day, days: usize) {
     println!("|---|---|---|");
     for rival in rivals {
         let kind = rival.kind;
-        let Some(killed) = rival.kill_and_start() else { continue };
+        let Some(killed) = rival.kill_and_start() else {
+            continue;
+        };
         let first = killed.ready.as_secs_f64();
-        let Some(again) = killed.stop_and_start() else { continue };
-        println!("| {} | {first:.3} | {:.3} |", kind.name(), again.ready.as_secs_f64());
+        let Some(again) = killed.stop_and_start() else {
+            continue;
+        };
+        println!(
+            "| {} | {first:.3} | {:.3} |",
+            kind.name(),
+            again.ready.as_secs_f64()
+        );
     }
 }
 
@@ -119,9 +129,14 @@ fn questions(day: &Day, days: usize) -> Vec<Question> {
     let seconds = |ms: i64| format!("{:.3}", ms as f64 / 1e3);
     // Any series that moves.
     let moves = |values: &Vec<f64>| values.windows(2).filter(|pair| pair[0] != pair[1]).count();
-    let one = (0..day.series.len()).max_by_key(|n| moves(&day.values[*n])).unwrap();
+    let one = (0..day.series.len())
+        .max_by_key(|n| moves(&day.values[*n]))
+        .unwrap();
     let (metric, count) = day.metric_of(104);
-    println!("\n{count} series of {metric}; one series: {}", selector(&day.series[one]));
+    println!(
+        "\n{count} series of {metric}; one series: {}",
+        selector(&day.series[one])
+    );
     // A multiple of the step, as dashboards ask.
     let aligned = end / 300_000 * 300_000;
     vec![
@@ -159,8 +174,10 @@ fn ask(rivals: &mut [Rival], day: &Day, days: usize) {
     println!("\n| question | server | median ms | least ms | CPU ms | series | bytes |");
     println!("|---|---|---|---|---|---|---|");
     for (name, path, parameters) in &questions {
-        let mut parameters: Vec<(&str, &str)> =
-            parameters.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let mut parameters: Vec<(&str, &str)> = parameters
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         parameters.push(("nocache", "1"));
         let mut taken: Vec<Vec<f64>> = vec![Vec::new(); rivals.len()];
         let mut spent = vec![0.0; rivals.len()];
@@ -201,7 +218,9 @@ fn ask(rivals: &mut [Rival], day: &Day, days: usize) {
 
 /// Ours alone: 1, 4 and 16 times the series, then the days.
 fn grow(day: &Day) {
-    println!("\n| series | days | bytes/sample | resident, peak MB | open after kill -9, s | again, s |");
+    println!(
+        "\n| series | days | bytes/sample | resident, peak MB | open after kill -9, s | again, s |"
+    );
     println!("|---|---|---|---|---|---|");
     let axes = [(1, 1), (4, 1), (16, 1), (1, 4), (1, 16)];
     for (copies, days) in axes {
@@ -214,9 +233,13 @@ fn grow(day: &Day) {
         let per_sample = bytes(&rival.folder, "") as f64 / samples;
         let (now, most) = rival.memory();
         ask(std::slice::from_mut(&mut rival), day, days);
-        let Some(killed) = rival.kill_and_start() else { return };
+        let Some(killed) = rival.kill_and_start() else {
+            return;
+        };
         let first = killed.ready.as_secs_f64();
-        let Some(again) = killed.stop_and_start() else { return };
+        let Some(again) = killed.stop_and_start() else {
+            return;
+        };
         println!(
             "| {} | {days} | {per_sample:.3} | {now:.0}, {most:.0} | {first:.3} | {:.3} |",
             day.series.len() * copies,

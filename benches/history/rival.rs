@@ -10,7 +10,7 @@ use super::wire::Wire;
 
 /// Which server.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     Plimsoll,
     Prometheus,
     Victoria,
@@ -18,10 +18,10 @@ pub enum Kind {
 
 impl Kind {
     /// All three.
-    pub const ALL: [Self; 3] = [Self::Plimsoll, Self::Prometheus, Self::Victoria];
+    pub(crate) const ALL: [Self; 3] = [Self::Plimsoll, Self::Prometheus, Self::Victoria];
 
     /// As it is shown.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plimsoll => "plimsoll",
             Self::Prometheus => "prometheus",
@@ -64,19 +64,19 @@ impl Kind {
 }
 
 /// A running server; killed when dropped.
-pub struct Rival {
-    pub kind: Kind,
-    pub folder: PathBuf,
-    pub wire: Wire,
+pub(crate) struct Rival {
+    pub(crate) kind: Kind,
+    pub(crate) folder: PathBuf,
+    pub(crate) wire: Wire,
     /// From its start to its first answer.
-    pub ready: Duration,
+    pub(crate) ready: Duration,
     port: u16,
     child: Child,
 }
 
 impl Rival {
     /// Starts one on its folder; `None` where it is not installed.
-    pub fn start(kind: Kind, folder: &Path) -> Option<Self> {
+    pub(crate) fn start(kind: Kind, folder: &Path) -> Option<Self> {
         let port = free_port();
         fs::write(format!("{}.yml", folder.display()), "global: {}\n").unwrap();
         let began = Instant::now();
@@ -107,19 +107,23 @@ impl Rival {
             std::thread::sleep(Duration::from_millis(2));
         }
         let _ = child.kill();
-        println!("{} does not start; see {}.log", kind.name(), folder.display());
+        println!(
+            "{} does not start; see {}.log",
+            kind.name(),
+            folder.display()
+        );
         None
     }
 
     /// Kills it at once and starts it again on the same folder.
-    pub fn kill_and_start(self) -> Option<Self> {
+    pub(crate) fn kill_and_start(self) -> Option<Self> {
         let (kind, folder) = (self.kind, self.folder.clone());
         drop(self);
         Self::start(kind, &folder)
     }
 
     /// Stops it in good order and starts it again on the same folder.
-    pub fn stop_and_start(mut self) -> Option<Self> {
+    pub(crate) fn stop_and_start(mut self) -> Option<Self> {
         let (kind, folder) = (self.kind, self.folder.clone());
         let pid = self.child.id().to_string();
         Command::new("kill").arg(&pid).status().unwrap();
@@ -129,31 +133,41 @@ impl Rival {
     }
 
     /// Connects anew.
-    pub fn reconnect(&mut self) {
+    pub(crate) fn reconnect(&mut self) {
         self.wire = Wire::connect(self.port).unwrap();
     }
 
     /// Seconds of processor time so far.
-    pub fn cpu(&self) -> f64 {
+    pub(crate) fn cpu(&self) -> f64 {
         let tasks = format!("/proc/{}/stat", self.child.id());
         let text = fs::read_to_string(tasks).unwrap();
-        let fields: Vec<&str> = text.rsplit(')').next().unwrap().split_whitespace().collect();
+        let fields: Vec<&str> = text
+            .rsplit(')')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect();
         let ticks: f64 = fields[11].parse::<f64>().unwrap() + fields[12].parse::<f64>().unwrap();
         ticks / 100.0
     }
 
     /// Resident memory in MB: now, and the most there was.
-    pub fn memory(&self) -> (f64, f64) {
+    pub(crate) fn memory(&self) -> (f64, f64) {
         let text = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
         let of = |name: &str| {
             let line = text.lines().find(|line| line.starts_with(name)).unwrap();
-            line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1000.0
+            line.split_whitespace()
+                .nth(1)
+                .unwrap()
+                .parse::<f64>()
+                .unwrap()
+                / 1000.0
         };
         (of("VmRSS:"), of("VmHWM:"))
     }
 
     /// Waits until it is at rest: a second and a half without work to speak of.
-    pub fn settle(&self) {
+    pub(crate) fn settle(&self) {
         for _ in 0..120 {
             let before = self.cpu();
             std::thread::sleep(Duration::from_millis(1_500));
@@ -177,7 +191,7 @@ fn free_port() -> u16 {
 }
 
 /// Bytes of all files below a folder whose path holds `part`.
-pub fn bytes(folder: &Path, part: &str) -> u64 {
+pub(crate) fn bytes(folder: &Path, part: &str) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else {
         return 0;
     };

@@ -6,23 +6,23 @@ use std::path::Path;
 use std::process::Command;
 
 /// Labels of a series, sorted by name, with `__name__`.
-pub type Labels = Vec<(String, String)>;
+pub(crate) type Labels = Vec<(String, String)>;
 
 /// All samples, by scrape: each series has a value at each.
-pub struct Day {
+pub(crate) struct Day {
     /// Labels of each series.
-    pub series: Vec<Labels>,
+    pub(crate) series: Vec<Labels>,
     /// Place of each series' clock in `times`.
-    pub clocks: Vec<usize>,
+    pub(crate) clocks: Vec<usize>,
     /// Instants of each clock, in ms.
-    pub times: Vec<Vec<i64>>,
+    pub(crate) times: Vec<Vec<i64>>,
     /// Values, all of a series together.
-    pub values: Vec<Vec<f64>>,
+    pub(crate) values: Vec<Vec<f64>>,
 }
 
 impl Day {
     /// Reads the day, made once from the recording in `../shared`; `None` where it is missing.
-    pub fn load(hours: u32) -> Option<Self> {
+    pub(crate) fn load(hours: u32) -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let maker = root.join("../shared/tools/extend_samples.py");
         let path = root.join(format!("target/bench/samples-{hours}h.csv"));
@@ -39,7 +39,10 @@ impl Day {
                 .status();
             if !made.is_ok_and(|status| status.success()) {
                 let _ = std::fs::remove_file(&path);
-                println!("{} did not run; it needs python3 with numpy", maker.display());
+                println!(
+                    "{} did not run; it needs python3 with numpy",
+                    maker.display()
+                );
                 return None;
             }
         }
@@ -74,11 +77,14 @@ impl Day {
             if next == names.len() {
                 names.push(name.to_owned());
                 let (job, labels) = read_name(name);
-                let clock = jobs.iter().position(|known| *known == job).unwrap_or_else(|| {
-                    jobs.push(job);
-                    day.times.push(Vec::new());
-                    jobs.len() - 1
-                });
+                let clock = jobs
+                    .iter()
+                    .position(|known| *known == job)
+                    .unwrap_or_else(|| {
+                        jobs.push(job);
+                        day.times.push(Vec::new());
+                        jobs.len() - 1
+                    });
                 day.series.push(labels);
                 day.clocks.push(clock);
                 day.values.push(Vec::new());
@@ -93,22 +99,27 @@ impl Day {
     }
 
     /// How many samples there are.
-    pub fn samples(&self) -> usize {
+    pub(crate) fn samples(&self) -> usize {
         self.values.iter().map(Vec::len).sum()
     }
 
     /// How many scrapes there are.
-    pub fn scrapes(&self) -> usize {
+    pub(crate) fn scrapes(&self) -> usize {
         self.values[0].len()
     }
 
     /// The last instant.
-    pub fn end(&self) -> i64 {
-        self.times.iter().filter_map(|times| times.last()).copied().max().unwrap()
+    pub(crate) fn end(&self) -> i64 {
+        self.times
+            .iter()
+            .filter_map(|times| times.last())
+            .copied()
+            .max()
+            .unwrap()
     }
 
     /// The metric whose number of series is nearest to `wanted`, and that number.
-    pub fn metric_of(&self, wanted: usize) -> (String, usize) {
+    pub(crate) fn metric_of(&self, wanted: usize) -> (String, usize) {
         let mut counts = std::collections::BTreeMap::<&str, usize>::new();
         for labels in &self.series {
             *counts.entry(name_of(labels)).or_default() += 1;
@@ -122,7 +133,7 @@ impl Day {
 }
 
 /// The metric among labels.
-pub fn name_of(labels: &Labels) -> &str {
+pub(crate) fn name_of(labels: &Labels) -> &str {
     labels
         .iter()
         .find(|(name, _)| name == "__name__")
@@ -130,7 +141,7 @@ pub fn name_of(labels: &Labels) -> &str {
 }
 
 /// A selector of just this series.
-pub fn selector(labels: &Labels) -> String {
+pub(crate) fn selector(labels: &Labels) -> String {
     let pairs: Vec<String> = labels
         .iter()
         .filter(|(name, _)| name != "__name__")

@@ -5,17 +5,19 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 /// A connection to one server.
-pub struct Wire {
+pub(crate) struct Wire {
     stream: BufReader<TcpStream>,
     port: u16,
 }
 
 impl Wire {
     /// Connects; `None` while nobody listens.
-    pub fn connect(port: u16) -> Option<Self> {
+    pub(crate) fn connect(port: u16) -> Option<Self> {
         let stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
         stream.set_nodelay(true).ok()?;
-        stream.set_read_timeout(Some(Duration::from_secs(120))).ok()?;
+        stream
+            .set_read_timeout(Some(Duration::from_secs(120)))
+            .ok()?;
         Some(Self {
             stream: BufReader::with_capacity(1 << 18, stream),
             port,
@@ -23,7 +25,7 @@ impl Wire {
     }
 
     /// Gets a path with parameters; status and body.
-    pub fn get(&mut self, path: &str, parameters: &[(&str, &str)]) -> Option<(u16, Vec<u8>)> {
+    pub(crate) fn get(&mut self, path: &str, parameters: &[(&str, &str)]) -> Option<(u16, Vec<u8>)> {
         let pairs: Vec<String> = parameters
             .iter()
             .map(|(name, value)| format!("{name}={}", escaped(value)))
@@ -37,7 +39,7 @@ impl Wire {
     }
 
     /// Posts a remote-write body; status and body.
-    pub fn write(&mut self, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
+    pub(crate) fn write(&mut self, path: &str, body: &[u8]) -> Option<(u16, Vec<u8>)> {
         let head = format!(
             "POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nContent-Type: application/x-protobuf\r\n\
              Content-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\n\

@@ -5,12 +5,12 @@ use super::samples::{Day, Labels};
 /// Series in one request.
 const SERIES: usize = 600;
 /// Samples of a series in one request: two minutes.
-pub const SAMPLES: usize = 12;
+pub(crate) const SAMPLES: usize = 12;
 
 /// Calls `send` with each request of scrapes `from..until`, moved in time by `shift` ms.
 ///
 /// `copies` sends each series so many times, told apart by a label.
-pub fn requests(
+pub(crate) fn requests(
     day: &Day,
     scrapes: std::ops::Range<usize>,
     shift: i64,
@@ -31,7 +31,11 @@ pub fn requests(
                     let mut series = heads[number].clone();
                     let times = &day.times[day.clocks[number]];
                     for scrape in first..last {
-                        put_sample(&mut series, day.values[number][scrape], times[scrape] + shift);
+                        put_sample(
+                            &mut series,
+                            day.values[number][scrape],
+                            times[scrape] + shift,
+                        );
                     }
                     put_field(&mut body, 1, &series);
                 }

@@ -245,7 +245,7 @@ pub const KEYS: &[Key] = &[
         "http.max_body_bytes",
         Shape::Size(0, 16 << 20),
         Some("64kB"),
-        "the largest request body; no route reads one yet",
+        "the largest request body; remote write takes 16 MB whatever this says",
     ),
     key(
         "http.compression_threshold",

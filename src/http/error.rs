@@ -46,6 +46,22 @@ pub(super) enum Refusal {
     },
     #[error("the body is larger than {limit} bytes")]
     BodyTooLarge { limit: usize },
+    #[error("{0}")]
+    TooMuch(String),
+    #[error("{0}")]
+    Body(String),
+    #[error("{0}")]
+    Samples(String),
+    #[error("{what} is {given:?}; send {wanted}")]
+    Encoding {
+        what: &'static str,
+        given: String,
+        wanted: &'static str,
+    },
+    #[error("{why}")]
+    Later { why: String, retry_after_s: u64 },
+    #[error("the history cannot be exported: {0}")]
+    Export(String),
     #[error("the request names no host")]
     NoHost,
     #[error(
@@ -76,6 +92,12 @@ impl Refusal {
             Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "invalid-parameter"),
             Self::NotYet { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not-yet-known"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+            Self::TooMuch(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-many-samples"),
+            Self::Body(_) => (StatusCode::BAD_REQUEST, "bad-body"),
+            Self::Samples(_) => (StatusCode::BAD_REQUEST, "samples-left-out"),
+            Self::Encoding { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding"),
+            Self::Later { .. } => (StatusCode::SERVICE_UNAVAILABLE, "history-not-writable"),
+            Self::Export(_) => (StatusCode::BAD_REQUEST, "not-exported"),
             Self::NoHost => (StatusCode::BAD_REQUEST, "no-host"),
             Self::ForeignHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "foreign-host"),
             Self::NoToken => (StatusCode::UNAUTHORIZED, "no-token"),
@@ -90,6 +112,9 @@ impl Refusal {
         let (status, code) = self.status();
         if let Self::Internal(why) | Self::Report(why) = &self {
             tracing::error!(code, why, "a request could not be answered");
+        }
+        if let Self::Samples(why) | Self::Later { why, .. } = &self {
+            tracing::warn!(code, why, "samples that were sent are not kept");
         }
         let title = status.canonical_reason().unwrap_or("Error");
         let error = match route {
@@ -107,7 +132,7 @@ impl Refusal {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Self::NotYet { retry_after_s, .. } = &self {
+        if let Self::NotYet { retry_after_s, .. } | Self::Later { retry_after_s, .. } = &self {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
         }
         if self == Self::NoToken {

@@ -1,10 +1,11 @@
 //! The HTTP edge: the API, `/metrics`, the page, and the same on a Unix socket for the command line.
 //!
 //! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
-//! Not for: finding anything out. No handler asks a server, reads the history or fits a model: N
-//! viewers cost what one does. Read [`mod@router`] first (the API in one table), then `front`, which
+//! Not for: finding anything out. No handler that a page needs asks a server, reads the history or
+//! fits a model: N viewers cost what one does. Read [`mod@router`] first (the API in one table), then `front`, which
 //! every request passes.
 
+mod archive;
 mod ask;
 mod body;
 mod capacity;
@@ -24,6 +25,7 @@ pub mod router;
 mod server;
 mod stall;
 pub mod wire;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,14 +36,17 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+pub use archive::{CensusFn, ExportFn};
 pub use router::{local_router, router};
 pub use server::{bind, bind_socket, serve};
+pub use write::{ImportFn, WriteFn};
 
 use crate::clock::Clock;
 use crate::config::{Config, Thresholds};
 use crate::model::units::{Millis, Timestamp};
 use crate::work::board::Board;
 use measure::Meter;
+use write::Gate;
 
 /// Why the server does not come up.
 #[derive(Debug, thiserror::Error)]
@@ -141,6 +146,14 @@ pub struct Hooks {
     pub page: PageFn,
     /// See [`ReportFn`].
     pub report: ReportFn,
+    /// See [`WriteFn`].
+    pub write: WriteFn,
+    /// See [`ImportFn`].
+    pub import: ImportFn,
+    /// See [`ExportFn`].
+    pub export: ExportFn,
+    /// See [`CensusFn`].
+    pub census: CensusFn,
     /// See [`Compat`].
     pub compat: Compat,
     /// `/ui/app.js`.
@@ -162,6 +175,7 @@ pub struct Site {
     started_at: Timestamp,
     hooks: Hooks,
     meter: Meter,
+    gate: Gate,
 }
 
 impl Site {
@@ -184,6 +198,7 @@ impl Site {
             data_dir: config.data_dir.clone(),
             hooks,
             meter: Meter::default(),
+            gate: Gate::default(),
         })
     }
 }

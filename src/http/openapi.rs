@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::body::Answer;
 use super::error::Refusal;
 use super::router::{Param, ROUTES, Route};
+use super::write;
 
 /// Fields of each shape. A type is `text`, `time`, `whole`, `number` or `flag`, a shape's name, or
 /// one of these in brackets for a list; a `?` at the end may be null.
@@ -197,15 +198,33 @@ fn operation(route: &Route) -> Value {
         "description": "Refused; `code` says why.",
         "content": {"application/problem+json": {"schema": kind("Problem")}},
     });
-    json!({
+    let mut operation = json!({
         "summary": route.summary,
         "operationId": route.does.replace(' ', "-"),
         "parameters": route.params.iter().map(parameter).collect::<Vec<_>>(),
-        "responses": {
-            "200": {"description": route.summary, "content": content},
-            "default": problem,
-        },
-    })
+        "responses": {"default": problem},
+    });
+    let (code, answer) = match media {
+        "" => ("204", json!({"description": route.summary})),
+        _ => (
+            "200",
+            json!({"description": route.summary, "content": content}),
+        ),
+    };
+    if let Some(responses) = operation
+        .get_mut("responses")
+        .and_then(Value::as_object_mut)
+    {
+        responses.insert(code.to_owned(), answer);
+    }
+    if let (write::WRITE, Some(operation)) = (route.path, operation.as_object_mut()) {
+        operation.insert("requestBody".to_owned(), json!({
+            "required": true,
+            "description": "A WriteRequest in snappy's block format (Content-Encoding: snappy).",
+            "content": {"application/x-protobuf": {}},
+        }));
+    }
+    operation
 }
 
 fn parameter(param: &Param) -> Value {

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 
 use super::error::Refusal;
-use super::{Site, capacity, database, front, local, metrics, openapi, pages};
+use super::{Site, archive, capacity, database, front, local, metrics, openapi, pages, write};
 
 /// A parameter of a route.
 #[derive(Debug, Clone, Copy)]
@@ -146,6 +146,15 @@ pub const ROUTES: &[Route] = &[
         serve: || get(capacity::bottlenecks),
     },
     Route {
+        method: "POST",
+        path: write::WRITE,
+        summary: "Prometheus remote write 1.0: 204 when the samples are on the disk.",
+        does: "take samples",
+        params: &[],
+        answer: ("", ""),
+        serve: || post(write::receive),
+    },
+    Route {
         method: "GET",
         path: "/metrics",
         summary: "All series of all targets, for Prometheus: text 0.0.4, or OpenMetrics by Accept.",
@@ -258,6 +267,33 @@ pub const LOCAL_ROUTES: &[Route] = &[
         params: &[],
         answer: ("application/octet-stream", ""),
         serve: || get(local::report),
+    },
+    Route {
+        method: "POST",
+        path: write::IMPORT,
+        summary: "Takes samples as CSV, for `plimsoll history import`.",
+        does: "take samples",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || post(write::import),
+    },
+    Route {
+        method: "GET",
+        path: "/local/history/export",
+        summary: "The history as a file, for `plimsoll history export`.",
+        does: "export the history",
+        params: &[],
+        answer: ("application/octet-stream", ""),
+        serve: || get(archive::export),
+    },
+    Route {
+        method: "GET",
+        path: "/local/history/stats",
+        summary: "How much the history holds, for `plimsoll history stats`.",
+        does: "count the history",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || get(archive::stats),
     },
 ];
 

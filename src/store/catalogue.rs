@@ -29,7 +29,7 @@ use super::codec::{Damaged, Reader, put_bytes, put_varint, put_zigzag};
 use super::keys::{GROUP, TARGETS_MAX, tagged};
 use super::wal::{Frame, put_frame};
 use super::{Error, Result};
-use crate::model::series::{Kind, Labels, Sample, SeriesKey};
+use crate::model::series::{Kind, Labels, SeriesKey};
 use crate::model::units::Timestamp;
 
 /// Series in one block of last values.
@@ -41,6 +41,13 @@ const EVER_PER_LIVE: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SeriesId(pub(super) u32);
+
+impl SeriesId {
+    /// The number itself, for formats that keep it.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
 
 impl fmt::Display for SeriesId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,6 +130,7 @@ struct Target {
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
     targets: Vec<Target>,
+    names: HashMap<String, u32>,
     entries: Vec<Option<Entry>>,
     index: HashMap<u64, u32>,
     count: usize,
@@ -206,8 +214,15 @@ impl Catalogue {
 
     /// Number of a target, if it is known.
     pub(super) fn target(&self, name: &str) -> Option<u32> {
-        let at = self.targets.iter().position(|t| t.name == name)?;
-        u32::try_from(at).ok()
+        self.names.get(name).copied()
+    }
+
+    fn add_target(&mut self, id: u32, name: &str) {
+        self.targets.push(Target {
+            name: name.to_owned(),
+            next: None,
+        });
+        self.names.entry(name.to_owned()).or_insert(id);
     }
 
     /// Number of a target, a new one if need be.
@@ -219,10 +234,7 @@ impl Catalogue {
             .ok()
             .filter(|id| *id < TARGETS_MAX)
             .ok_or(Error::TooManyTargets { limit: TARGETS_MAX })?;
-        self.targets.push(Target {
-            name: name.to_owned(),
-            next: None,
-        });
+        self.add_target(id, name);
         self.unlogged.push(Frame::Target {
             id,
             name: name.to_owned(),
@@ -244,8 +256,13 @@ impl Catalogue {
         }
     }
 
-    /// Numbers a new series of `target`; `key` is that of `sample`, written by [`put_key`].
-    pub(super) fn define(&mut self, target: u32, key: &[u8], sample: &Sample) -> Option<u32> {
+    /// Numbers a new series of `target`; `key` was written by [`put_key`].
+    pub(super) fn define(
+        &mut self,
+        target: u32,
+        key: &[u8],
+        (kind, resolution): (Kind, Option<f64>),
+    ) -> Option<u32> {
         let next_group = self.next_group;
         let owner = self.targets.get_mut(target as usize)?;
         let id = match owner.next {
@@ -256,8 +273,8 @@ impl Catalogue {
             id,
             Entry {
                 target,
-                kind: sample.kind,
-                resolution: sample.resolution,
+                kind,
+                resolution,
                 key: key.into(),
                 last_at: i64::MIN,
                 last: f64::NAN,
@@ -302,10 +319,7 @@ impl Catalogue {
         match self.targets.get(id as usize) {
             Some(known) if known.name == name => Ok(()),
             None if id as usize == self.targets.len() => {
-                self.targets.push(Target {
-                    name: name.to_owned(),
-                    next: None,
-                });
+                self.add_target(id, name);
                 self.unstored.push((b't', id));
                 Ok(())
             }
@@ -358,9 +372,12 @@ impl Catalogue {
         self.restore_series(id, &put_definition(&entry))
     }
 
-    /// Whether one more series may be numbered, `live` being how many of them are.
-    pub(super) fn has_room(&self, live: usize, max_series: usize) -> bool {
-        live < max_series && self.count < max_series.saturating_mul(EVER_PER_LIVE)
+    /// How many more series may be numbered, `live` being how many of them are.
+    pub(super) fn room(&self, live: usize, max_series: usize) -> usize {
+        let ever = max_series.saturating_mul(EVER_PER_LIVE);
+        max_series
+            .saturating_sub(live)
+            .min(ever.saturating_sub(self.count))
     }
 
     /// How many series have a value since `since`.
@@ -555,7 +572,7 @@ mod tests {
                 put_key(&mut key, &sample.series);
                 catalogue
                     .find(target, &key)
-                    .or_else(|| catalogue.define(target, &key, &sample))
+                    .or_else(|| catalogue.define(target, &key, (sample.kind, sample.resolution)))
                     .unwrap()
             })
             .collect()

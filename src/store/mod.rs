@@ -22,15 +22,21 @@
 
 mod barrier;
 mod buckets;
+mod bulk;
 mod catalogue;
+mod census;
 mod chunk;
 mod codec;
 mod column;
+mod commit;
 mod databases;
 mod disk;
+mod extract;
 pub mod failpoint;
 mod history;
+mod intern;
 mod keys;
+mod push;
 mod records;
 mod recovery;
 mod retention;
@@ -49,8 +55,12 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use self::bulk::Bulk;
 pub use self::catalogue::{Selector, Series, SeriesId};
+pub use self::census::{Census, MetricCount};
 pub use self::history::{Appended, History};
+pub use self::intern::NewSeries;
+pub use self::push::{BATCH_MAX, Batch, Pushed};
 pub use self::records::Records;
 pub use self::recovery::Opened;
 pub use self::retention::Retention;
@@ -158,6 +168,9 @@ pub enum Error {
         /// How many there may be.
         limit: u32,
     },
+    /// More was pushed than could be sealed so far.
+    #[error("what was pushed before is still being sealed; send again in a second")]
+    Behind,
     /// No series has this number.
     #[error("there is no series {0}")]
     NoSuchSeries(SeriesId),
@@ -355,6 +368,11 @@ impl Store {
             dir,
             _lock: lock,
         })
+    }
+
+    /// Whether a folder holds a store, as far as its name says.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join("FORMAT").exists()
     }
 
     /// Samples and rollups.
