@@ -127,8 +127,6 @@ pub type PageFn = Arc<dyn Fn(&PageAsk) -> String + Send + Sync>;
 pub type ReportFn = Arc<
     dyn Fn(ReportFormat) -> BoxFuture<'static, std::result::Result<Vec<u8>, String>> + Send + Sync,
 >;
-/// Says why the history cannot be written, if it cannot.
-pub type HealthFn = Arc<dyn Fn() -> std::result::Result<(), String> + Send + Sync>;
 /// What existing exporters call our metrics, by our name; one may have several names.
 pub type Compat = BTreeMap<&'static str, Vec<ExporterName>>;
 
@@ -148,8 +146,6 @@ pub struct Hooks {
     pub page: PageFn,
     /// See [`ReportFn`].
     pub report: ReportFn,
-    /// See [`HealthFn`].
-    pub health: HealthFn,
     /// See [`WriteFn`].
     pub write: WriteFn,
     /// See [`ImportFn`].

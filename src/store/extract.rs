@@ -74,7 +74,7 @@ impl History {
             };
             members.iter().map(of).collect()
         };
-        let name = keys::month_database(keys::span_start(span, SPAN));
+        let name = keys::raw_part(keys::span_start(span, SPAN));
         if let Some(database) = self.databases.find(&name)? {
             let is_wanted = |member: u8| {
                 let id = group * GROUP + u32::from(member);

@@ -4,6 +4,7 @@
 //! or sled: that is the adapters' and edges' affair. Read [`board`] first, then [`app`].
 
 mod activity;
+mod agenda;
 pub mod app;
 pub mod board;
 pub mod check;
@@ -11,12 +12,14 @@ mod collect;
 pub mod demo;
 mod evidence;
 pub mod export;
+pub mod fault;
 pub mod import;
 pub mod intake;
 mod own;
 mod project;
 mod report;
 mod source;
+pub mod stop;
 mod upkeep;
 mod usage;
 
@@ -41,14 +44,6 @@ pub enum Error {
     /// The host gave no reading that a use case cannot do without.
     #[error(transparent)]
     Host(#[from] crate::host::Error),
-    /// A folder that was made could not be removed.
-    #[error("cannot remove {}", path.display())]
-    Remove {
-        /// The folder.
-        path: std::path::PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// A target's connection string cannot be used.
     #[error("target {name}")]
     Target {

@@ -73,7 +73,6 @@ pub(crate) fn hooks() -> Hooks {
                 }
             })
         }),
-        health: Arc::new(|| Ok(())),
         write: Arc::new(|_| Ok(Receipt::default())),
         import: Arc::new(|_, _| Ok(0)),
         export: Arc::new(|_, _| Err("there is no history".to_owned())),
