@@ -1,7 +1,7 @@
 //! How a series is written as text: `[target|]metric[{label="value",…}]`.
 //!
 //! For: columns and flags that name a series. Not for: what a target or a label means. Read
-//! [`read`] first; [`write`] is its inverse for every text, so that a file comes back as it was.
+//! [`read`] first; [`write()`] is its inverse for every text, so that a file comes back as it was.
 //!
 //! Without a target it is that of imports, [`IMPORT`]. A text that would be written otherwise than
 //! it was given (labels out of order, spaces, names that Prometheus would not take) is kept whole as

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 
 use super::catalogue::{SeriesId, put_key};
-use super::history::{History, LIVE};
+use super::history::{History, LIVE, rounded};
 use super::intern::NewSeries;
 use super::keys::{SPAN, span_of};
 use super::segment::Segment;
@@ -29,6 +29,7 @@ const ROWS: usize = 512;
 #[derive(Debug, Clone, Copy)]
 struct Gathered {
     target: u32,
+    resolution: Option<f64>,
     /// The latest sample by its instant.
     last: (i64, f64),
     /// Bits of the sample that came last.
@@ -110,6 +111,7 @@ impl Bulk<'_> {
         if let (Some(slot @ None), Some(target)) = (self.series.get_mut(place), target) {
             *slot = Some(Gathered {
                 target,
+                resolution: head.catalogue.resolution(id),
                 last: (i64::MIN, f64::NAN),
                 bits: 0,
             });
@@ -127,6 +129,7 @@ impl Bulk<'_> {
         let Some(Some(series)) = self.series.get_mut(id.0 as usize) else {
             return Err(Error::NoSuchSeries(id));
         };
+        let value = rounded(value, series.resolution);
         if at_ms >= series.last.0 {
             series.last = (at_ms, value);
         }
@@ -158,6 +161,7 @@ impl Bulk<'_> {
         self.history.store_definitions()?;
         // The open log has a lower number than what was sealed: a log of its own goes on from here.
         self.history.go_on_after(self.log)?;
+        self.history.fold_days(None)?;
         self.history.settle()?;
         Ok(self.samples)
     }

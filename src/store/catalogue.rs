@@ -500,6 +500,11 @@ impl Catalogue {
         self.entry(id).map(|entry| (entry.target, entry.kind))
     }
 
+    /// How exact the values of a series are declared to be.
+    pub(super) fn resolution(&self, id: u32) -> Option<f64> {
+        self.entry(id)?.resolution
+    }
+
     /// The last value of a series, if it has one.
     pub(super) fn last(&self, id: u32) -> Option<(Timestamp, f64)> {
         self.entry(id)

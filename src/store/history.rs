@@ -486,7 +486,7 @@ impl SampleSink for History {
 ///
 /// Units of 1/n are counted in n, so that 0.1 comes back as 0.1. Too large for its resolution to
 /// matter, NaN and infinite values stay as they are.
-fn rounded(value: f64, resolution: Option<f64>) -> f64 {
+pub(super) fn rounded(value: f64, resolution: Option<f64>) -> f64 {
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     let Some(unit) = resolution.filter(|unit| unit.is_finite() && *unit > 0.0) else {
         return value;

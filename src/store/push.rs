@@ -3,8 +3,11 @@
 //! For: what others send (remote write, lines of a file). Not for: what was scraped here
 //! (`history`), nor for whole files into a store at rest (`bulk`). Read [`Batch`] first.
 
+use std::borrow::Cow;
+use std::ops::Range;
+
 use super::catalogue::SeriesId;
-use super::history::{Head, History};
+use super::history::{Head, History, rounded};
 use super::keys::{SPAN, TIME_END, span_of};
 use super::wal;
 use super::{Error, Result};
@@ -19,6 +22,13 @@ struct Run {
     id: u32,
     times: (usize, usize),
     values: usize,
+}
+
+impl Run {
+    /// Where its values lie.
+    fn values(&self) -> Range<usize> {
+        self.values..self.values + (self.times.1 - self.times.0)
+    }
 }
 
 /// Samples that are pushed together.
@@ -105,11 +115,20 @@ impl Batch {
         self.times.get(run.times.0..run.times.1).unwrap_or_default()
     }
 
-    fn values(&self, run: &Run) -> &[f64] {
-        let len = run.times.1 - run.times.0;
-        self.values
-            .get(run.values..run.values + len)
-            .unwrap_or_default()
+    /// Values as exact as their series declare.
+    fn rounded(&self, head: &Head) -> Cow<'_, [f64]> {
+        let mut values = Cow::Borrowed(self.values.as_slice());
+        for run in &self.runs {
+            let resolution = head.catalogue.resolution(run.id);
+            if resolution.is_some()
+                && let Some(of_run) = values.to_mut().get_mut(run.values())
+            {
+                for value in of_run {
+                    *value = rounded(*value, resolution);
+                }
+            }
+        }
+        values
     }
 
     /// The latest span that is touched.
@@ -132,7 +151,7 @@ impl History {
     /// Keeps a batch: in the log, and in memory, where it can be read at once. All of it or nothing.
     ///
     /// Samples may be late or out of order; of two at one instant the one that came later stays.
-    /// Values are kept bit for bit. It survives the death of the process at once, a loss of power
+    /// Values are kept bit for bit, or as exact as their series declares. It survives the death of the process at once, a loss of power
     /// after [`History::commit`].
     ///
     /// # Errors
@@ -149,7 +168,8 @@ impl History {
         self.make_way(&mut head, batch.newest_span())?;
         let mut frames = Vec::with_capacity(batch.len() * 4 + 64);
         head.catalogue.announce(&mut frames);
-        let before = put_push(&mut frames, &mut head, batch);
+        let values = batch.rounded(&head);
+        let before = put_push(&mut frames, &mut head, batch, &values);
         if let Err(error) = head.log().append(&frames) {
             for (id, bits) in before.into_iter().rev() {
                 head.open.set_bits(id, bits);
@@ -158,7 +178,8 @@ impl History {
         }
         head.catalogue.announced();
         for (run, target) in batch.runs.iter().zip(targets) {
-            let samples = batch.times(run).iter().zip(batch.values(run));
+            let of_run = values.get(run.values()).unwrap_or_default();
+            let samples = batch.times(run).iter().zip(of_run);
             let samples = samples.map(|(at, value)| (*at, *value));
             head.open
                 .take_run(target, run.id, samples.clone())
@@ -194,7 +215,12 @@ impl History {
 }
 
 /// Writes a batch as a frame; returns the bits of each series before its run, to take it back.
-fn put_push(frames: &mut Vec<u8>, head: &mut Head, batch: &Batch) -> Vec<(u32, u64)> {
+fn put_push(
+    frames: &mut Vec<u8>,
+    head: &mut Head,
+    batch: &Batch,
+    values: &[f64],
+) -> Vec<(u32, u64)> {
     let mut before = Vec::with_capacity(batch.runs.len());
     wal::put_framed(frames, |out| {
         wal::put_push(out, batch.runs.len());
@@ -203,7 +229,8 @@ fn put_push(frames: &mut Vec<u8>, head: &mut Head, batch: &Batch) -> Vec<(u32, u
             let new = (shared != Some(run.times)).then(|| batch.times(run));
             let mut bits = head.open.bits(run.id);
             before.push((run.id, bits));
-            let xors = batch.values(run).iter().map(|value| {
+            let of_run = values.get(run.values()).unwrap_or_default();
+            let xors = of_run.iter().map(|value| {
                 let xor = bits ^ value.to_bits();
                 bits = value.to_bits();
                 xor
