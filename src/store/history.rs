@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::barrier::{Database, Op};
-use super::catalogue::{Catalogue, Selector, Series, SeriesId, put_key};
+use super::catalogue::{Catalogue, Series, SeriesId, put_key};
 use super::codec;
 use super::databases::Databases;
 use super::keys::{self, CATALOGUE, META, SEALED, SPAN, SYNTHETIC, TIME_END};
@@ -18,6 +18,7 @@ use super::recovery::{Opened, load_catalogue, load_synthetic, recover};
 use super::rollup::{Bucket, Tier};
 use super::seal::Upkeep;
 use super::segment::Segment;
+use super::selector::Selector;
 use super::wal::{self, Found, Frame, Log, Packed};
 use super::{Error, Options, Result};
 use crate::model::capacity::SyntheticSpan;

@@ -23,6 +23,7 @@
 mod barrier;
 mod catalogue;
 mod chunk;
+mod coarse;
 mod codec;
 mod databases;
 mod disk;
@@ -33,8 +34,10 @@ mod records;
 mod recovery;
 mod retention;
 mod rollup;
+mod scan;
 mod seal;
 mod segment;
+mod selector;
 mod stats;
 mod transfer;
 mod wal;
@@ -46,13 +49,14 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use self::catalogue::{Selector, Series, SeriesId};
+pub use self::catalogue::{Series, SeriesId};
 pub use self::history::{Appended, History};
 pub use self::records::Records;
 pub use self::recovery::Opened;
 pub use self::retention::Retention;
 pub use self::rollup::{Bucket, GAP, Tier};
 pub use self::seal::Tick;
+pub use self::selector::{BadPattern, Compare, Matcher, NAME, PUSHED, Selector, TARGET};
 pub use self::stats::{HistoryStats, TierStats};
 pub use self::window::Fold;
 

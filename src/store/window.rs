@@ -366,7 +366,7 @@ impl History {
     }
 
     /// Databases of the months that touch a range, oldest first.
-    fn months(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Arc<Database>>> {
+    pub(super) fn months(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Arc<Database>>> {
         let mut months = Vec::new();
         for name in self.databases.names()? {
             let Some(end) = keys::month_end(&name) else {
@@ -454,7 +454,7 @@ impl History {
 }
 
 /// Trees of a tier that touch a range, each with the first and last span to look for.
-fn spans_of_trees(
+pub(super) fn spans_of_trees(
     tier: Tier,
     trees: &[String],
     from: Timestamp,
