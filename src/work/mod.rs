@@ -12,6 +12,7 @@ pub mod demo;
 mod evidence;
 mod own;
 mod project;
+pub mod query;
 mod report;
 mod source;
 mod upkeep;
