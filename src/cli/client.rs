@@ -54,7 +54,9 @@ impl Client {
             return Ok(body);
         }
         let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
-        match problem.get("detail").and_then(Value::as_str) {
+        // The Prometheus API has a form of its own.
+        let detail = problem.get("detail").or_else(|| problem.get("error"));
+        match detail.and_then(Value::as_str) {
             Some(detail) => bail!("{detail}"),
             None => bail!("the server answered {status}"),
         }

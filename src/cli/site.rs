@@ -77,6 +77,7 @@ fn hooks(app: &Arc<App>) -> Hooks {
             Some((part, reason)) => Err(format!("{part}: {reason}")),
             None => Ok(()),
         }),
+        queries: Some(Arc::new(app.queries())),
         compat: exporter_names(),
         script: html::SCRIPT,
         style: html::STYLE,

@@ -1,14 +1,15 @@
 //! The HTTP edge: the API, `/metrics`, the page, and the same on a Unix socket for the command line.
 //!
 //! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
-//! Not for: finding anything out. No handler asks a server, reads the history or fits a model: N
-//! viewers cost what one does. Read [`mod@router`] first (the API in one table), then `front`, which
-//! every request passes.
+//! Not for: finding anything out. No handler asks a server or fits a model: N viewers cost what one
+//! does. Only the Prometheus API (`prom`) reads the history, within bounds. Read [`mod@router`]
+//! first (the API in one table), then `front`, which every request passes.
 
 mod ask;
 mod body;
 mod capacity;
 mod database;
+mod envelope;
 mod error;
 mod exposition;
 mod front;
@@ -19,6 +20,7 @@ mod metrics;
 mod openapi;
 mod outlook;
 mod pages;
+mod prom;
 mod recommend;
 pub mod router;
 mod server;
@@ -41,6 +43,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Thresholds};
 use crate::model::units::{Millis, Timestamp};
 use crate::work::board::Board;
+use crate::work::query::Queries;
 use measure::Meter;
 
 /// Why the server does not come up.
@@ -145,6 +148,8 @@ pub struct Hooks {
     pub report: ReportFn,
     /// See [`HealthFn`].
     pub health: HealthFn,
+    /// Answers questions in `PromQL`; without it they are refused.
+    pub queries: Option<Arc<Queries>>,
     /// See [`Compat`].
     pub compat: Compat,
     /// `/ui/app.js`.

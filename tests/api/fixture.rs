@@ -73,6 +73,7 @@ pub(crate) fn hooks() -> Hooks {
             })
         }),
         health: Arc::new(|| Ok(())),
+        queries: None,
         compat: compat(),
         script: "'use strict';",
         style: "body { margin: 0 }",
