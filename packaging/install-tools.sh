@@ -155,7 +155,7 @@ case ${1:-} in
         npm_server $OLDEST || say 'tests on the oldest supported server will be skipped'
         npm_server $NEWEST || say 'tests on the newest supported server will be skipped'
         optional chromium chromium 'the page is not tried in a browser'
-        optional promtool prometheus '/metrics is not checked by promtool'
+        optional promtool prometheus '/metrics is not checked by promtool, nor PromQL by Prometheus'
         have mkfs.ext4 || [ -x /sbin/mkfs.ext4 ] ||
             optional mkfs.ext4 e2fsprogs 'power cuts are not tried'
         openmetrics_parser
