@@ -108,7 +108,6 @@ impl Asked {
         let hooks = Hooks {
             page: Arc::new(|_| String::new()),
             report: Arc::new(|_| Box::pin(async { Ok(Vec::new()) })),
-            health: Arc::new(|| Ok(())),
             queries: Some(Arc::new(queries)),
             compat: Compat::new(),
             script: "",

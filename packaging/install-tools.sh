@@ -3,7 +3,7 @@
 #
 #   packaging/install-tools.sh demo   a PostgreSQL server, HypoPG where the distribution has it
 #   packaging/install-tools.sh path   prints PATH, with the npm package's server where that is all
-#   packaging/install-tools.sh test   also the oldest and newest supported server, Chromium,
+#   packaging/install-tools.sh test   also every other supported server, PgBouncer, Chromium,
 #                                     promtool, the strict OpenMetrics parser, ext4 tools
 #
 # On Debian and Ubuntu with root or sudo the packages come from the distribution; no system
@@ -15,6 +15,7 @@ cd "$(dirname "$0")/.."
 
 readonly OLDEST=13.23.0-beta.16
 readonly NEWEST=18.4.0-beta.17
+readonly BETWEEN=(14.23.0-beta.17 16.14.0-beta.17 17.10.0-beta.17)
 readonly FALLBACK=target/postgres/${NEWEST%%.*}/bin
 
 say() { printf 'install-tools: %s\n' "$*"; }
@@ -154,6 +155,11 @@ case ${1:-} in
         server
         npm_server $OLDEST || say 'tests on the oldest supported server will be skipped'
         npm_server $NEWEST || say 'tests on the newest supported server will be skipped'
+        for version in "${BETWEEN[@]}"; do
+            npm_server "$version" || say "the short tests on $version will be skipped"
+        done
+        [ -x /usr/sbin/pgbouncer ] ||
+            optional pgbouncer pgbouncer 'no connection is pooled by a real PgBouncer'
         optional chromium chromium 'the page is not tried in a browser'
         optional promtool prometheus '/metrics is not checked by promtool, nor PromQL by Prometheus'
         have mkfs.ext4 || [ -x /sbin/mkfs.ext4 ] ||

@@ -1,6 +1,7 @@
 //! The `plimsoll` command: exit codes and logging; everything else is in [`plimsoll::cli`].
 
-use std::process::ExitCode;
+use std::os::unix::process::CommandExt as _;
+use std::process::{Command, ExitCode};
 
 use plimsoll::cli;
 use plimsoll::config::{Environment, Log};
@@ -8,7 +9,29 @@ use tracing_subscriber::EnvFilter;
 
 fn main() -> ExitCode {
     let environment = Environment::of_process();
+    share_one_arena(&environment);
     ExitCode::from(cli::run(std::env::args_os(), &environment, start_log))
+}
+
+/// Starts this program anew with one arena of the allocator for all its threads.
+///
+/// glibc gives each thread an arena and rarely takes back what lies in it: watching a server with
+/// 20 000 series took 78 MB after half an hour, with one arena 52 MB. It reads the setting once,
+/// from the environment, before anything of ours runs. Where this does not succeed, the program
+/// goes on as it is: it only takes more memory.
+fn share_one_arena(environment: &Environment) {
+    const SETTING: &str = "MALLOC_ARENA_MAX";
+    if cfg!(target_env = "gnu")
+        && environment.get(SETTING).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        let mut arguments = std::env::args_os();
+        let mut again = Command::new(program);
+        if let Some(name) = arguments.next() {
+            again.arg0(name);
+        }
+        let _returns_only_if_it_failed = again.args(arguments).env(SETTING, "1").exec();
+    }
 }
 
 /// Logs to standard error: ours from the level that was set, other crates' warnings only.

@@ -6,16 +6,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use tokio::net::TcpListener;
 
 use super::demo::Demo;
 use super::site::{self, Doors};
 use crate::config::Config;
-use crate::http::ReportFormat;
 use crate::http::wire::TargetFindings;
+use crate::http::{self, ReportFormat};
 use crate::report::sqlite;
 use crate::store::Store;
 use crate::work::check::{Look, check_once as look_once};
 use crate::work::demo as story;
+use crate::work::stop::StopSignal;
 use crate::work::{App, store_options};
 
 /// Between two looks whether the first forecasts are there.
@@ -26,41 +28,53 @@ const FOUND_SHOWN: usize = 5;
 
 /// Watches the targets and serves until a stop signal.
 pub(super) async fn serve(config: Config) -> anyhow::Result<()> {
+    let stop = StopSignal::install().context("cannot listen for signals")?;
     let app = Arc::new(App::open(config)?);
-    let doors = Doors::open(app.config()).await?;
+    let doors = Doors::open(http::bind(app.config().listen).await?, app.config()).await?;
     app.start();
     let listen = app.config().listen;
     tracing::info!(data_dir = %app.config().data_dir.display(), "serving http://{listen}");
-    doors.serve(&app, stopped()).await;
+    doors.serve(&app, stop.heard()).await;
     tracing::info!("stopping");
     Ok(app.stop().await?)
 }
 
 /// Runs the demo until a stop signal or its time is over.
 pub(super) async fn demo(config: Config, demo: Demo, keep_folder: bool) -> anyhow::Result<()> {
+    let stop = StopSignal::install().context("cannot listen for signals")?;
+    // Before anything is started: that the address is in use is said at once.
+    let tcp = http::bind(config.listen).await?;
     let mut folders: Vec<_> = demo.postgres_bin.clone().into_iter().collect();
     folders.extend(config.environment.search_path());
     let options = story::Options {
         scale: demo.scale,
         rate: f64::from(demo.rate),
         binaries: folders,
+        keep_folder,
     };
     let mut steps = Steps::default();
     let told = |share: f64, what: &str| steps.tell(share, what);
-    let starting = story::start(config, &options, keep_folder, told);
-    let running = tokio::select! {
-        running = starting => running?,
-        stop = site::stop_signal() => return stop,
+    let Some(running) = story::start(config, &options, &stop, told).await? else {
+        anyhow::ensure!(
+            demo.report.is_none(),
+            "stopped before there was anything to report; no report was written"
+        );
+        return Ok(());
     };
-    let shown = show(&running, &demo).await;
+    let shown = show(&running, &demo, tcp, &stop).await;
     running.stop().await?;
     shown
 }
 
 /// Serves a running demo until its end, and writes the report that was asked for.
-async fn show(running: &story::Demo, demo: &Demo) -> anyhow::Result<()> {
+async fn show(
+    running: &story::Demo,
+    demo: &Demo,
+    tcp: TcpListener,
+    stop: &StopSignal,
+) -> anyhow::Result<()> {
     let app = &running.app;
-    let doors = Doors::open(app.config()).await?;
+    let doors = Doors::open(tcp, app.config()).await?;
     let mut out = io::stdout().lock();
     writeln!(out, "{}", screen(running, demo))?;
     out.flush()?;
@@ -74,9 +88,9 @@ async fn show(running: &story::Demo, demo: &Demo) -> anyhow::Result<()> {
         match limit {
             Some(limit) => tokio::select! {
                 () = tokio::time::sleep(limit) => {}
-                () = stopped() => {}
+                () = stop.heard() => {}
             },
-            None => stopped().await,
+            None => stop.heard().await,
         }
     };
     doors.serve(app, over).await;
@@ -228,10 +242,4 @@ pub(super) fn history_export(config: &Config, mut to: &mut dyn Write) -> anyhow:
 /// Reads JSON lines into an empty data folder.
 pub(super) fn history_import(config: &Config, from: &mut dyn BufRead) -> anyhow::Result<()> {
     Ok(Store::import(store_options(config), from)?)
-}
-
-async fn stopped() {
-    if let Err(error) = site::stop_signal().await {
-        tracing::error!("{error:#}");
-    }
 }

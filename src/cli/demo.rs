@@ -19,11 +19,12 @@ Examples:
   plimsoll demo --scale 0.2 --rate 200
   plimsoll demo --exit-after 90s --report capacity.html")]
 pub(crate) struct Demo {
-    /// Size of the database; 1 is 200,000 leads
-    #[arg(long, default_value_t = 0.03, value_parser = scale)]
+    /// Size of the database, above 0 and up to 100; 1 is 200,000 leads
+    #[arg(long, default_value_t = 0.03, value_parser = scale, allow_negative_numbers = true)]
     pub(crate) scale: f64,
     /// Statements a second
-    #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    #[arg(long, default_value_t = 40, allow_negative_numbers = true)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub(crate) rate: u32,
     /// Stop by itself after this time, such as 90s
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
@@ -53,12 +54,11 @@ pub(super) fn run(
 ) -> anyhow::Result<Outcome> {
     let mut settings = world.settings.clone();
     settings.listen.clone_from(&command.listen);
-    // Thrown away unless it was named: the folder of a real history is never the demo's.
+    // Thrown away unless it was named: the folder of a real history is never the demo's, which
+    // makes one of its own where temporary files go.
     let keep_folder = settings.data_dir.is_some();
     if !keep_folder {
-        let name = format!("plimsoll-demo-{}", std::process::id());
-        let folder = std::env::temp_dir().join(name);
-        settings.data_dir = Some(folder.display().to_string());
+        settings.data_dir = Some(std::env::temp_dir().display().to_string());
     }
     let config = crate::config::load(&settings.flags(), world.environment)?;
     // Its own steps are the news here; what goes wrong is logged all the same.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::http::{self, Compat, ExporterName, Hooks, PageAsk, ReportFormat, Site};
@@ -12,18 +13,17 @@ use crate::work::App;
 
 /// Where the program is reached.
 pub(super) struct Doors {
-    tcp: tokio::net::TcpListener,
+    tcp: TcpListener,
     socket: tokio::net::UnixListener,
     path: PathBuf,
 }
 
 impl Doors {
-    /// Opens both doors, the network and the socket of the command line.
+    /// Opens the socket of the command line beside `tcp`, the door to the network.
     ///
     /// The data folder must be locked by then, so that a stale socket is known to be one.
-    pub(super) async fn open(config: &Config) -> anyhow::Result<Self> {
+    pub(super) async fn open(tcp: TcpListener, config: &Config) -> anyhow::Result<Self> {
         let path = config.socket();
-        let tcp = http::bind(config.listen).await?;
         let socket = http::bind_socket(&path).await?;
         Ok(Self { tcp, socket, path })
     }
@@ -41,20 +41,8 @@ impl Doors {
     }
 }
 
-/// Comes when the process is asked to stop: by Ctrl-C or by a service manager.
-pub(super) async fn stop_signal() -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    Ok(())
-}
-
 fn hooks(app: &Arc<App>) -> Hooks {
-    let (pages, reports, health) = (Arc::clone(app), Arc::clone(app), Arc::clone(app));
+    let (pages, reports) = (Arc::clone(app), Arc::clone(app));
     Hooks {
         page: Arc::new(move |ask: &PageAsk| {
             let input = pages.report_input(ask.target.as_deref());
@@ -72,10 +60,6 @@ fn hooks(app: &Arc<App>) -> Hooks {
                     .map_err(|panic| panic.to_string())?
                     .map_err(|error| format!("{error:#}"))
             })
-        }),
-        health: Arc::new(move || match health.board().faults().first() {
-            Some((part, reason)) => Err(format!("{part}: {reason}")),
-            None => Ok(()),
         }),
         queries: Some(Arc::new(app.queries())),
         compat: exporter_names(),

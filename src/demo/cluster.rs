@@ -4,19 +4,18 @@
 //! goes with the value, however the program ends.
 
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, File};
 use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener};
-use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::process::Child;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use rustix::process::Signal;
 
 pub use super::binaries::{Binaries, find_binaries};
-use super::process::{self, Account, Guardian};
-use super::{Error, Result, refused, session};
+use super::process::{self, Account, Group, Guardian};
+use super::{Error, Result, cannot, refused, scratch, session};
 
 /// The superuser of the cluster.
 const USER: &str = "postgres";
@@ -94,11 +93,15 @@ impl Cluster {
     pub async fn start(options: ClusterOptions) -> Result<Self> {
         let account = Account::for_server()?;
         let password = random_hex()?;
+        let folder = match &options.folder {
+            Some(folder) => folder.clone(),
+            None => scratch::fresh_in(&std::env::temp_dir())?,
+        };
         // From here on an early return drops the cluster, and with it the folder.
         let mut cluster = Self {
             binaries: options.binaries.clone(),
             account,
-            folder: make_folder(options.folder.as_deref())?,
+            folder: scratch::make_new(&folder)?,
             port: 0,
             password,
             server: None,
@@ -273,10 +276,10 @@ impl Cluster {
         let secret = self.folder.join("password");
         fs::write(&secret, &self.password).map_err(cannot("cannot write", &secret))?;
         Account::give(self.account, &secret)?;
-        let mut said = String::new();
+        let (mut said, log) = (String::new(), self.folder.join("initdb.log"));
         // Old C libraries do not know C.UTF-8.
         for locale in ["C.UTF-8", "C"] {
-            let program = self.binaries.program("initdb");
+            let errors = File::create(&log).map_err(cannot("cannot write", &log))?;
             let mut command = process::command(&self.binaries, "initdb", self.account);
             command
                 .arg("-D")
@@ -284,16 +287,15 @@ impl Cluster {
                 .args(["--username", USER, "--encoding", "UTF8", "--no-sync"])
                 .args(["--auth-local", "trust", "--auth-host", "scram-sha-256"])
                 .arg(format!("--locale={locale}"))
-                .arg(format!("--pwfile={}", secret.display()));
-            let output = tokio::process::Command::from(command)
-                .kill_on_drop(true)
-                .output()
-                .await
-                .map_err(|source| Error::Run { program, source })?;
-            if output.status.success() {
+                .arg(format!("--pwfile={}", secret.display()))
+                .stdout(Stdio::null())
+                .stderr(errors);
+            let program = self.binaries.program("initdb");
+            let group = Group::spawn(command).map_err(|source| Error::Run { program, source })?;
+            if group.ended().await.is_some_and(|status| status.success()) {
                 return fs::remove_file(&secret).map_err(cannot("cannot remove", &secret));
             }
-            said = last_lines(&String::from_utf8_lossy(&output.stderr));
+            said = last_lines(&fs::read_to_string(&log).unwrap_or_default());
         }
         Err(Error::Tool {
             program: self.binaries.program("initdb"),
@@ -360,11 +362,7 @@ impl Cluster {
 
     /// Removes the folder, and sends the guardian home if that went well.
     fn remove(&mut self) -> Result<()> {
-        let removed = match fs::remove_dir_all(&self.folder) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            _ => Ok(()),
-        };
-        removed.map_err(cannot("cannot remove", &self.folder))?;
+        scratch::remove_all(&self.folder)?;
         if let Some(guardian) = self.guardian.take() {
             guardian.dismiss();
         }
@@ -385,29 +383,6 @@ impl Drop for Cluster {
             tracing::warn!(%error, "the demo's folder is still there");
         }
     }
-}
-
-fn cannot<'a>(doing: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> Error + 'a {
-    move |source| Error::File {
-        doing,
-        path: path.to_owned(),
-        source,
-    }
-}
-
-/// Makes the folder for its owner alone; one that exists is not ours to use, nor to remove.
-fn make_folder(wanted: Option<&Path>) -> Result<PathBuf> {
-    let folder = if let Some(folder) = wanted {
-        folder.to_owned()
-    } else {
-        let name = random_hex()?.split_off(20);
-        std::env::temp_dir().join(format!("plimsoll-demo-{name}"))
-    };
-    DirBuilder::new()
-        .mode(0o700)
-        .create(&folder)
-        .map_err(cannot("cannot create", &folder))?;
-    Ok(folder)
 }
 
 /// Sixteen random bytes as text.
@@ -450,13 +425,5 @@ mod tests {
     fn the_end_of_a_log_is_what_is_shown() {
         assert_eq!(last_lines("a\n\nb\nc\nd\ne\n"), "b; c; d; e");
         assert_eq!(last_lines(" \n"), "it said nothing");
-    }
-
-    #[test]
-    fn a_folder_that_exists_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let error = make_folder(Some(folder.path())).unwrap_err();
-        assert!(error.to_string().starts_with("cannot create"), "{error}");
-        assert!(folder.path().exists());
     }
 }

@@ -17,6 +17,7 @@ pub mod leadgen;
 mod mix;
 pub mod past;
 mod process;
+pub mod scratch;
 mod session;
 mod shape;
 pub mod traffic;
@@ -127,6 +128,18 @@ pub enum Error {
 
 /// What the functions of this module return.
 pub type Result<T> = std::result::Result<T, Error>;
+
+/// Names what was tried on which file when it goes wrong.
+fn cannot<'a>(
+    doing: &'static str,
+    path: &'a std::path::Path,
+) -> impl FnOnce(std::io::Error) -> Error + 'a {
+    move |source| Error::File {
+        doing,
+        path: path.to_owned(),
+        source,
+    }
+}
 
 /// Names what was asked of the server when it refuses.
 pub(crate) fn refused(doing: &'static str) -> impl FnOnce(tokio_postgres::Error) -> Error {

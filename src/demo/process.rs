@@ -21,10 +21,18 @@ const ACCOUNTS: [&str; 2] = ["postgres", "nobody"];
 /// How often a condition is looked at while waiting for it.
 const POLL: Duration = Duration::from_millis(20);
 
+/// How long a program that sets up a cluster may take.
+const GROUP_LIMIT: Duration = Duration::from_mins(5);
+
+/// How long killed processes are waited for; one that hangs in the kernel may take for ever.
+const KILL_LIMIT: Duration = Duration::from_secs(2);
+
 /// Waits for the end of the demo on its standard input. The word `done` means that all is tidy;
 /// the end of input without it means that the demo was killed, and the server and its folder are
-/// still there.
+/// still there. What was setting it up is ended by name and folder; it may write on for a moment, so
+/// the folder is removed again.
 const GUARDIAN: &str = r#"
+PATH=/usr/bin:/bin:$PATH
 read -r word
 [ "$word" = done ] && exit 0
 pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
@@ -36,7 +44,15 @@ if [ -n "$pid" ]; then
         tries=$((tries + 1))
     done
 fi
-rm -rf "$1"
+for round in 1 2 3 4 5; do
+    for line in $(grep -lsF -- "$1" /proc/[0-9]*/cmdline); do
+        read -r name <"${line%cmdline}comm" || continue
+        pid=${line#/proc/}
+        case $name in initdb|postgres) kill -KILL "${pid%/cmdline}" ;; esac
+    done 2>/dev/null
+    rm -rf "$1"
+    sleep 0.2
+done
 "#;
 
 /// An unprivileged user of this machine.
@@ -201,6 +217,41 @@ pub(super) fn ended_blocking(child: &mut Child, limit: Duration) -> bool {
     }
 }
 
+/// A program that starts others: dropped before its end, all of them are ended.
+#[derive(Debug)]
+pub(super) struct Group(Option<Child>);
+
+impl Group {
+    /// Runs `command`, which must make a process group of its own.
+    pub(super) fn spawn(mut command: Command) -> std::io::Result<Self> {
+        command.spawn().map(|child| Self(Some(child)))
+    }
+
+    /// Waits for its end; `None` if it does not come within [`GROUP_LIMIT`].
+    pub(super) async fn ended(mut self) -> Option<ExitStatus> {
+        let status = ended(self.0.as_mut()?, GROUP_LIMIT).await?;
+        self.0 = None;
+        Some(status)
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        let Some(child) = &mut self.0 else { return };
+        kill_group(child);
+        ended_blocking(child, KILL_LIMIT);
+        // The others are not our children: that they are gone shows in their group.
+        let mut left = KILL_LIMIT;
+        while pid(child)
+            .is_some_and(|group| rustix::process::test_kill_process_group(group).is_ok())
+            && let Some(rest) = left.checked_sub(POLL)
+        {
+            left = rest;
+            std::thread::sleep(POLL);
+        }
+    }
+}
+
 /// Tidies up after us even if we are killed: stops the server and removes the folder.
 #[derive(Debug)]
 pub(super) struct Guardian(Child);
@@ -263,6 +314,29 @@ mod tests {
         assert!(!server.wait().unwrap().success());
         assert!(guardian.0.wait().unwrap().success());
         assert!(!folder.exists());
+    }
+
+    #[test]
+    fn a_group_that_is_dropped_ends_with_all_that_it_started() {
+        let home = tempfile::tempdir().unwrap();
+        let told = home.path().join("pid");
+        let mut command = Command::new("/bin/sh");
+        command
+            .args([
+                "-c",
+                "sleep 600 & echo $! >\"$0.new\"; mv \"$0.new\" \"$0\"; wait",
+            ])
+            .arg(&told)
+            .process_group(0);
+        let group = Group::spawn(command).unwrap();
+        while !told.exists() {
+            std::thread::sleep(POLL);
+        }
+        let grandchild: i32 = fs::read_to_string(&told).unwrap().trim().parse().unwrap();
+        drop(group);
+        let stat = fs::read_to_string(format!("/proc/{grandchild}/stat")).unwrap_or_default();
+        let state = stat.rsplit(") ").next().unwrap_or_default();
+        assert!(state.is_empty() || state.starts_with('Z'), "{stat}");
     }
 
     #[test]

@@ -125,8 +125,6 @@ pub type PageFn = Arc<dyn Fn(&PageAsk) -> String + Send + Sync>;
 pub type ReportFn = Arc<
     dyn Fn(ReportFormat) -> BoxFuture<'static, std::result::Result<Vec<u8>, String>> + Send + Sync,
 >;
-/// Says why the history cannot be written, if it cannot.
-pub type HealthFn = Arc<dyn Fn() -> std::result::Result<(), String> + Send + Sync>;
 /// What existing exporters call our metrics, by our name; one may have several names.
 pub type Compat = BTreeMap<&'static str, Vec<ExporterName>>;
 
@@ -146,8 +144,6 @@ pub struct Hooks {
     pub page: PageFn,
     /// See [`ReportFn`].
     pub report: ReportFn,
-    /// See [`HealthFn`].
-    pub health: HealthFn,
     /// Answers questions in `PromQL`; without it they are refused.
     pub queries: Option<Arc<Queries>>,
     /// See [`Compat`].

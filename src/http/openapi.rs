@@ -12,8 +12,9 @@ const SHAPES: &[(&str, &str)] = &[
     ("Health", "status text"),
     (
         "Readiness",
-        "status text, reasons [text], targets [TargetReach]",
+        "status text, reasons [text], faults [PartFault], targets [TargetReach]",
     ),
+    ("PartFault", "part text, target text?, reason text"),
     (
         "TargetReach",
         "name text, state text, reason text?, lastScrapeAt time?",

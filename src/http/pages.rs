@@ -43,15 +43,14 @@ pub(super) async fn healthz() -> Result<Answer, Refusal> {
     Answer::json(&json!({"status": "ok"}))
 }
 
-/// `GET /readyz`. A target that is down is its own gap and no reason to restart this process.
+/// `GET /readyz`: what fails here, and of which target. A target that is down is its own gap and no
+/// reason to restart this process.
 pub(super) async fn readyz(State(site): State<Arc<Site>>) -> Result<Answer, Refusal> {
     let oldest = site.clock.now().minus(
         crate::model::units::Millis(site.scrape.0.saturating_mul(STALE_SCRAPES)).as_duration(),
     );
-    let mut reasons = Vec::new();
-    if let Err(reason) = (site.hooks.health)() {
-        reasons.push(format!("the history cannot be written: {reason}"));
-    }
+    let faults = site.board.faults();
+    let mut reasons: Vec<String> = faults.iter().map(ToString::to_string).collect();
     let mut targets = Vec::new();
     for name in site.board.names() {
         let Some(state) = site.board.target(&name) else {
@@ -76,7 +75,22 @@ pub(super) async fn readyz(State(site): State<Arc<Site>>) -> Result<Answer, Refu
     }
     let ready = reasons.is_empty();
     let status = if ready { "ready" } else { "unready" };
-    let body = json!({"status": status, "reasons": reasons, "targets": targets});
+    let faults: Vec<_> = faults
+        .iter()
+        .map(|fault| {
+            json!({
+                "part": fault.part.name(),
+                "target": fault.target,
+                "reason": fault.reason,
+            })
+        })
+        .collect();
+    let body = json!({
+        "status": status,
+        "reasons": reasons,
+        "faults": faults,
+        "targets": targets,
+    });
     let answer = Answer::json(&body)?;
     Ok(if ready {
         answer

@@ -37,15 +37,50 @@ use crate::model::units::Bytes;
 const BATCH_MAX: usize = 128;
 /// Payload of one batch: well inside one segment.
 const BATCH_BYTES: usize = 512 << 10;
-/// sled moves pages above a quarter of a segment into files of their own, which amplify writes.
-/// Sixteen of our largest usual values fit into a quarter of this.
-const SEGMENT: usize = 2 << 20;
 /// sled lets go of its lock a moment after the handle is dropped.
 const LOCK_TRIES: u32 = 40;
 const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 const SENTINEL_KEY: &[u8] = b"plimsoll";
-const SENTINEL: &[u8] = b"store 1";
+const SENTINEL: &[u8] = b"store 2";
+
+/// How a database is laid out and how much of it stays in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shape {
+    /// Bound of the page cache in bytes.
+    pub(super) cache: u64,
+    /// Length of a segment, the unit of sled's file, in bytes; fixed when the database is made.
+    ///
+    /// sled moves pages above a quarter of a segment into files of their own, which amplify writes:
+    /// sixteen of the largest usual values should fit into a quarter.
+    pub(super) segment: usize,
+}
+
+impl Shape {
+    /// For small values.
+    pub(super) const fn small(cache: u64) -> Self {
+        Self {
+            cache,
+            segment: 512 << 10,
+        }
+    }
+
+    /// For chunks of buckets.
+    pub(super) const fn buckets(cache: u64) -> Self {
+        Self {
+            cache,
+            segment: 1 << 20,
+        }
+    }
+
+    /// For chunks of samples.
+    pub(super) const fn chunks(cache: u64) -> Self {
+        Self {
+            cache,
+            segment: 2 << 20,
+        }
+    }
+}
 
 /// One step of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,15 +131,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Database {
-    /// Opens the database in folder `path`, or makes it; `cache` bounds its page cache in bytes.
+    /// Opens the database in folder `path`, or makes it.
     ///
     /// A finished database has a file `<path>.made` beside it. With the mark, the sentinel must be
     /// found, or the database is refused; without it, nothing was ever acknowledged in it.
-    pub(super) fn open(path: &Path, cache: u64) -> Result<Self> {
+    pub(super) fn open(path: &Path, shape: Shape) -> Result<Self> {
         let mark = path.with_extension("made");
         let finished = mark.exists();
         remove_half_written(path)?;
-        let db = match open_engine(path, cache) {
+        let db = match open_engine(path, shape) {
             Ok(db) => db,
             Err(Opening::Locked) => {
                 return Err(Error::Locked {
@@ -115,12 +150,12 @@ impl Database {
             Err(Opening::Io(source)) => return Err(Error::io(path, source)),
             Err(Opening::Damaged) if !finished => {
                 set_aside(path, "unfinished")?;
-                open_engine(path, cache).map_err(|error| error.refused(path, None))?
+                open_engine(path, shape).map_err(|error| error.refused(path, None))?
             }
             Err(Opening::Damaged) => {
                 let copy = copy_aside(path)?;
                 remove_snapshots(path)?;
-                open_engine(path, cache).map_err(|error| error.refused(path, Some(copy)))?
+                open_engine(path, shape).map_err(|error| error.refused(path, Some(copy)))?
             }
         };
         let sentinel = db.get(SENTINEL_KEY).map_err(|e| engine(path, e))?;
@@ -158,16 +193,6 @@ impl Database {
         let file = File::create(mark).map_err(|e| Error::io(mark, e))?;
         file.sync_all().map_err(|e| Error::io(mark, e))?;
         sync_parent(mark)
-    }
-
-    /// Names of the trees that hold data, sorted.
-    pub(super) fn trees(&self) -> Vec<String> {
-        self.trees
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .keys()
-            .cloned()
-            .collect()
     }
 
     fn tree(&self, name: &str) -> Option<sled::Tree> {
@@ -243,6 +268,24 @@ impl Database {
         Ok(())
     }
 
+    /// Makes ascending keys ready, each with an empty value unless it has one; one by one, since
+    /// a batch of sled has no order, and keys that come in order fill leaves evenly.
+    pub(super) fn make_places<K: AsRef<[u8]>>(
+        &self,
+        tree: &str,
+        keys: impl Iterator<Item = K>,
+    ) -> Result<()> {
+        self.need_room(&[])?;
+        let _writer = lock(&self.writer);
+        let tree = self.tree_for_writing(tree)?;
+        for key in keys {
+            if !tree.contains_key(&key).map_err(|e| self.engine(e))? {
+                tree.insert(key, &[]).map_err(|e| self.engine(e))?;
+            }
+        }
+        Ok(())
+    }
+
     /// Whether `ops` fit into one batch, and so happen wholly or not at all.
     pub(super) fn is_atomic(ops: &[Op]) -> bool {
         ops.len() <= BATCH_MAX && ops.iter().map(Op::size).sum::<usize>() <= BATCH_BYTES
@@ -252,17 +295,6 @@ impl Database {
         failpoint::hit("before_batch");
         tree.apply_batch(batch).map_err(|e| self.engine(e))?;
         failpoint::hit("after_batch");
-        Ok(())
-    }
-
-    /// Removes a whole tree.
-    pub(super) fn drop_tree(&self, name: &str) -> Result<()> {
-        let _writer = lock(&self.writer);
-        self.trees
-            .write()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(name);
-        self.db.drop_tree(name).map_err(|e| self.engine(e))?;
         Ok(())
     }
 
@@ -370,13 +402,13 @@ impl Opening {
 }
 
 /// The one place where sled is opened. A damaged log may make sled panic: that is damage, too.
-fn open_engine(path: &Path, cache: u64) -> std::result::Result<sled::Db, Opening> {
+fn open_engine(path: &Path, shape: Shape) -> std::result::Result<sled::Db, Opening> {
     for attempt in 0.. {
         let config = sled::Config::new()
             .path(path)
-            .cache_capacity(cache)
+            .cache_capacity(shape.cache)
             .flush_every_ms(Some(500))
-            .segment_size(SEGMENT);
+            .segment_size(shape.segment);
         let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
         match opened {
             Ok(Ok(db)) => return Ok(db),
@@ -428,7 +460,7 @@ mod tests {
 
     use super::*;
 
-    const CACHE: u64 = 1 << 20;
+    const SHAPE: Shape = Shape::chunks(1 << 20);
 
     fn put(key: u8) -> Op {
         Op::put([key], vec![key; 10])
@@ -438,13 +470,12 @@ mod tests {
     fn what_passed_the_barrier_is_there_after_reopening() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control");
-        let database = Database::open(&path, CACHE).unwrap();
+        let database = Database::open(&path, SHAPE).unwrap();
         database.write("t", (0..=255).map(put).collect()).unwrap();
         database.write("t", vec![Op::Delete(vec![7])]).unwrap();
         database.barrier().unwrap();
         drop(database);
-        let database = Database::open(&path, CACHE).unwrap();
-        assert_eq!(database.trees(), ["t"]);
+        let database = Database::open(&path, SHAPE).unwrap();
         let mut keys = 0;
         database
             .scan("t", &[], |_, _| {
@@ -461,9 +492,9 @@ mod tests {
     fn a_finished_database_that_comes_up_empty_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control");
-        drop(Database::open(&path, CACHE).unwrap());
+        drop(Database::open(&path, SHAPE).unwrap());
         fs::remove_dir_all(&path).unwrap();
-        let error = Database::open(&path, CACHE).unwrap_err();
+        let error = Database::open(&path, SHAPE).unwrap_err();
         assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     }
 
@@ -472,7 +503,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control");
         for _ in 0..2 {
-            let database = Database::open(&path, CACHE).unwrap();
+            let database = Database::open(&path, SHAPE).unwrap();
             database.write("t", (0..=255).map(put).collect()).unwrap();
             database.barrier().unwrap();
         }
@@ -484,7 +515,7 @@ mod tests {
             }
         }
         fs::write(path.join("snap.0000.generating"), b"half").unwrap();
-        let database = Database::open(&path, CACHE).unwrap();
+        let database = Database::open(&path, SHAPE).unwrap();
         assert!(database.get("t", &[9]).unwrap().is_some());
         assert!(path.with_extension("damaged-1").exists());
     }
@@ -493,20 +524,23 @@ mod tests {
     fn values_too_large_for_a_page_are_synced_and_come_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("control");
-        let database = Database::open(&path, CACHE).unwrap();
-        let large = |key: u8| Op::put([key], vec![key; SEGMENT / 2]);
+        let database = Database::open(&path, SHAPE).unwrap();
+        let large = |key: u8| Op::put([key], vec![key; SHAPE.segment / 2]);
         database.write("t", (0..4).map(large).collect()).unwrap();
         database.barrier().unwrap();
         assert!(!lock(&database.blobs).is_empty());
         drop(database);
-        let database = Database::open(&path, CACHE).unwrap();
-        assert_eq!(database.get("t", &[3]).unwrap(), Some(vec![3; SEGMENT / 2]));
+        let database = Database::open(&path, SHAPE).unwrap();
+        assert_eq!(
+            database.get("t", &[3]).unwrap(),
+            Some(vec![3; SHAPE.segment / 2])
+        );
     }
 
     #[test]
     fn callers_that_wait_together_all_pass() {
         let dir = tempfile::tempdir().unwrap();
-        let database = Database::open(&dir.path().join("control"), CACHE).unwrap();
+        let database = Database::open(&dir.path().join("control"), SHAPE).unwrap();
         std::thread::scope(|scope| {
             for key in 0..16 {
                 let database = &database;

@@ -1,19 +1,25 @@
 //! Sealed samples: time columns and chunks of 16 series, and back.
 //!
 //! For: the values in `raw-…` trees. Not for: where they lie (`keys`) or how a column is packed
-//! (`codec`). Read [`put_group`] first.
+//! (`column`). Read [`put_group`] and [`Group`] first.
 //!
-//! Both lie in an envelope (see `codec`). An empty value is a place that was made ready and not
-//! yet filled: it holds nothing.
+//! Both lie in an envelope (see `codec`), packed already. An empty value is a place that was made
+//! ready and not yet filled: it holds nothing.
 //!
-//! **Time column** of a target: varint count, then per scrape the zigzag distance in ms from the
-//! one before (the first: from 0), in the order of arrival.
+//! **Time column** of a target: varint count, then the instants in ms as whole numbers (`column`),
+//! ascending, no two the same.
 //!
 //! **Group**: varint count of members; per member, ascending: u8 member (0–15), varint count of
-//! values, varint length of its column; then the columns in the same order. A row of a column is
-//! a place in the time column with the same span, target and log.
+//! values, varint length of its rows, varint length of its column; then rows and column of each,
+//! in the same order. A row is a place in the time column with the same span, target and log. Rows
+//! are runs: varint rows left out before the run, varint rows in it; no bytes at all mean one run
+//! from the first row on, which is what nearly every series has.
 
-use super::codec::{Column, Damaged, Reader, open, put_varint, put_zigzag, seal, unpack};
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::codec::{Damaged, Reader, open, put_varint, seal_packed};
+use super::column::{put_numbers, put_values, read_numbers, read_values};
 use super::keys::GROUP;
 
 /// Scrapes of one target in one span: one a millisecond would be 7.2 million.
@@ -23,71 +29,168 @@ const TIMES_MAX: usize = 8 << 20;
 pub(super) fn put_times(times: &[i64]) -> Vec<u8> {
     let mut out = Vec::with_capacity(times.len() * 2 + 8);
     put_varint(&mut out, times.len() as u64);
-    let mut before = 0i64;
-    for at in times {
-        put_zigzag(&mut out, at.wrapping_sub(before));
-        before = *at;
-    }
-    seal(&out)
+    put_numbers(&mut out, times);
+    seal_packed(&out)
 }
 
 /// Unpacks a time column.
 pub(super) fn read_times(value: &[u8]) -> Result<Vec<i64>, Damaged> {
     let payload = open(value)?;
     let mut from = Reader::new(&payload);
-    let count = from.length(TIMES_MAX.min(payload.len()))?;
-    let mut times = Vec::with_capacity(count);
-    let mut at = 0i64;
-    for _ in 0..count {
-        at = at.wrapping_add(from.zigzag()?);
-        times.push(at);
-    }
-    Ok(times)
+    let count = from.length(TIMES_MAX)?;
+    read_numbers(from.rest(), count)
 }
 
-/// Packs the columns of a group, members ascending.
-pub(super) fn put_group<'a>(members: impl ExactSizeIterator<Item = (u8, &'a Column)>) -> Vec<u8> {
+/// One series of a group: its place, and its values by ascending row.
+pub(super) type Sorted = (u8, Vec<(u32, f64)>);
+
+/// Packs the members of a group, ascending.
+pub(super) fn put_group(members: &[Sorted]) -> Vec<u8> {
     let mut out = Vec::new();
-    let mut columns = Vec::new();
+    let mut bodies = Vec::new();
+    let mut column = Vec::new();
     put_varint(&mut out, members.len() as u64);
-    for (member, column) in members {
-        let bytes = column.encoded();
-        out.push(member);
-        put_varint(&mut out, u64::from(column.count()));
-        put_varint(&mut out, bytes.len() as u64);
-        columns.extend_from_slice(&bytes);
+    for (member, values) in members {
+        column.clear();
+        column.extend(values.iter().map(|(_, value)| *value));
+        let start = bodies.len();
+        put_rows(&mut bodies, values.iter().map(|(row, _)| *row));
+        let rows = bodies.len() - start;
+        put_values(&mut bodies, &column);
+        out.push(*member);
+        put_varint(&mut out, values.len() as u64);
+        put_varint(&mut out, rows as u64);
+        put_varint(&mut out, (bodies.len() - start - rows) as u64);
     }
-    out.extend_from_slice(&columns);
-    seal(&out)
+    out.extend_from_slice(&bodies);
+    seal_packed(&out)
 }
 
-/// One member of a group: its place, and its values by row.
-pub(super) type Member = (u8, Vec<(u32, f64)>);
+/// Appends ascending rows as runs; nothing for one run from the first row on.
+pub(super) fn put_rows(out: &mut Vec<u8>, rows: impl Iterator<Item = u32>) {
+    let mut runs: Vec<(u32, u32)> = Vec::new();
+    for row in rows {
+        match runs.last_mut() {
+            Some((first, len)) if first.wrapping_add(*len) == row => *len += 1,
+            _ => runs.push((row, 1)),
+        }
+    }
+    if matches!(runs[..], [(0, _)]) {
+        return;
+    }
+    let mut at = 0;
+    for (first, len) in runs {
+        put_varint(out, u64::from(first.saturating_sub(at)));
+        put_varint(out, u64::from(len));
+        at = first.saturating_add(len);
+    }
+}
 
-/// Unpacks the members of a group that are wanted.
-pub(super) fn read_group(
-    value: &[u8],
-    wanted: impl Fn(u8) -> bool,
-) -> Result<Vec<Member>, Damaged> {
-    let payload = open(value)?;
-    let mut from = Reader::new(&payload);
-    let count = from.length(GROUP as usize)?;
-    let mut heads = Vec::with_capacity(count);
-    for _ in 0..count {
-        let member = from.byte()?;
-        if u32::from(member) >= GROUP {
-            return Err(Damaged("a member out of range"));
-        }
-        heads.push((member, from.varint_u32()?, from.length(payload.len())?));
+/// Reads `count` rows below `max`.
+pub(super) fn read_rows(runs: &[u8], count: usize, max: usize) -> Result<Vec<usize>, Damaged> {
+    if runs.is_empty() {
+        return Ok((0..count).collect());
     }
-    let mut members = Vec::new();
-    for (member, count, len) in heads {
-        let bytes = from.take(len)?;
-        if wanted(member) {
-            members.push((member, unpack(bytes, count)?));
+    let mut from = Reader::new(runs);
+    let mut rows = Vec::with_capacity(count);
+    let mut row = 0usize;
+    while !from.is_done() {
+        row = row.saturating_add(from.length(max)?);
+        let end = row.saturating_add(from.length(max)?);
+        if end > max || rows.len() + (end - row) > count {
+            return Err(Damaged("a row out of range"));
         }
+        rows.extend(row..end);
+        row = end;
     }
-    Ok(members)
+    if rows.len() == count {
+        Ok(rows)
+    } else {
+        Err(Damaged("fewer rows than values"))
+    }
+}
+
+/// A group whose heads were read; columns are unpacked when they are asked for.
+#[derive(Debug)]
+pub(super) struct Group<'a> {
+    payload: Cow<'a, [u8]>,
+    heads: Vec<Head>,
+}
+
+#[derive(Debug)]
+struct Head {
+    member: u8,
+    count: usize,
+    rows: Range<usize>,
+    column: Range<usize>,
+}
+
+impl<'a> Group<'a> {
+    /// Reads the heads of a stored group.
+    pub(super) fn open(value: &'a [u8]) -> Result<Self, Damaged> {
+        let payload = open(value)?;
+        let mut from = Reader::new(&payload);
+        let len = from.length(GROUP as usize)?;
+        let mut heads = Vec::with_capacity(len);
+        let mut end = 0usize;
+        for _ in 0..len {
+            let member = from.byte()?;
+            if u32::from(member) >= GROUP {
+                return Err(Damaged("a member out of range"));
+            }
+            let count = from.length(TIMES_MAX)?;
+            let rows = end..end.saturating_add(from.length(payload.len())?);
+            let column = rows.end..rows.end.saturating_add(from.length(payload.len())?);
+            end = column.end;
+            heads.push(Head {
+                member,
+                count,
+                rows,
+                column,
+            });
+        }
+        let bodies = payload.len() - from.rest().len();
+        if end != from.rest().len() {
+            return Err(Damaged("columns of another length than announced"));
+        }
+        for head in &mut heads {
+            head.rows = head.rows.start + bodies..head.rows.end + bodies;
+            head.column = head.column.start + bodies..head.column.end + bodies;
+        }
+        Ok(Self { payload, heads })
+    }
+
+    /// Places of the series that have values, ascending.
+    pub(super) fn members(&self) -> impl Iterator<Item = u8> + '_ {
+        self.heads.iter().map(|head| head.member)
+    }
+
+    /// Values of one member by ascending instant; empty if it has none.
+    pub(super) fn values(&self, member: u8, times: &[i64]) -> Result<Vec<(i64, f64)>, Damaged> {
+        let Some(head) = self.heads.iter().find(|head| head.member == member) else {
+            return Ok(Vec::new());
+        };
+        if head.count > times.len() {
+            return Err(Damaged("more values than instants"));
+        }
+        let part = |range: &Range<usize>| self.payload.get(range.clone()).unwrap_or_default();
+        let values = read_values(part(&head.column), head.count)?;
+        at_times(part(&head.rows), times, values)
+    }
+}
+
+fn at_times(rows: &[u8], times: &[i64], values: Vec<f64>) -> Result<Vec<(i64, f64)>, Damaged> {
+    if rows.is_empty() {
+        return Ok(times.iter().copied().zip(values).collect());
+    }
+    read_rows(rows, values.len(), times.len())?
+        .into_iter()
+        .zip(values)
+        .map(|(row, value)| {
+            let at = times.get(row).ok_or(Damaged("a row without a time"))?;
+            Ok((*at, value))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -97,7 +200,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn times_with_any_gaps_come_back(times in prop::collection::vec(any::<i64>(), 0..300)) {
+        fn times_with_any_gaps_come_back(times in prop::collection::btree_set(any::<i64>(), 0..300)) {
+            let times: Vec<i64> = times.into_iter().collect();
             prop_assert_eq!(read_times(&put_times(&times)), Ok(times));
         }
 
@@ -109,30 +213,37 @@ mod tests {
                 0..16,
             ),
         ) {
-            let columns: Vec<(u8, Column)> = values
+            let members: Vec<(u8, Vec<(u32, f64)>)> = values
                 .iter()
                 .map(|(member, rows)| {
-                    let mut column = Column::default();
-                    for (row, bits) in rows {
-                        column.push(*row, f64::from_bits(*bits));
-                    }
-                    (*member, column)
+                    let rows = rows.iter().map(|(row, bits)| (*row, f64::from_bits(*bits)));
+                    (*member, rows.collect())
                 })
                 .collect();
-            let packed = put_group(columns.iter().map(|(m, c)| (*m, c)));
-            let got: Vec<_> = read_group(&packed, |_| true)
-                .unwrap()
-                .into_iter()
-                .map(|(m, rows)| (m, rows.into_iter().map(|(r, v)| (r, v.to_bits())).collect()))
+            let packed = put_group(&members);
+            let times: Vec<i64> = (0..2_000).map(|row| row * 10).collect();
+            let group = Group::open(&packed).unwrap();
+            let got: Vec<_> = group
+                .members()
+                .map(|m| (m, group.values(m, &times).unwrap()))
+                .map(|(m, rows)| (m, rows.into_iter().map(|(t, v)| (t / 10, v.to_bits())).collect()))
                 .collect();
-            prop_assert_eq!(got, values.into_iter().collect::<Vec<_>>());
+            let given: Vec<(u8, Vec<(i64, u64)>)> = values
+                .into_iter()
+                .map(|(m, rows)| (m, rows.into_iter().map(|(r, v)| (i64::from(r), v)).collect()))
+                .collect();
+            prop_assert_eq!(got, given);
         }
 
         #[test]
         fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-            let sealed = seal(&bytes);
+            let sealed = seal_packed(&bytes);
             let _ = read_times(&sealed);
-            let _ = read_group(&sealed, |_| true);
+            if let Ok(group) = Group::open(&sealed) {
+                for member in group.members() {
+                    let _ = group.values(member, &[1, 2, 3]);
+                }
+            }
         }
     }
 }

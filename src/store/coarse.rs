@@ -4,12 +4,13 @@
 //! (`window` has them). Read [`History::samples_many`] first.
 
 use super::Result;
+use super::buckets::{Members, read_buckets};
 use super::catalogue::SeriesId;
 use super::history::History;
-use super::keys::{self, GROUP, HOURS_DATABASE};
-use super::rollup::{self, Members, Tier};
-use super::scan::Read;
-use super::window::spans_of_trees;
+use super::keys::{self, DATA, GROUP};
+use super::rollup::Tier;
+use super::scan::{Read, spans};
+use super::window::prefix;
 use crate::model::units::{Millis, Timestamp};
 
 impl History {
@@ -90,23 +91,20 @@ impl History {
         (from, until): (Timestamp, Timestamp),
     ) -> Result<Members> {
         let mut all = Members::new();
-        let databases = match tier {
-            Tier::FiveMinutes => self.months(from, until)?,
-            Tier::Hour => self.databases.find(HOURS_DATABASE)?.into_iter().collect(),
-        };
-        for database in databases {
-            for (tree, first, last) in spans_of_trees(tier, &database.trees(), from, until) {
-                for span in first..=last {
-                    let start = keys::span_start(span, tier.span());
-                    let Some(value) = database.get(&tree, &keys::group_key(span, group))? else {
-                        continue;
-                    };
-                    let wanted = |member| members.contains(&member);
-                    let read = rollup::read_buckets(&value, start, tier.step(), wanted)
-                        .map_err(|damage| database.damaged(damage))?;
-                    for (member, buckets) in read {
-                        all.entry(member).or_default().extend(buckets);
-                    }
+        for (_, bounds, database) in self.parts(prefix(tier), from, until)? {
+            let Some(spans) = spans(bounds, (from, until), tier.span()) else {
+                continue;
+            };
+            for span in spans {
+                let Some(value) = database.get(DATA, &keys::group_key(span, group))? else {
+                    continue;
+                };
+                let start = keys::span_start(span, tier.span());
+                let wanted = |member| members.contains(&member);
+                let read = read_buckets(&value, start, tier.step(), wanted)
+                    .map_err(|damage| database.damaged(damage))?;
+                for (member, buckets) in read {
+                    all.entry(member).or_default().extend(buckets);
                 }
             }
         }

@@ -1,4 +1,4 @@
-//! The databases of a store's metrics: one a month, and one for the 1 h tier.
+//! The databases of a store's metrics: one a day of samples, a month or a year of buckets.
 //!
 //! For: opening them when they are needed and closing them when they are not, so that years of
 //! history cost neither memory nor start-up time. Not for: what lies in them (`keys`). Read
@@ -10,14 +10,23 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::barrier::Database;
+use super::barrier::{Database, Shape};
 use super::disk::sync_parent;
+use super::keys::part_bounds;
 use super::{Error, Result};
 
 /// Page cache of one database: a window of 24 h of some hundred series is a few megabytes.
 const CACHE: u64 = 4 << 20;
 /// Databases that stay open; more are opened for a question and closed at the next tick.
 const OPEN_MAX: usize = 3;
+
+fn shape(name: &str) -> Shape {
+    if name.starts_with("raw-") {
+        Shape::chunks(CACHE)
+    } else {
+        Shape::buckets(CACHE)
+    }
+}
 
 #[derive(Debug)]
 struct Held {
@@ -77,7 +86,7 @@ impl Databases {
             known.used = used;
             return Ok(Arc::clone(&known.database));
         }
-        let database = Arc::new(Database::open(&self.folder.join(name), CACHE)?);
+        let database = Arc::new(Database::open(&self.folder.join(name), shape(name))?);
         held.open.insert(
             name.to_owned(),
             Held {
@@ -88,7 +97,7 @@ impl Databases {
         Ok(database)
     }
 
-    /// Names of all, ascending; months sort by time.
+    /// Names of all, ascending; those of one kind sort by time.
     pub(super) fn names(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         let listing = fs::read_dir(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
@@ -96,7 +105,7 @@ impl Databases {
             let entry = entry.map_err(|e| Error::io(&self.folder, e))?;
             if let Some(name) = entry.file_name().to_str()
                 && let Some(name) = name.strip_suffix(".made")
-                && name.starts_with("metrics-")
+                && part_bounds(name).is_some()
             {
                 names.push(name.to_owned());
             }
@@ -178,23 +187,20 @@ mod tests {
     fn idle_databases_close_and_open_again_when_asked() {
         let dir = tempfile::tempdir().unwrap();
         let databases = Databases::in_folder(dir.path());
-        assert!(databases.find("metrics-202601").unwrap().is_none());
+        assert!(databases.find("r5m-202601").unwrap().is_none());
         for month in 1..=5 {
             databases
-                .find_or_make(&format!("metrics-20260{month}"))
+                .find_or_make(&format!("r5m-20260{month}"))
                 .unwrap();
         }
-        let held = databases.find("metrics-202601").unwrap().unwrap();
+        let held = databases.find("r5m-202601").unwrap().unwrap();
         databases.close_idle();
         assert_eq!(databases.lock().open.len(), OPEN_MAX);
-        assert!(databases.lock().open.contains_key("metrics-202601"));
-        assert!(
-            !databases.remove("metrics-202601").unwrap(),
-            "it is being read"
-        );
+        assert!(databases.lock().open.contains_key("r5m-202601"));
+        assert!(!databases.remove("r5m-202601").unwrap(), "it is being read");
         drop(held);
-        assert!(databases.remove("metrics-202601").unwrap());
-        assert!(databases.find("metrics-202602").unwrap().is_some());
+        assert!(databases.remove("r5m-202601").unwrap());
+        assert!(databases.find("r5m-202602").unwrap().is_some());
         assert_eq!(databases.names().unwrap().len(), 4);
     }
 }

@@ -3,7 +3,7 @@
 //! For: the writing half of the history, and the questions that memory answers. Not for: reading
 //! ranges (`window`), sealing (`seal`), dropping (`retention`). Read [`History::append`] first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,20 +13,19 @@ use super::barrier::{Database, Op};
 use super::catalogue::{Catalogue, Series, SeriesId, put_key};
 use super::codec;
 use super::databases::Databases;
-use super::keys::{self, CATALOGUE, META, SEALED, SPAN, SYNTHETIC, TIME_END};
+use super::keys::{self, CATALOGUE, META, SEALED, SPAN, SYNTHETIC, TIME_END, UNFOLDED};
 use super::recovery::{Opened, load_catalogue, load_synthetic, recover};
 use super::rollup::{Bucket, Tier};
 use super::seal::Upkeep;
 use super::segment::Segment;
 use super::selector::Selector;
+use super::tiers::read_unfolded;
 use super::wal::{self, Found, Frame, Log, Packed};
 use super::{Error, Options, Result};
 use crate::model::capacity::SyntheticSpan;
 use crate::model::series::{Kind, Sample, SampleSink, Scrape, SeriesKey};
 use crate::model::units::{Millis, Timestamp};
 
-/// A log is closed early when it gets this long.
-const LOG_MAX: u64 = 64 << 20;
 /// Closed logs that may wait for sealing before the open one is no longer closed.
 const CLOSED_MAX: usize = 8;
 /// A series without a value for so long no longer counts against the limit.
@@ -51,6 +50,8 @@ pub struct History {
     head: RwLock<Head>,
     logs: PathBuf,
     opened: Opened,
+    /// Days whose hours are behind their five minutes.
+    pub(super) unfolded: Mutex<BTreeSet<u32>>,
     /// The log did not reach the disk once: what it holds is to be sealed from memory.
     suspect: AtomicBool,
 }
@@ -90,7 +91,7 @@ impl Head {
                 *live += usize::from(room);
                 room.then(|| self.catalogue.define(target, &key, sample))?
             });
-            values.extend(id.map(|id| (id, sample.value)));
+            values.extend(id.map(|id| (id, rounded(sample.value, sample.resolution))));
         }
         values
     }
@@ -105,6 +106,10 @@ impl History {
         let sealed = control
             .get(META, SEALED)?
             .and_then(|bytes| bytes.try_into().ok().map(u32::from_be_bytes));
+        let unfolded = match control.get(META, UNFOLDED)? {
+            Some(value) => read_unfolded(&value).map_err(|damage| control.damaged(damage))?,
+            None => BTreeSet::new(),
+        };
         let mut opened = Opened::default();
         let mut segments: Vec<(Segment, Found)> = Vec::new();
         let mut next = sealed.map_or(1, |sealed| sealed.saturating_add(1));
@@ -144,6 +149,7 @@ impl History {
             }),
             logs,
             opened,
+            unfolded: Mutex::new(unfolded),
             suspect: AtomicBool::new(false),
         })
     }
@@ -177,7 +183,7 @@ impl History {
         let span = keys::span_of(scrape.at, SPAN).ok_or(Error::Time(scrape.at))?;
         let mut head = self.head_mut();
         let is_newer = head.open.begun.is_some_and(|begun| span > begun);
-        if is_newer || head.log.len() > LOG_MAX {
+        if is_newer || head.log.len() > self.options.retention.log_max() {
             self.rotate(&mut head)?;
         }
         let target = head.catalogue.target_or_new(&scrape.target)?;
@@ -397,6 +403,31 @@ impl SampleSink for History {
     }
 }
 
+/// A value as exact as its metric declares; what is finer is not kept.
+///
+/// Units of 1/n are counted in n, so that 0.1 comes back as 0.1. Too large for its resolution to
+/// matter, NaN and infinite values stay as they are.
+fn rounded(value: f64, resolution: Option<f64>) -> f64 {
+    const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
+    let Some(unit) = resolution.filter(|unit| unit.is_finite() && *unit > 0.0) else {
+        return value;
+    };
+    let inverse = (1.0 / unit).round();
+    let is_fraction = unit < 1.0 && (inverse * unit - 1.0).abs() < 1e-9;
+    let count = if is_fraction {
+        value * inverse
+    } else {
+        value / unit
+    };
+    if count.is_nan() || count.abs() > EXACT_MAX {
+        value
+    } else if is_fraction {
+        count.round() / inverse
+    } else {
+        count.round() * unit
+    }
+}
+
 pub(super) fn check_buckets(tier: Tier, buckets: &[Bucket]) -> Result<()> {
     let mut before = None;
     for bucket in buckets {
@@ -410,4 +441,36 @@ pub(super) fn check_buckets(tier: Tier, buckets: &[Bucket]) -> Result<()> {
         before = Some(bucket.at);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_are_rounded_to_what_is_declared() {
+        let cases = [
+            (1e-6, 0.123_456_789, 0.123_457),
+            (0.1, 0.25, 0.3),
+            (1.0, 2.5e15, 2.5e15),
+            (8_192.0, 8_000.0, 8_192.0),
+        ];
+        for (unit, value, expected) in cases {
+            let kept = rounded(value, Some(unit));
+            assert_eq!(kept.to_bits(), f64::to_bits(expected), "{value} to {unit}");
+        }
+        let plain = rounded(0.123_456_789, None);
+        assert_eq!(plain.to_bits(), 0.123_456_789f64.to_bits());
+    }
+
+    #[test]
+    fn what_cannot_be_rounded_stays() {
+        for odd in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, f64::MAX] {
+            let kept = rounded(odd, Some(1e-6));
+            assert_eq!(kept.to_bits(), odd.to_bits());
+        }
+        for unit in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert_eq!(rounded(0.3, Some(unit)).to_bits(), 0.3f64.to_bits());
+        }
+    }
 }

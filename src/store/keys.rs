@@ -9,10 +9,10 @@
 //!
 //! | database | tree | key | value |
 //! |---|---|---|---|
-//! | `metrics-YYYYMM` | `raw-YYYYMMDD` | span u32, group u32, log u32 | 16 columns (`chunk`) |
+//! | `raw-YYYYMMDD` | `data` | span u32, group u32, log u32 | 16 columns (`chunk`) |
 //! | | | span u32, `0xFFFF0000` + target u32, log u32 | time column (`chunk`) |
-//! | | `r5m-YYYYMM` | span u32, group u32 | 5 min buckets (`rollup`) |
-//! | `metrics-1h` | `r1h-YYYY` | day u32, group u32 | 1 h buckets (`rollup`) |
+//! | `r5m-YYYYMM` | `data` | span u32, group u32 | 5 min buckets (`buckets`) |
+//! | `r1h-YYYY` | `data` | day u32, group u32 | 1 h buckets (`buckets`) |
 //! | `control` | `catalogue` | `t`, target u32 | name |
 //! | | | `s`, series u32 | definition (`catalogue`) |
 //! | | `last` | block of 256 series u32 | last values (`catalogue`) |
@@ -20,6 +20,9 @@
 //! | | `synthetic` | target u32 | from and until, i64 little-endian |
 //! | | `records` | kind, 0, id, 0, part u16 | part of a sealed JSON document |
 //! | | `meta` | `sealed` | last log that was sealed, u32 |
+//! | | | `unfolded` | varint days whose hours are behind their five minutes |
+//!
+//! Groups from `0xFFFFFFF0` on are fences: keys without a value (see `seal`).
 //!
 //! `log` is the number of the write-ahead file that the samples came from: sealing the same file
 //! twice writes the same keys, and late samples of a sealed span get a key of their own.
@@ -34,8 +37,12 @@ pub(super) const DAY_SPAN: Millis = Millis::DAY;
 pub(super) const GROUP: u32 = 16;
 /// Groups from here on are time columns of targets.
 const TIMES: u32 = 0xFFFF_0000;
-/// The most targets a store may know.
-pub(super) const TARGETS_MAX: u32 = 0xFFFF;
+/// The most targets a store may know; the groups above are fences.
+pub(super) const TARGETS_MAX: u32 = 0xFFF0;
+/// Keys without values that end a span, one more than a leaf of sled's tree takes before it splits.
+const FENCES: std::ops::RangeInclusive<u32> = 0xFFFF_FFF0..=0xFFFF_FFFF;
+/// Spans of two hours in a day.
+pub(super) const SPANS_A_DAY: u32 = 12;
 /// First instant after the times that can be kept: the year 9999, the last that has no next one in
 /// the calendar.
 pub(super) const TIME_END: i64 = 253_370_764_800_000;
@@ -47,8 +54,9 @@ pub(super) const SYNTHETIC: &str = "synthetic";
 pub(super) const RECORDS: &str = "records";
 pub(super) const META: &str = "meta";
 pub(super) const SEALED: &[u8] = b"sealed";
-/// Database of the 1 h tier.
-pub(super) const HOURS_DATABASE: &str = "metrics-1h";
+pub(super) const UNFOLDED: &[u8] = b"unfolded";
+/// The one tree of a part.
+pub(super) const DATA: &str = "data";
 
 /// Number of the span of length `len` that holds `at`; `None` outside 1970 to 9998.
 pub(super) fn span_of(at: Timestamp, len: Millis) -> Option<u32> {
@@ -81,42 +89,37 @@ pub(super) fn day_number(at: Timestamp) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
 
-/// First instant of the month after the one in `metrics-YYYYMM`; `None` for other names.
-pub(super) fn month_end(database: &str) -> Option<Timestamp> {
-    month_bounds(database.strip_prefix("metrics-")?).map(|(_, end)| end)
+/// First instants of what a part covers and of what comes after; `None` for other names.
+///
+/// A part is a database of its own: `raw-YYYYMMDD`, `r5m-YYYYMM` or `r1h-YYYY`.
+pub(super) fn part_bounds(name: &str) -> Option<(Timestamp, Timestamp)> {
+    let (prefix, digits) = name.split_once('-')?;
+    match prefix {
+        "raw" => day_bounds(digits),
+        "r5m" => month_bounds(digits),
+        "r1h" => year_bounds(digits),
+        _ => None,
+    }
 }
 
-/// First instants of the month `YYYYMM` and of the next.
-pub(super) fn month_bounds(digits: &str) -> Option<(Timestamp, Timestamp)> {
-    let digits = Some(digits).filter(|d| d.len() == 6)?;
-    let (year, month) = (
-        digits.get(..4)?.parse().ok()?,
-        digits.get(4..)?.parse().ok()?,
-    );
-    let first = jiff::civil::Date::new(year, month, 1).ok()?;
+fn day_bounds(digits: &str) -> Option<(Timestamp, Timestamp)> {
+    let digits = Some(digits).filter(|d| d.len() == 8)?;
+    let (year, rest) = digits.split_at_checked(4)?;
+    let (month, day) = rest.split_at_checked(2)?;
+    let first =
+        jiff::civil::Date::new(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?).ok()?;
+    Some((start_of(first)?, start_of(first.tomorrow().ok()?)?))
+}
+
+fn month_bounds(digits: &str) -> Option<(Timestamp, Timestamp)> {
+    let (year, month) = Some(digits).filter(|d| d.len() == 6)?.split_at_checked(4)?;
+    let first = jiff::civil::Date::new(year.parse().ok()?, month.parse().ok()?, 1).ok()?;
     let next = first.checked_add(jiff::Span::new().months(1)).ok()?;
     Some((start_of(first)?, start_of(next)?))
 }
 
-/// First instant of the day after the one in `raw-YYYYMMDD`; `None` for other names.
-pub(super) fn day_end(tree: &str) -> Option<Timestamp> {
-    let digits = tree.strip_prefix("raw-").filter(|d| d.len() == 8)?;
-    let day = jiff::civil::Date::new(
-        digits.get(..4)?.parse().ok()?,
-        digits.get(4..6)?.parse().ok()?,
-        digits.get(6..)?.parse().ok()?,
-    );
-    start_of(day.ok()?.tomorrow().ok()?)
-}
-
-/// First instant of the year after the one in `r1h-YYYY`; `None` for other names.
-pub(super) fn year_end(tree: &str) -> Option<Timestamp> {
-    year_bounds(tree.strip_prefix("r1h-")?).map(|(_, end)| end)
-}
-
-/// First instants of the year `YYYY` and of the next.
-pub(super) fn year_bounds(digits: &str) -> Option<(Timestamp, Timestamp)> {
-    let year: i16 = digits.parse().ok()?;
+fn year_bounds(digits: &str) -> Option<(Timestamp, Timestamp)> {
+    let year: i16 = Some(digits).filter(|d| d.len() == 4)?.parse().ok()?;
     let first = jiff::civil::Date::new(year, 1, 1).ok()?;
     let next = jiff::civil::Date::new(year.checked_add(1)?, 1, 1).ok()?;
     Some((start_of(first)?, start_of(next)?))
@@ -127,31 +130,30 @@ fn start_of(day: jiff::civil::Date) -> Option<Timestamp> {
     Some(Timestamp::from_millis(at.as_millisecond()))
 }
 
-/// Database that holds raw samples and 5 min buckets of an instant.
-pub(super) fn month_database(at: Timestamp) -> String {
-    let (year, month, _) = date(at);
-    format!("metrics-{year:04}{month:02}")
-}
-
-/// Tree of raw samples of the day of an instant.
-pub(super) fn raw_tree(at: Timestamp) -> String {
+/// Part that holds the raw samples of an instant.
+pub(super) fn raw_part(at: Timestamp) -> String {
     format!("raw-{:08}", day_number(at))
 }
 
-/// Tree of 5 min buckets of the month of an instant.
-pub(super) fn minutes_tree(at: Timestamp) -> String {
+/// Part that holds the 5 min buckets of an instant.
+pub(super) fn minutes_part(at: Timestamp) -> String {
     let (year, month, _) = date(at);
     format!("r5m-{year:04}{month:02}")
 }
 
-/// Tree of 1 h buckets of the year of an instant.
-pub(super) fn hours_tree(at: Timestamp) -> String {
+/// Part that holds the 1 h buckets of an instant.
+pub(super) fn hours_part(at: Timestamp) -> String {
     format!("r1h-{:04}", date(at).0)
 }
 
 /// Group number under which a target's time columns lie.
 pub(super) fn times_group(target: u32) -> u32 {
-    TIMES | (target & TARGETS_MAX)
+    TIMES | (target & !TIMES)
+}
+
+/// Groups that are never filled; see `seal`.
+pub(super) fn fences() -> impl Iterator<Item = u32> {
+    FENCES
 }
 
 /// Whether a group number is that of time columns.
@@ -242,19 +244,27 @@ mod tests {
     #[test]
     fn names_follow_the_calendar() {
         let at = Timestamp::parse("2026-02-28T23:59:59.999Z").unwrap();
-        assert_eq!(month_database(at), "metrics-202602");
-        assert_eq!(raw_tree(at), "raw-20260228");
-        assert_eq!(minutes_tree(at), "r5m-202602");
-        assert_eq!(hours_tree(at), "r1h-2026");
+        assert_eq!(raw_part(at), "raw-20260228");
+        assert_eq!(minutes_part(at), "r5m-202602");
+        assert_eq!(hours_part(at), "r1h-2026");
         let march = Timestamp::parse("2026-03-01T00:00:00Z").unwrap();
-        assert_eq!(month_end("metrics-202602"), Some(march));
-        assert_eq!(day_end("raw-20260228"), Some(march));
+        let end = |name| part_bounds(name).map(|(_, end)| end);
+        assert_eq!(end("r5m-202602"), Some(march));
+        assert_eq!(end("raw-20260228"), Some(march));
         assert_eq!(
-            year_end("r1h-2026"),
+            end("r1h-2026"),
             Timestamp::parse("2027-01-01T00:00:00Z").ok()
         );
-        assert_eq!(month_end(HOURS_DATABASE), None);
-        assert_eq!(month_end("metrics-éé"), None);
+        for other in [
+            "control",
+            "r5m-éé",
+            "raw-2026022",
+            "raw-20260230",
+            "r1h-26",
+            "x-2026",
+        ] {
+            assert_eq!(end(other), None, "{other}");
+        }
     }
 
     #[test]

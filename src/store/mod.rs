@@ -8,12 +8,12 @@
 //!
 //! | name | content |
 //! |---|---|
-//! | `FORMAT` | `plimsoll store 1` |
+//! | `FORMAT` | `plimsoll store 2` |
 //! | `LOCK` | locked while a process has the store open; its process id |
 //! | `wal/` | logs of scrapes that are not yet sealed (`wal`) |
 //! | `control/` | catalogue, records, meta (`keys`, `barrier`) |
-//! | `metrics-YYYYMM/` | raw samples and 5 min buckets of a month |
-//! | `metrics-1h/` | 1 h buckets of all years |
+//! | `raw-YYYYMMDD/` | raw samples of a day |
+//! | `r5m-YYYYMM/`, `r1h-YYYY/` | 5 min buckets of a month, 1 h buckets of a year |
 //! | `*.made` | the database of that name was once finished |
 //! | `*.damaged-N`, `*.torn` | copies made before a repair was tried; may be removed by hand |
 //!
@@ -21,10 +21,12 @@
 //! of the process at once, and a loss of power after the next [`Store::sync`] or [`Store::tick`].
 
 mod barrier;
+mod buckets;
 mod catalogue;
 mod chunk;
 mod coarse;
 mod codec;
+mod column;
 mod databases;
 mod disk;
 pub mod failpoint;
@@ -39,6 +41,7 @@ mod seal;
 mod segment;
 mod selector;
 mod stats;
+mod tiers;
 mod transfer;
 mod wal;
 mod window;
@@ -60,11 +63,11 @@ pub use self::selector::{BadPattern, Compare, Matcher, NAME, PUSHED, Selector, T
 pub use self::stats::{HistoryStats, TierStats};
 pub use self::window::Fold;
 
-use self::barrier::Database;
+use self::barrier::{Database, Shape};
 use crate::model::units::{Bytes, Timestamp};
 
 /// The format that this build writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const FORMAT_NAME: &str = "plimsoll store ";
 /// Page cache of the control database.
 const CONTROL_CACHE: u64 = 8 << 20;
@@ -99,6 +102,14 @@ pub enum Error {
     /// The store was written by a later release.
     #[error("{} has store format {found}, this release reads up to {FORMAT}; use the release that wrote it", path.display())]
     NewerFormat {
+        /// The store's folder.
+        path: PathBuf,
+        /// Its format.
+        found: u32,
+    },
+    /// The store was written by an earlier release, before the first that promised to be read.
+    #[error("{} has store format {found}, this release reads {FORMAT}; export it with the release that wrote it (plimsoll history export), then import it into a new folder", path.display())]
+    OlderFormat {
         /// The store's folder.
         path: PathBuf,
         /// Its format.
@@ -211,6 +222,14 @@ pub enum Error {
     NotEmpty {
         /// The folder.
         path: PathBuf,
+    },
+    /// A limit in bytes that not even the newest would fit into.
+    #[error("history.max_bytes is {limit}, at least {least} are needed; raise it")]
+    Budget {
+        /// What was asked for.
+        limit: Bytes,
+        /// What is the least.
+        least: Bytes,
     },
     /// Retention that would drop a tier before what is made of it.
     #[error(
@@ -325,7 +344,10 @@ impl Store {
             });
         }
         disk::need_room(&dir, Bytes(0))?;
-        let control = Arc::new(Database::open(&dir.join("control"), CONTROL_CACHE)?);
+        let control = Arc::new(Database::open(
+            &dir.join("control"),
+            Shape::small(CONTROL_CACHE),
+        )?);
         let history = History::open(options, Arc::clone(&control))?;
         if !known {
             write_format(&dir)?;
@@ -452,7 +474,11 @@ fn read_format(dir: &Path) -> Result<bool> {
         .strip_prefix(FORMAT_NAME)
         .and_then(|number| number.trim().parse().ok());
     match found {
-        Some(found) if found <= FORMAT => Ok(true),
+        Some(FORMAT) => Ok(true),
+        Some(found) if found < FORMAT => Err(Error::OlderFormat {
+            path: dir.to_owned(),
+            found,
+        }),
         Some(found) => Err(Error::NewerFormat {
             path: dir.to_owned(),
             found,

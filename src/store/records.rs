@@ -6,6 +6,7 @@
 //! A record is JSON in an envelope (see `codec`), cut into parts of 16 KiB so that no page of the
 //! database becomes large; all parts are written in one batch, so it is there wholly or not.
 
+use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -92,7 +93,7 @@ impl Records {
         self.read(kind, id, &sealed).map(Some)
     }
 
-    fn open(&self, sealed: &[u8]) -> Result<Vec<u8>> {
+    fn open<'a>(&self, sealed: &'a [u8]) -> Result<Cow<'a, [u8]>> {
         codec::open(sealed).map_err(|damage| Error::damaged(&self.path, damage))
     }
 
@@ -120,7 +121,7 @@ impl Records {
         self.sealed(kind)?
             .into_iter()
             .map(|(id, bytes)| {
-                let text = String::from_utf8(self.open(&bytes)?);
+                let text = String::from_utf8(self.open(&bytes)?.into_owned());
                 let text = text.map_err(|_| codec::Damaged("a record that is not UTF-8"));
                 Ok((
                     id,
@@ -199,7 +200,13 @@ mod tests {
 
     fn with_records(check: impl FnOnce(&Records)) {
         let dir = tempfile::tempdir().unwrap();
-        let control = Arc::new(Database::open(&dir.path().join("control"), 1 << 20).unwrap());
+        let control = Arc::new(
+            Database::open(
+                &dir.path().join("control"),
+                crate::store::barrier::Shape::small(1 << 20),
+            )
+            .unwrap(),
+        );
         check(&Records::in_database(control, dir.path()));
     }
 

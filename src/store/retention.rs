@@ -7,15 +7,21 @@
 //! two ticks, and after a start, retention waits an hour.
 
 use super::history::History;
-use super::keys::{self, HOURS_DATABASE};
+use super::keys;
 use super::seal::Upkeep;
 use super::{Error, Result, stats};
 use crate::model::units::{Bytes, Millis, Timestamp};
 
 const EVERY: Millis = Millis::HOUR;
 const JUMP: Millis = Millis::DAY;
-/// Whole units that one pass drops to come back under the limit in bytes.
-const DROPS_MAX: usize = 16;
+/// A log is closed early when it gets this long.
+const LOG_MAX: u64 = 64 << 20;
+/// The least limit in bytes: the logs, a day of samples and the newest rollups must fit.
+const BYTES_MIN: Bytes = Bytes(16 << 20);
+/// The limit is looked at again when the logs have grown by this much.
+const GROWN: Bytes = Bytes(1 << 20);
+/// Room that sealing needs beside the logs, so that it never goes beyond the limit.
+const SEALING: Bytes = Bytes(4 << 20);
 
 /// How long each tier is kept, and how much in all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +32,8 @@ pub struct Retention {
     pub rollup_5m: Millis,
     /// Age at which 1 h buckets go, by whole years.
     pub rollup_1h: Millis,
-    /// Bytes on disk above which the oldest goes first; `None` is no limit.
+    /// Bytes on disk that are never exceeded: the oldest goes first. `None` is no limit; at least
+    /// 16 MiB.
     pub max_bytes: Option<Bytes>,
 }
 
@@ -44,122 +51,98 @@ impl Default for Retention {
 
 impl Retention {
     pub(super) fn check(&self) -> Result<()> {
-        if self.raw <= self.rollup_5m && self.rollup_5m <= self.rollup_1h {
-            Ok(())
-        } else {
-            Err(Error::Retention)
+        if self.raw > self.rollup_5m || self.rollup_5m > self.rollup_1h {
+            return Err(Error::Retention);
         }
+        match self.max_bytes {
+            Some(limit) if limit < BYTES_MIN => Err(Error::Budget {
+                limit,
+                least: BYTES_MIN,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Length at which a log is closed early, so that logs never take most of the limit.
+    pub(super) fn log_max(&self) -> u64 {
+        self.max_bytes
+            .map_or(LOG_MAX, |limit| LOG_MAX.min(limit.0 / 16))
     }
 }
 
 impl History {
     pub(super) fn retain_if_due(&self, upkeep: &mut Upkeep, now: Timestamp) -> Result<Vec<String>> {
+        let mut dropped = self.drop_surplus(upkeep)?;
         let jumped = upkeep.last.is_none_or(|last| {
             now.since(last) > JUMP.as_duration() || last.since(now) > JUMP.as_duration()
         });
         match upkeep.retain_at {
             Some(at) if !jumped && now >= at => {
                 upkeep.retain_at = Some(now.plus(EVERY.as_duration()));
-                self.retain(upkeep, now)
+                dropped.extend(self.drop_old(now)?);
             }
-            Some(at) if !jumped && at <= now.plus(EVERY.as_duration()) => Ok(Vec::new()),
-            _ => {
-                upkeep.retain_at = Some(now.plus(EVERY.as_duration()));
-                Ok(Vec::new())
-            }
+            Some(at) if !jumped && at <= now.plus(EVERY.as_duration()) => {}
+            _ => upkeep.retain_at = Some(now.plus(EVERY.as_duration())),
         }
+        Ok(dropped)
     }
 
-    /// Drops what is older than its tier is kept, then the oldest while there is too much.
-    pub(super) fn retain(&self, upkeep: &mut Upkeep, now: Timestamp) -> Result<Vec<String>> {
+    /// Drops what is older than its tier is kept.
+    pub(super) fn drop_old(&self, now: Timestamp) -> Result<Vec<String>> {
         let keep = self.options.retention;
         let mut dropped = Vec::new();
-        let is_old = |end: Option<Timestamp>, age: Millis| {
-            end.is_some_and(|end| end <= now.minus(age.as_duration()))
-        };
         for name in self.databases.names()? {
-            let end = keys::month_end(&name);
-            if is_old(end, keep.rollup_5m) {
-                self.drop_database(&name, &mut dropped)?;
-            } else if !upkeep.settled.contains(&name) {
-                self.drop_trees(&name, &mut dropped, |tree| {
-                    is_old(keys::day_end(tree), keep.raw)
-                        || is_old(keys::year_end(tree), keep.rollup_1h)
-                })?;
-                if is_old(end, keep.raw) {
-                    upkeep.settled.insert(name);
-                }
-                self.databases.close_idle();
-            }
-        }
-        if let Some(limit) = keep.max_bytes {
-            for _ in 0..DROPS_MAX {
-                if stats::bytes_in(&self.options.dir)? <= limit
-                    || !self.drop_oldest(&mut dropped)?
-                {
-                    break;
-                }
+            let age = match name.split_once('-') {
+                Some(("raw", _)) => keep.raw,
+                Some(("r5m", _)) => keep.rollup_5m,
+                _ => keep.rollup_1h,
+            };
+            let is_old = keys::part_bounds(&name)
+                .is_some_and(|(_, end)| end <= now.minus(age.as_duration()));
+            if is_old && self.databases.remove(&name)? {
+                dropped.push(name);
             }
         }
         self.drop_tallies(&dropped)?;
         Ok(dropped)
     }
 
-    fn drop_database(&self, name: &str, dropped: &mut Vec<String>) -> Result<()> {
-        if let Some(database) = self.databases.find(name)? {
-            dropped.extend(database.trees());
-        }
-        if self.databases.remove(name)? {
-            dropped.push(name.to_owned());
-        }
-        Ok(())
-    }
-
-    fn drop_trees(
-        &self,
-        name: &str,
-        dropped: &mut Vec<String>,
-        doomed: impl Fn(&str) -> bool,
-    ) -> Result<()> {
-        let Some(database) = self.databases.find(name)? else {
-            return Ok(());
+    /// Drops the oldest while the store takes more than it may, so that what the logs hold can
+    /// still be sealed: looked at again when the logs have grown.
+    pub(super) fn drop_surplus(&self, upkeep: &mut Upkeep) -> Result<Vec<String>> {
+        let Some(limit) = self.options.retention.max_bytes else {
+            return Ok(Vec::new());
         };
-        let before = dropped.len();
-        for tree in database.trees().into_iter().filter(|tree| doomed(tree)) {
-            database.drop_tree(&tree)?;
-            dropped.push(tree);
+        let logs = stats::bytes_in(self.logs())?;
+        if upkeep
+            .measured
+            .is_some_and(|before| logs.0 >= before.0 && logs.0 - before.0 < GROWN.0)
+        {
+            return Ok(Vec::new());
         }
-        if dropped.len() > before {
-            database.barrier()?;
+        let room = logs.0 + SEALING.0;
+        let mut dropped = Vec::new();
+        while stats::bytes_in(&self.options.dir)?.0 + room > limit.0 {
+            match self.oldest()? {
+                Some(name) if self.databases.remove(&name)? => dropped.push(name),
+                _ => break,
+            }
         }
-        Ok(())
+        upkeep.measured = Some(logs);
+        self.drop_tallies(&dropped)?;
+        Ok(dropped)
     }
 
-    /// Drops the oldest month, but never the newest; a file shrinks only when it goes as a whole.
-    /// With one month left, the oldest of its days but the newest goes, which makes room inside.
-    fn drop_oldest(&self, dropped: &mut Vec<String>) -> Result<bool> {
-        let months: Vec<String> = self
-            .databases
-            .names()?
-            .into_iter()
-            .filter(|name| name != HOURS_DATABASE)
-            .collect();
-        let before = dropped.len();
-        match &months[..] {
-            [] => {}
-            [only] => {
-                let days: Vec<String> = match self.databases.find(only)? {
-                    Some(database) => database.trees(),
-                    None => Vec::new(),
-                };
-                let mut days = days.into_iter().filter(|tree| tree.starts_with("raw-"));
-                if let (Some(oldest), Some(_)) = (days.next(), days.next()) {
-                    self.drop_trees(only, dropped, |tree| tree == oldest)?;
-                }
+    /// The part to go first: days of samples before months before years, never the newest of each.
+    fn oldest(&self) -> Result<Option<String>> {
+        let names = self.databases.names()?;
+        for kind in ["raw-", "r5m-", "r1h-"] {
+            let mut of_kind = names.iter().filter(|name| name.starts_with(kind));
+            if let (Some(oldest), Some(_)) = (of_kind.next(), of_kind.next()) {
+                return Ok(Some(oldest.clone()));
             }
-            [oldest, ..] => self.drop_database(oldest, dropped)?,
         }
-        Ok(dropped.len() > before)
+        Ok(None)
     }
 }
 
@@ -175,5 +158,10 @@ mod tests {
             ..Retention::default()
         };
         assert!(matches!(wrong.check(), Err(Error::Retention)));
+        let tight = Retention {
+            max_bytes: Some(Bytes(1 << 20)),
+            ..Retention::default()
+        };
+        assert!(matches!(tight.check(), Err(Error::Budget { .. })));
     }
 }

@@ -2,18 +2,13 @@
 //!
 //! For: long ranges without reading every sample, and history that never was raw. Not for: where
 //! buckets lie (`keys`) or which tier answers a question (`window`). Read [`fold`] first.
-//!
-//! A chunk of buckets lies in an envelope (see `codec`) and holds the buckets of one span for the
-//! members of one group: varint count of members; per member, ascending: u8 member, varint count
-//! of buckets, then seven columns (min, max, sum, count, last, largest increase, covered ms), each
-//! a varint length and the column. A row is the number of the bucket within the span.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::codec::{Column, Damaged, Reader, open, put_bytes, put_varint, seal, unpack};
-use super::keys::{DAY_SPAN, GROUP, SPAN};
+use super::column::{POWERS, as_whole};
+use super::keys::{DAY_SPAN, SPAN};
 use crate::model::series::Kind;
 use crate::model::units::{Millis, Timestamp};
 
@@ -136,16 +131,50 @@ pub(super) fn growth(before: (i64, f64), now: (i64, f64)) -> Option<(f64, Millis
 /// Folds values (ascending in time) into buckets of `step`.
 ///
 /// `before` is the value that came before the first, if any: the growth from there belongs to the
-/// bucket of the first. NaN is no value.
+/// bucket of the first. NaN is no value. Decimals are added and subtracted as whole numbers, so
+/// that sums and growths are the decimals they should be.
 pub(super) fn fold(
     values: &[(i64, f64)],
     kind: Kind,
     before: Option<(i64, f64)>,
     step: Millis,
 ) -> Vec<Bucket> {
+    let mut values: Vec<(i64, f64)> = before
+        .into_iter()
+        .chain(values.iter().copied())
+        .filter(|(_, value)| !value.is_nan())
+        .collect();
+    let lead = usize::from(before.is_some_and(|(_, value)| !value.is_nan()));
+    let plain: Vec<f64> = values.iter().map(|(_, value)| *value).collect();
+    let Some(power) = make_whole(&plain, values.iter_mut().map(|(_, value)| value)) else {
+        return fold_figures(&values, lead, kind, step);
+    };
+    let mut buckets = fold_figures(&values, lead, kind, step);
+    for bucket in &mut buckets {
+        bucket.min /= power;
+        bucket.max /= power;
+        bucket.sum /= power;
+        bucket.last /= power;
+        bucket.max_increase /= power;
+    }
+    buckets
+}
+
+/// Replaces decimals by whole numbers, and returns by what they were multiplied.
+fn make_whole<'a>(plain: &[f64], values: impl Iterator<Item = &'a mut f64>) -> Option<f64> {
+    let (exponent, numbers) = as_whole(plain)?;
+    for (value, number) in values.zip(numbers) {
+        *value = number as f64;
+    }
+    POWERS.get(usize::from(exponent)).copied()
+}
+
+/// Folds values after the first `lead`, which only says where growth begins.
+fn fold_figures(values: &[(i64, f64)], lead: usize, kind: Kind, step: Millis) -> Vec<Bucket> {
     let mut buckets: Vec<Bucket> = Vec::new();
-    let mut before = before.filter(|(_, value)| !value.is_nan());
-    for (ms, value) in values.iter().copied().filter(|(_, value)| !value.is_nan()) {
+    let (before, values) = values.split_at(lead.min(values.len()));
+    let mut before = before.first().copied();
+    for (ms, value) in values.iter().copied() {
         let (grown, covered) = match kind {
             Kind::Counter => before
                 .and_then(|before| growth(before, (ms, value)))
@@ -177,14 +206,24 @@ pub(super) fn fold(
 /// Merges buckets (ascending in time) into coarser ones of `step`.
 pub(super) fn coarsen(buckets: &[Bucket], step: Millis) -> Vec<Bucket> {
     let mut coarse: Vec<Bucket> = Vec::new();
-    for bucket in buckets {
-        let at = bucket.at.floor_to(step);
-        match coarse.last_mut() {
-            Some(open) if open.at == at => *open = open.merge(bucket),
-            _ => coarse.push(Bucket { at, ..*bucket }),
-        }
+    for within in buckets.chunk_by(|a, b| a.at.floor_to(step) == b.at.floor_to(step)) {
+        let Some((first, rest)) = within.split_first() else {
+            continue;
+        };
+        let mut merged = rest.iter().fold(*first, Bucket::merge);
+        merged.at = first.at.floor_to(step);
+        merged.sum = sum_of(within);
+        coarse.push(merged);
     }
     coarse
+}
+
+/// The sum of the sums; of decimals, the decimal.
+fn sum_of(buckets: &[Bucket]) -> f64 {
+    let plain: Vec<f64> = buckets.iter().map(|bucket| bucket.sum).collect();
+    let mut sums = plain.clone();
+    let power = make_whole(&plain, sums.iter_mut()).unwrap_or(1.0);
+    sums.into_iter().sum::<f64>() / power
 }
 
 /// Puts `new` over `old`: of two buckets at one instant, the new one stays. Both ascend.
@@ -195,98 +234,6 @@ pub(super) fn overlay(old: Vec<Bucket>, new: Vec<Bucket>) -> Vec<Bucket> {
     let mut all: BTreeMap<Timestamp, Bucket> = old.into_iter().map(|b| (b.at, b)).collect();
     all.extend(new.into_iter().map(|b| (b.at, b)));
     all.into_values().collect()
-}
-
-/// Buckets of the members of a group within one span.
-pub(super) type Members = BTreeMap<u8, Vec<Bucket>>;
-
-/// Packs the buckets of a span.
-pub(super) fn put_buckets(members: &Members, start: Timestamp, step: Millis) -> Vec<u8> {
-    let mut out = Vec::new();
-    put_varint(&mut out, members.len() as u64);
-    for (member, buckets) in members {
-        out.push(*member);
-        put_varint(&mut out, buckets.len() as u64);
-        let mut columns: [Column; 7] = Default::default();
-        for bucket in buckets {
-            let offset = bucket.at.as_millis().saturating_sub(start.as_millis());
-            let row = u32::try_from(offset.cast_unsigned() / step.0.max(1)).unwrap_or(u32::MAX);
-            let fields = [
-                bucket.min,
-                bucket.max,
-                bucket.sum,
-                bucket.count as f64,
-                bucket.last,
-                bucket.max_increase,
-                bucket.covered.0 as f64,
-            ];
-            for (column, field) in columns.iter_mut().zip(fields) {
-                column.push(row, field);
-            }
-        }
-        for column in &columns {
-            put_bytes(&mut out, &column.encoded());
-        }
-    }
-    seal(&out)
-}
-
-/// Unpacks the buckets of a span for the members that are wanted.
-pub(super) fn read_buckets(
-    value: &[u8],
-    start: Timestamp,
-    step: Millis,
-    wanted: impl Fn(u8) -> bool,
-) -> Result<Members, Damaged> {
-    let payload = open(value)?;
-    let mut from = Reader::new(&payload);
-    let mut members = Members::new();
-    for _ in 0..from.length(GROUP as usize)? {
-        let member = from.byte()?;
-        let count = from.varint_u32()?;
-        let mut columns = Vec::with_capacity(7);
-        for _ in 0..7 {
-            let bytes = from.bytes()?;
-            if wanted(member) {
-                columns.push(unpack(bytes, count)?);
-            }
-        }
-        if let [min, max, sum, counts, last, max_increase, covered] = &columns[..] {
-            let others = max
-                .iter()
-                .zip(sum)
-                .zip(counts)
-                .zip(last)
-                .zip(max_increase)
-                .zip(covered);
-            let buckets = min.iter().zip(others).map(|(min, others)| {
-                let (((((max, sum), count), last), max_increase), covered) = others;
-                let offset = Millis(step.0.saturating_mul(u64::from(min.0)));
-                Bucket {
-                    at: start.plus(offset.as_duration()),
-                    min: min.1,
-                    max: max.1,
-                    sum: sum.1,
-                    count: whole(count.1),
-                    last: last.1,
-                    max_increase: max_increase.1,
-                    covered: Millis(whole(covered.1)),
-                }
-            });
-            members.insert(member, buckets.collect());
-        }
-    }
-    Ok(members)
-}
-
-/// A count that was kept as a float: exact up to 2^53, far beyond any bucket.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "`as` stops at the ends of the range, which is what a damaged count deserves"
-)]
-fn whole(value: f64) -> u64 {
-    value as u64
 }
 
 #[cfg(test)]
@@ -360,16 +307,6 @@ mod tests {
             for bucket in fold(&values, Kind::Counter, None, Millis::MINUTE) {
                 prop_assert!(bucket.sum >= 0.0 && bucket.max_increase >= 0.0);
             }
-        }
-
-        #[test]
-        fn buckets_come_back(values in samples(), member in 0u8..16) {
-            let start = at(0);
-            let buckets = fold(&values, Kind::Counter, None, Millis::HOUR);
-            let members = Members::from([(member, buckets)]);
-            let packed = put_buckets(&members, start, Millis::HOUR);
-            let got = read_buckets(&packed, start, Millis::HOUR, |_| true).unwrap();
-            prop_assert_eq!(got, members);
         }
     }
 }

@@ -162,13 +162,12 @@ impl History {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<(Arc<Database>, RangeInclusive<u32>)>> {
-        let mut places = Vec::new();
-        for database in self.months(from, until)? {
-            let days = database.trees().into_iter();
-            let spans = days.filter_map(|tree| spans_of_day(&tree, from, until));
-            places.extend(spans.map(|spans| (Arc::clone(&database), spans)));
-        }
-        Ok(places)
+        let parts = self.parts("raw-", from, until)?.into_iter();
+        let places = parts.filter_map(|(_, bounds, database)| {
+            let spans = spans(bounds, (from, until), SPAN)?;
+            Some((database, spans))
+        });
+        Ok(places.collect())
     }
 
     /// Samples of members of a group that are not yet sealed, in the order of arrival.
@@ -200,14 +199,12 @@ impl History {
     }
 }
 
-/// Spans of a tree of raw samples that touch a range.
-fn spans_of_day(tree: &str, from: Timestamp, until: Timestamp) -> Option<RangeInclusive<u32>> {
-    let end = keys::day_end(tree)?;
-    let day = end.minus(Millis::DAY.as_duration());
-    if end <= from || day >= until {
-        return None;
-    }
-    let first = keys::span_of(day.max(from), SPAN)?;
-    let last = keys::span_of(end.min(until).minus(Millis(1).as_duration()), SPAN)?;
-    Some(first..=last)
+/// Spans of length `len` of a part that touch a range.
+pub(super) fn spans(
+    (start, end): (Timestamp, Timestamp),
+    (from, until): (Timestamp, Timestamp),
+    len: Millis,
+) -> Option<RangeInclusive<u32>> {
+    let last = end.min(until).minus(Millis(1).as_duration());
+    Some(keys::span_of(start.max(from), len)?..=keys::span_of(last, len)?)
 }

@@ -11,15 +11,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, PoisonError};
 
 use super::barrier::{Database, Op};
-use super::catalogue::Catalogue;
+use super::buckets::Members;
 use super::codec::Damaged;
 use super::history::History;
-use super::keys::{self, DAY_SPAN, GROUP, HOURS_DATABASE, LAST, META, SEALED, SPAN, TALLY};
-use super::rollup::{self, Bucket, Members, Tier};
+use super::keys::{self, DATA, LAST, META, SEALED, SPAN, TALLY};
+use super::rollup::{self, Tier};
 use super::segment::{Rows, Segment, settle};
-use super::{Error, Result, chunk, failpoint, wal};
+use super::tiers::{bucket_op, merged_buckets};
+use super::{Result, chunk, failpoint, wal};
 use crate::model::series::Kind;
-use crate::model::units::{Millis, Timestamp};
+use crate::model::units::{Bytes, Millis, Timestamp};
 
 /// Chunks packed before they are written: bounds what a seal holds in memory.
 const AT_ONCE: usize = 32;
@@ -33,7 +34,7 @@ pub struct Tick {
     pub sealed_logs: usize,
     /// Samples in them.
     pub sealed_samples: u64,
-    /// Trees and databases that were dropped because they were too old or too much.
+    /// Parts that were dropped because they were too old or too much.
     pub dropped: Vec<String>,
 }
 
@@ -42,9 +43,9 @@ pub struct Tick {
 pub(super) struct Upkeep {
     pub(super) last: Option<Timestamp>,
     pub(super) retain_at: Option<Timestamp>,
+    /// Bytes of the logs when the limit in bytes was last looked at.
+    pub(super) measured: Option<Bytes>,
     seal_after: Option<Timestamp>,
-    /// Months that hold no raw samples past their age; looked at again after a seal.
-    pub(super) settled: BTreeSet<String>,
 }
 
 impl History {
@@ -52,6 +53,7 @@ impl History {
     pub(super) fn tick(&self, now: Timestamp) -> Result<Tick> {
         let mut upkeep = self.upkeep.lock().unwrap_or_else(PoisonError::into_inner);
         let mut tick = Tick::default();
+        let dropped = self.retain_if_due(&mut upkeep, now);
         let synced = self.sync_log();
         self.rotate_if_due(now)?;
         synced?;
@@ -63,24 +65,30 @@ impl History {
         } else {
             self.seal_closed(&mut upkeep, now, &mut tick)
         };
-        // Also when sealing failed: on a full disk this is what makes room.
-        let dropped = self.retain_if_due(&mut upkeep, now);
+        let folded = if sealed.is_ok() {
+            self.fold_days(Some(now))
+        } else {
+            Ok(())
+        };
         self.databases.close_idle();
         upkeep.last = Some(now);
         sealed?;
-        tick.dropped = dropped?;
+        folded?;
+        tick.dropped.extend(dropped?);
         Ok(tick)
     }
 
     fn seal_closed(&self, upkeep: &mut Upkeep, now: Timestamp, tick: &mut Tick) -> Result<()> {
         upkeep.seal_after = Some(now.plus(RETRY.as_duration()));
         while let Some(segment) = { self.head().closed.first().map(Arc::clone) } {
+            // What a seal writes must fit.
+            upkeep.measured = None;
+            tick.dropped.extend(self.drop_surplus(upkeep)?);
             if let Err(error) = self.seal(&segment) {
                 // A database that met an error stays broken until it is opened again.
                 self.databases.close_all();
                 return Err(error);
             }
-            upkeep.settled.clear();
             tick.sealed_logs += 1;
             tick.sealed_samples += segment.samples();
         }
@@ -100,23 +108,35 @@ impl History {
     /// Writes a segment as chunks and rollups, past the barrier.
     pub(super) fn rest(&self, segment: &Segment) -> Result<()> {
         self.store_definitions()?;
+        let mut spans: BTreeMap<u32, Vec<(u32, &Rows)>> = BTreeMap::new();
+        for (span, target, rows) in segment.all() {
+            spans.entry(span).or_default().push((target, rows));
+        }
         let mut touched: BTreeMap<String, Arc<Database>> = BTreeMap::new();
         let mut tallies: BTreeMap<u32, u64> = BTreeMap::new();
-        for (span, target, rows) in segment.all() {
+        for (span, targets) in spans {
             let start = keys::span_start(span, SPAN);
-            let name = keys::month_database(start);
-            let database = self.databases.find_or_make(&name)?;
-            write_chunks(&database, segment.number, span, target, rows)?;
-            self.fold_span(&database, span, target, rows)?;
-            *tallies.entry(keys::day_number(start)).or_default() += rows.samples();
-            touched.insert(name, database);
+            let (raw, fine) = (keys::raw_part(start), keys::minutes_part(start));
+            let write = Write {
+                history: self,
+                raw: self.databases.find_or_make(&raw)?,
+                fine: self.databases.find_or_make(&fine)?,
+                log: segment.number,
+                span,
+            };
+            write.make_places(&targets)?;
+            failpoint::hit("between_phases");
+            for (target, rows) in targets {
+                write.fill(target, rows)?;
+                *tallies.entry(keys::day_number(start)).or_default() += rows.samples();
+            }
+            self.note_unfolded(start);
+            touched.insert(raw, write.raw);
+            touched.insert(fine, write.fine);
         }
         touched
             .values()
             .try_for_each(|database| database.barrier())?;
-        if !segment.is_empty() {
-            self.databases.find_or_make(HOURS_DATABASE)?.barrier()?;
-        }
         let tallies = tallies.into_iter().map(|(day, samples)| {
             Op::put(keys::group_key(day, segment.number), samples.to_le_bytes())
         });
@@ -124,7 +144,7 @@ impl History {
         self.store_last_values()?;
         failpoint::hit("before_sealed_mark");
         let mark = Op::put(SEALED, segment.number.to_be_bytes());
-        self.control.write(META, vec![mark])?;
+        self.control.write(META, vec![mark, self.unfolded_op()])?;
         self.control.barrier()
     }
 
@@ -135,209 +155,186 @@ impl History {
         self.sync_log()?;
         self.control.write(LAST, last)
     }
+}
 
-    /// Folds the groups that got rows in a span into both tiers.
-    fn fold_span(&self, database: &Database, span: u32, target: u32, rows: &Rows) -> Result<()> {
-        let start = keys::span_start(span, SPAN);
-        let before_start = start.minus(SPAN.as_duration());
-        let earlier = match keys::span_of(before_start, SPAN) {
-            Some(_) => self.databases.find(&keys::month_database(before_start))?,
-            None => None,
-        };
-        let groups: Vec<(u32, Vec<u8>)> = rows
-            .groups()
-            .into_iter()
-            .map(|(group, members)| (group, members.into_keys().collect()))
+/// One span of one log on its way into a month.
+///
+/// In two phases: first empty values, then the real ones. So the leaves of the tree take their
+/// shape while they are small, and no page with data is written twice: a leaf that is split when
+/// full keeps nine keys, and nine values later it is complete, one short of being rewritten. The
+/// fences after the last key of a span keep the next span out of its last leaf.
+struct Write<'a> {
+    history: &'a History,
+    raw: Arc<Database>,
+    fine: Arc<Database>,
+    log: u32,
+    span: u32,
+}
+
+impl Write<'_> {
+    fn make_places(&self, targets: &[(u32, &Rows)]) -> Result<()> {
+        let groups: BTreeSet<u32> = targets
+            .iter()
+            .flat_map(|(_, rows)| rows.groups().into_keys())
             .collect();
-        let mut fine = Vec::new();
-        let mut coarse = Vec::new();
-        for (group, changed) in groups {
-            let is_changed = |member: u8| changed.contains(&member);
-            let values = read_group(database, target, (span, group), is_changed)?;
-            let before = match &earlier {
-                Some(earlier) => {
-                    read_group(earlier, target, (span.saturating_sub(1), group), is_changed)?
-                }
-                None => BTreeMap::new(),
-            };
-            let kinds = self.kinds(group);
-            let mut new = Members::new();
-            for (member, values) in values {
-                let kind = kinds.get(&member).copied().unwrap_or(Kind::Gauge);
+        let times = targets.iter().map(|(target, _)| keys::times_group(*target));
+        let raw = groups
+            .iter()
+            .copied()
+            .chain(times)
+            .map(|group| keys::raw_key(self.span, group, self.log))
+            .chain(keys::fences().map(|fence| keys::raw_key(self.span, fence, 0)));
+        self.raw.make_places(DATA, raw)?;
+        let fine = groups
+            .into_iter()
+            .chain(keys::fences())
+            .map(|group| keys::group_key(self.span, group));
+        self.fine.make_places(DATA, fine)
+    }
+
+    /// Writes what one target has, some groups at a time.
+    fn fill(&self, target: u32, rows: &Rows) -> Result<()> {
+        let order = Order::of(&rows.times);
+        // Times first: a group without its times could not be read.
+        let times_key = keys::raw_key(self.span, keys::times_group(target), self.log);
+        let times = Op::put(times_key, chunk::put_times(&order.times));
+        self.raw.write(DATA, vec![times])?;
+        let (mut raw, mut fine) = (Vec::new(), Vec::new());
+        for (group, members) in rows.groups() {
+            let members: Vec<chunk::Sorted> = members
+                .into_iter()
+                .map(|(member, column)| (member, order.sort(column.values())))
+                .collect();
+            let key = keys::raw_key(self.span, group, self.log);
+            raw.push(Op::put(key, chunk::put_group(&members)));
+            fine.push(self.fold(target, group, &order.times, members)?);
+            if raw.len() >= AT_ONCE {
+                self.write(&mut raw, &mut fine)?;
+            }
+        }
+        self.write(&mut raw, &mut fine)
+    }
+
+    fn write(&self, raw: &mut Vec<Op>, fine: &mut Vec<Op>) -> Result<()> {
+        // A long seal must not keep the newest scrapes from the disk.
+        self.history.sync_log()?;
+        self.raw.write(DATA, std::mem::take(raw))?;
+        self.fine.write(DATA, std::mem::take(fine))
+    }
+
+    /// The 5 min buckets of a group, over what the tier holds of it already.
+    fn fold(
+        &self,
+        target: u32,
+        group: u32,
+        times: &[i64],
+        members: Vec<chunk::Sorted>,
+    ) -> Result<Op> {
+        let kinds = self.history.kinds(group);
+        let kind_of = |member: u8| kinds.get(&member).copied().unwrap_or(Kind::Gauge);
+        let changed: Vec<u8> = members.iter().map(|(member, _)| *member).collect();
+        let key = keys::group_key(self.span, group);
+        // Other logs may have brought values of the same span.
+        let mut others = false;
+        self.raw.scan(DATA, &key, |key, value| {
+            let log = keys::read_raw_key(key).map(|(_, _, log)| log);
+            others |= !value.is_empty() && log != Some(self.log);
+            Ok(())
+        })?;
+        let mut values: BTreeMap<u8, Vec<(i64, f64)>> = members
+            .into_iter()
+            .map(|(member, rows)| {
+                let at = |row: u32| times.get(row as usize).copied().unwrap_or_default();
+                (
+                    member,
+                    rows.into_iter().map(|(row, v)| (at(row), v)).collect(),
+                )
+            })
+            .collect();
+        if others {
+            let place = (self.span, group);
+            let known = read_group(&self.raw, target, place, |m| changed.contains(&m))?;
+            for (member, mut all) in known {
+                all.extend(values.remove(&member).unwrap_or_default());
+                values.insert(member, settle(all));
+            }
+        }
+        let is_counter = |member: u8| changed.contains(&member) && kind_of(member) == Kind::Counter;
+        let before = self.before(target, group, is_counter)?;
+        let new: Members = values
+            .into_iter()
+            .map(|(member, values)| {
                 let before = before
                     .get(&member)
                     .and_then(|values| values.last().copied());
-                new.insert(
-                    member,
-                    rollup::fold(&values, kind, before, Tier::FiveMinutes.step()),
-                );
-            }
-            let merged = merged_buckets(database, Tier::FiveMinutes, span, group, &new)?;
-            fine.push(bucket_op(Tier::FiveMinutes, span, group, &merged));
-            let hours = merged
-                .into_iter()
-                .filter(|(member, _)| is_changed(*member))
-                .map(|(member, buckets)| (member, rollup::coarsen(&buckets, Tier::Hour.step())))
-                .collect();
-            coarse.push((group, hours));
-            if fine.len() >= AT_ONCE {
-                self.write_tiers(
-                    database,
-                    start,
-                    std::mem::take(&mut fine),
-                    std::mem::take(&mut coarse),
-                )?;
-            }
-        }
-        self.write_tiers(database, start, fine, coarse)
+                let step = Tier::FiveMinutes.step();
+                (member, rollup::fold(&values, kind_of(member), before, step))
+            })
+            .collect();
+        let merged = merged_buckets(&self.fine, Tier::FiveMinutes, self.span, group, new)?;
+        Ok(bucket_op(Tier::FiveMinutes, self.span, group, &merged))
     }
 
-    fn write_tiers(
+    /// Values of the span before, from whose last a counter's growth goes on.
+    fn before(
         &self,
-        database: &Database,
-        start: Timestamp,
-        fine: Vec<Op>,
-        coarse: Vec<(u32, Members)>,
-    ) -> Result<()> {
-        // A long seal must not keep the newest scrapes from the disk.
-        self.sync_log()?;
-        database.write(&keys::minutes_tree(start), fine)?;
-        let hours = self.databases.find_or_make(HOURS_DATABASE)?;
-        let day = keys::span_of(start, DAY_SPAN).ok_or(Error::Time(start))?;
-        let mut ops = Vec::with_capacity(coarse.len());
-        for (group, new) in coarse {
-            let merged = merged_buckets(&hours, Tier::Hour, day, group, &new)?;
-            ops.push(bucket_op(Tier::Hour, day, group, &merged));
+        target: u32,
+        group: u32,
+        wanted: impl Fn(u8) -> bool,
+    ) -> Result<BTreeMap<u8, Vec<(i64, f64)>>> {
+        let Some(span) = self.span.checked_sub(1) else {
+            return Ok(BTreeMap::new());
+        };
+        let part = keys::raw_part(keys::span_start(span, SPAN));
+        match self.history.databases.find(&part)? {
+            Some(earlier) => read_group(&earlier, target, (span, group), wanted),
+            None => Ok(BTreeMap::new()),
         }
-        hours.write(&keys::hours_tree(start), ops)
+    }
+}
+
+/// Instants in order, each once, and where each row of arrival went.
+struct Order {
+    times: Vec<i64>,
+    /// `None` if every row is where it was.
+    places: Option<Vec<u32>>,
+}
+
+impl Order {
+    fn of(arrived: &[i64]) -> Self {
+        if arrived.is_sorted_by(|a, b| a < b) {
+            return Self {
+                times: arrived.to_vec(),
+                places: None,
+            };
+        }
+        let times: Vec<i64> = arrived
+            .iter()
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let place = |at: &i64| u32::try_from(times.partition_point(|t| t < at)).unwrap_or(u32::MAX);
+        Self {
+            places: Some(arrived.iter().map(place).collect()),
+            times,
+        }
     }
 
-    fn kinds(&self, group: u32) -> BTreeMap<u8, Kind> {
-        let head = self.head();
-        kinds_of(&head.catalogue, group)
-    }
-
-    /// Writes buckets of one series into a tier, and those of 5 min into the 1 h tier, too.
-    pub(super) fn write_buckets(&self, id: u32, tier: Tier, buckets: &[Bucket]) -> Result<()> {
-        let (group, member) = (id / GROUP, u8::try_from(id % GROUP).unwrap_or(0));
-        let mut spans: BTreeMap<u32, Vec<Bucket>> = BTreeMap::new();
-        for bucket in buckets {
-            let span = keys::span_of(bucket.at, tier.span()).ok_or(Error::Time(bucket.at))?;
-            spans.entry(span).or_default().push(*bucket);
-        }
-        let mut hours: Vec<Bucket> = Vec::new();
-        let mut pending: (String, String, Vec<Op>) = Default::default();
-        for (span, new) in spans {
-            let start = keys::span_start(span, tier.span());
-            let (name, tree) = place(tier, start);
-            let database = self.databases.find_or_make(&name)?;
-            if (&pending.0, &pending.1) != (&name, &tree) || pending.2.len() >= AT_ONCE {
-                self.write_pending(&mut pending)?;
-                pending = (name, tree, Vec::new());
+    /// Values by ascending row; of two at one instant, the one that came later stays.
+    fn sort(&self, values: Vec<(u32, f64)>) -> Vec<(u32, f64)> {
+        let mut values = values;
+        if let Some(places) = &self.places {
+            for (row, _) in &mut values {
+                *row = places.get(*row as usize).copied().unwrap_or(u32::MAX);
             }
-            let new = Members::from([(member, new)]);
-            let merged = merged_buckets(&database, tier, span, group, &new)?;
-            if tier == Tier::FiveMinutes
-                && let Some(buckets) = merged.get(&member)
-            {
-                hours.extend(rollup::coarsen(buckets, Tier::Hour.step()));
-            }
-            pending.2.push(bucket_op(tier, span, group, &merged));
         }
-        self.write_pending(&mut pending)?;
-        if hours.is_empty() {
-            Ok(())
-        } else {
-            self.write_buckets(id, Tier::Hour, &hours)
+        if values.is_sorted_by(|a, b| a.0 < b.0) {
+            return values;
         }
+        let sorted: BTreeMap<u32, f64> = values.into_iter().collect();
+        sorted.into_iter().collect()
     }
-
-    fn write_pending(&self, (name, tree, ops): &mut (String, String, Vec<Op>)) -> Result<()> {
-        if ops.is_empty() {
-            return Ok(());
-        }
-        self.databases
-            .find_or_make(name)?
-            .write(tree, std::mem::take(ops))
-    }
-}
-
-/// Kind of each member of a group.
-pub(super) fn kinds_of(catalogue: &Catalogue, group: u32) -> BTreeMap<u8, Kind> {
-    (0u8..)
-        .zip(group * GROUP..group * GROUP + GROUP)
-        .filter_map(|(member, id)| Some((member, catalogue.owner(id)?.1)))
-        .collect()
-}
-
-/// Database and tree in which the buckets of a span lie.
-pub(super) fn place(tier: Tier, start: Timestamp) -> (String, String) {
-    match tier {
-        Tier::FiveMinutes => (keys::month_database(start), keys::minutes_tree(start)),
-        Tier::Hour => (HOURS_DATABASE.to_owned(), keys::hours_tree(start)),
-    }
-}
-
-fn bucket_op(tier: Tier, span: u32, group: u32, members: &Members) -> Op {
-    let start = keys::span_start(span, tier.span());
-    Op::put(
-        keys::group_key(span, group),
-        rollup::put_buckets(members, start, tier.step()),
-    )
-}
-
-/// What a tier holds of a span and group, with `new` laid over it.
-fn merged_buckets(
-    database: &Database,
-    tier: Tier,
-    span: u32,
-    group: u32,
-    new: &Members,
-) -> Result<Members> {
-    let start = keys::span_start(span, tier.span());
-    let (_, tree) = place(tier, start);
-    let mut merged = match database.get(&tree, &keys::group_key(span, group))? {
-        Some(value) => rollup::read_buckets(&value, start, tier.step(), |_| true)
-            .map_err(|damage| database.damaged(damage))?,
-        None => Members::new(),
-    };
-    for (member, buckets) in new {
-        let old = merged.remove(member).unwrap_or_default();
-        merged.insert(*member, rollup::overlay(old, buckets.clone()));
-    }
-    Ok(merged)
-}
-
-/// Writes the chunks of one target in one span.
-///
-/// In two phases: first empty values, then the real ones. So the leaves of the tree take their
-/// shape while they are small, and no page with data is written twice.
-fn write_chunks(database: &Database, log: u32, span: u32, target: u32, rows: &Rows) -> Result<()> {
-    let tree = keys::raw_tree(keys::span_start(span, SPAN));
-    let groups = rows.groups();
-    let times_key = keys::raw_key(span, keys::times_group(target), log);
-    let mut places = Vec::new();
-    for key in groups
-        .keys()
-        .map(|group| keys::raw_key(span, *group, log))
-        .chain([times_key])
-    {
-        if database.get(&tree, &key)?.is_none() {
-            places.push(Op::put(key, []));
-        }
-    }
-    database.write(&tree, places)?;
-    failpoint::hit("between_phases");
-    // Times first: a group without its times could not be read.
-    let mut ops = vec![Op::put(times_key, chunk::put_times(&rows.times))];
-    for (group, members) in &groups {
-        let value = chunk::put_group(members.iter().map(|(member, column)| (*member, *column)));
-        ops.push(Op::put(keys::raw_key(span, *group, log), value));
-        if ops.len() >= AT_ONCE {
-            database.write(&tree, std::mem::take(&mut ops))?;
-        }
-    }
-    database.write(&tree, ops)
 }
 
 /// Sealed values of the wanted members of a group in a span, in order of time.
@@ -347,33 +344,28 @@ pub(super) fn read_group(
     (span, group): (u32, u32),
     wanted: impl Fn(u8) -> bool,
 ) -> Result<BTreeMap<u8, Vec<(i64, f64)>>> {
-    let tree = keys::raw_tree(keys::span_start(span, SPAN));
     let damaged = |damage| database.damaged(damage);
     let mut all: BTreeMap<u8, Vec<(i64, f64)>> = BTreeMap::new();
-    database.scan(&tree, &keys::group_key(span, group), |key, value| {
+    database.scan(DATA, &keys::group_key(span, group), |key, value| {
         if value.is_empty() {
             return Ok(());
         }
         let Some((_, _, log)) = keys::read_raw_key(key) else {
             return Err(damaged(Damaged("a key of a chunk")));
         };
-        let members = chunk::read_group(value, &wanted).map_err(damaged)?;
+        let packed = chunk::Group::open(value).map_err(damaged)?;
+        let members: Vec<u8> = packed.members().filter(|m| wanted(*m)).collect();
         if members.is_empty() {
             return Ok(());
         }
         let times_key = keys::raw_key(span, keys::times_group(target), log);
-        let times = match database.get(&tree, &times_key)? {
+        let times = match database.get(DATA, &times_key)? {
             Some(times) => chunk::read_times(&times).map_err(damaged)?,
             None => return Err(damaged(Damaged("a chunk without its times"))),
         };
-        for (member, values) in members {
-            let into = all.entry(member).or_default();
-            for (row, value) in values {
-                let at = times
-                    .get(row as usize)
-                    .ok_or_else(|| damaged(Damaged("a row without a time")))?;
-                into.push((*at, value));
-            }
+        for member in members {
+            let values = packed.values(member, &times).map_err(damaged)?;
+            all.entry(member).or_default().extend(values);
         }
         Ok(())
     })?;

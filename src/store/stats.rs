@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use super::barrier::Op;
 use super::history::History;
-use super::keys::{self, DAY_SPAN, SPAN, TALLY};
+use super::keys::{self, DATA, DAY_SPAN, SPAN, TALLY};
 use super::rollup::Tier;
 use super::selector::Selector;
 use super::{Error, Result};
@@ -101,35 +101,34 @@ impl History {
             chunks: 0,
         };
         for name in self.databases.names()? {
+            if !name.starts_with(prefix) {
+                continue;
+            }
             let Some(database) = self.databases.find(&name)? else {
                 continue;
             };
-            for tree in database
-                .trees()
-                .iter()
-                .filter(|tree| tree.starts_with(prefix))
-            {
-                database.scan(tree, &[], |key, value| {
-                    let Some((span, group)) =
-                        key.first_chunk::<8>().and_then(|k| keys::read_group_key(k))
-                    else {
-                        return Ok(());
-                    };
-                    if !value.is_empty() && !keys::is_times(group) {
-                        let (start, end) =
-                            (keys::span_start(span, len), keys::span_start(span + 1, len));
-                        stats.oldest = Some(stats.oldest.map_or(start, |at| at.min(start)));
-                        stats.newest = Some(stats.newest.map_or(end, |at| at.max(end)));
-                        stats.chunks += 1;
-                    }
-                    Ok(())
-                })?;
-            }
+            database.scan(DATA, &[], |key, value| {
+                let Some((span, group)) =
+                    key.first_chunk::<8>().and_then(|k| keys::read_group_key(k))
+                else {
+                    return Ok(());
+                };
+                if !value.is_empty() && !keys::is_times(group) {
+                    let (start, end) =
+                        (keys::span_start(span, len), keys::span_start(span + 1, len));
+                    stats.oldest = Some(stats.oldest.map_or(start, |at| at.min(start)));
+                    stats.newest = Some(stats.newest.map_or(end, |at| at.max(end)));
+                    stats.chunks += 1;
+                }
+                Ok(())
+            })?;
+            drop(database);
+            self.databases.close_idle();
         }
         Ok(stats)
     }
 
-    /// Forgets the counts of days whose trees were dropped.
+    /// Forgets the counts of days whose parts were dropped.
     pub(super) fn drop_tallies(&self, dropped: &[String]) -> Result<()> {
         let mut ops = Vec::new();
         for tree in dropped {

@@ -446,6 +446,7 @@ impl<'a> Import<'a> {
         self.store.history().store_definitions()?;
         // An empty segment moves the mark past the log that opening has begun.
         self.store.history().rest(&Segment::new(self.log + 1))?;
+        self.store.history().fold_days(None)?;
         self.store.history().settle()?;
         self.store.sync()
     }

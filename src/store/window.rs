@@ -12,19 +12,20 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::barrier::Database;
+use super::buckets::read_buckets;
 use super::catalogue::SeriesId;
 use super::history::History;
-use super::keys::{self, GROUP, HOURS_DATABASE, SPAN};
+use super::keys::{self, DATA, DAY_SPAN, GROUP, SPAN, SPANS_A_DAY};
 use super::rollup::{self, Bucket, GAP, Tier};
-use super::seal::{place, read_group};
+use super::seal::read_group;
 use super::segment::settle;
+use super::tiers::part_of;
 use super::{Error, Result};
 use crate::model::series::{Kind, Window};
 use crate::model::units::{Millis, Timestamp};
 
 /// Steps of the longest window: a month of seconds does not belong into one answer.
 const STEPS_MAX: u64 = 1_000_000;
-const SPANS_A_DAY: u32 = 12;
 
 /// What the values of a step come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -77,6 +78,9 @@ impl Fold {
         }
     }
 }
+
+/// A part: its name, what it covers, and itself.
+pub(super) type Part = (String, (Timestamp, Timestamp), Arc<Database>);
 
 /// What is asked of one series.
 #[derive(Debug, Clone, Copy)]
@@ -264,25 +268,18 @@ impl History {
         // Memory before disk: what is being sealed meanwhile is then seen twice, never not at all.
         let memory = self.in_memory(ask, from, until);
         let mut all = Vec::new();
-        for database in self.months(from, until)? {
-            for tree in database.trees() {
-                let Some(end) = keys::day_end(&tree) else {
-                    continue;
-                };
-                let day = end.minus(Millis::DAY.as_duration());
-                if end <= from || day >= until {
-                    continue;
-                }
-                let first = keys::span_of(day.max(from), SPAN);
-                let last = keys::span_of(end.min(until).minus(Millis(1).as_duration()), SPAN);
-                let (Some(first), Some(last)) = (first, last) else {
-                    continue;
-                };
-                for span in first..=last {
-                    let is_it = |member| member == ask.member();
-                    let mut group = read_group(&database, ask.target, (span, ask.group()), is_it)?;
-                    all.extend(group.remove(&ask.member()).unwrap_or_default());
-                }
+        for (_, (start, end), database) in self.parts("raw-", from, until)? {
+            let last = end.min(until).minus(Millis(1).as_duration());
+            let (Some(first), Some(last)) = (
+                keys::span_of(start.max(from), SPAN),
+                keys::span_of(last, SPAN),
+            ) else {
+                continue;
+            };
+            for span in first..=last {
+                let is_it = |member| member == ask.member();
+                let mut group = read_group(&database, ask.target, (span, ask.group()), is_it)?;
+                all.extend(group.remove(&ask.member()).unwrap_or_default());
             }
         }
         all.extend(memory.into_values().flatten());
@@ -299,45 +296,35 @@ impl History {
                 .collect()
         };
         for name in self.databases.names()? {
-            let Some(database) = self.databases.find(&name)? else {
-                continue;
-            };
-            for end in database
-                .trees()
-                .iter()
-                .filter_map(|tree| keys::day_end(tree))
-            {
-                let start = keys::span_of(end.minus(Millis::DAY.as_duration()), SPAN);
-                spans.extend(
-                    start
-                        .into_iter()
-                        .flat_map(|first| first..first + SPANS_A_DAY),
-                );
-            }
-            drop(database);
-            self.databases.close_idle();
+            let bounds = keys::part_bounds(&name).filter(|_| name.starts_with("raw-"));
+            let first = bounds.and_then(|(start, _)| keys::span_of(start, SPAN));
+            spans.extend(
+                first
+                    .into_iter()
+                    .flat_map(|first| first..first + SPANS_A_DAY),
+            );
         }
         Ok(spans)
     }
 
     /// Months or years that may hold buckets of a tier, sealed or not, ascending.
     pub(super) fn rollup_ranges(&self, tier: Tier) -> Result<BTreeSet<(Timestamp, Timestamp)>> {
-        let mut ranges = BTreeSet::new();
-        for name in self.databases.names()? {
-            if let Some(database) = self.databases.find(&name)? {
-                ranges.extend(
-                    database
-                        .trees()
-                        .iter()
-                        .filter_map(|tree| bounds(tier, tree)),
-                );
+        let bounds = |name: &str| keys::part_bounds(name);
+        let mut ranges: BTreeSet<(Timestamp, Timestamp)> = self
+            .databases
+            .names()?
+            .iter()
+            .filter(|name| name.starts_with(prefix(tier)))
+            .filter_map(|name| bounds(name))
+            .collect();
+        if tier == Tier::Hour {
+            for day in self.unfolded() {
+                ranges.extend(bounds(&part_of(tier, keys::span_start(day, DAY_SPAN))));
             }
-            self.databases.close_idle();
         }
         let head = self.head();
         for span in head.segments().flat_map(|s| s.all().map(|(span, ..)| span)) {
-            let (_, tree) = place(tier, keys::span_start(span, SPAN));
-            ranges.extend(bounds(tier, &tree));
+            ranges.extend(bounds(&part_of(tier, keys::span_start(span, SPAN))));
         }
         Ok(ranges)
     }
@@ -365,23 +352,25 @@ impl History {
         spans
     }
 
-    /// Databases of the months that touch a range, oldest first.
-    pub(super) fn months(&self, from: Timestamp, until: Timestamp) -> Result<Vec<Arc<Database>>> {
-        let mut months = Vec::new();
+    /// Parts of a kind that touch a range, oldest first, with what they cover.
+    pub(super) fn parts(
+        &self,
+        prefix: &str,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Part>> {
+        let mut parts = Vec::new();
         for name in self.databases.names()? {
-            let Some(end) = keys::month_end(&name) else {
-                continue;
-            };
-            // No month is longer; one too many costs a look.
-            let start = end.minus(Millis(31 * Millis::DAY.0).as_duration());
-            if end > from
+            if let Some((start, end)) = keys::part_bounds(&name)
+                && name.starts_with(prefix)
+                && end > from
                 && start < until
                 && let Some(database) = self.databases.find(&name)?
             {
-                months.push(database);
+                parts.push((name, (start, end), database));
             }
         }
-        Ok(months)
+        Ok(parts)
     }
 
     /// Buckets of a tier, with what is not yet sealed folded over them.
@@ -420,7 +409,7 @@ impl History {
         Ok(all)
     }
 
-    /// Buckets of a tier as they lie on disk.
+    /// Buckets of a tier that are sealed: as they lie on disk, and the hours of unfolded days.
     fn sealed(
         &self,
         ask: &Ask,
@@ -428,24 +417,51 @@ impl History {
         from: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<Bucket>> {
-        let mut all = Vec::new();
-        let databases = match tier {
-            Tier::FiveMinutes => self.months(from, until)?,
-            Tier::Hour => self.databases.find(HOURS_DATABASE)?.into_iter().collect(),
-        };
-        for database in databases {
-            for (tree, first, last) in spans_of_trees(tier, &database.trees(), from, until) {
-                for span in first..=last {
-                    let start = keys::span_start(span, tier.span());
-                    let key = keys::group_key(span, ask.group());
-                    let Some(value) = database.get(&tree, &key)? else {
-                        continue;
-                    };
-                    let is_it = |member| member == ask.member();
-                    let mut members = rollup::read_buckets(&value, start, tier.step(), is_it)
-                        .map_err(|damage| database.damaged(damage))?;
-                    all.extend(members.remove(&ask.member()).unwrap_or_default());
+        let mut all = self.stored(ask, tier, from, until)?;
+        if tier == Tier::Hour {
+            for day in self.unfolded() {
+                let start = keys::span_start(day, DAY_SPAN);
+                let end = keys::span_start(day.saturating_add(1), DAY_SPAN);
+                if start < until && end > from {
+                    let fine = self.stored(ask, Tier::FiveMinutes, start, end)?;
+                    let hours = rollup::coarsen(&fine, Tier::Hour.step());
+                    all = rollup::overlay(all, hours);
                 }
+            }
+            all.retain(|bucket| bucket.at >= from.floor_to(tier.step()) && bucket.at < until);
+        }
+        Ok(all)
+    }
+
+    /// Buckets of a tier as they lie on disk.
+    fn stored(
+        &self,
+        ask: &Ask,
+        tier: Tier,
+        from: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<Bucket>> {
+        let mut all = Vec::new();
+        for (_, (start, end), database) in self.parts(prefix(tier), from, until)? {
+            let len = tier.span();
+            let last = end.min(until).minus(Millis(1).as_duration());
+            let (Some(first), Some(last)) = (
+                keys::span_of(start.max(from.floor_to(len)), len),
+                keys::span_of(last, len),
+            ) else {
+                continue;
+            };
+            for span in first..=last {
+                let start = keys::span_start(span, len);
+                let key = keys::group_key(span, ask.group());
+                let value = database.get(DATA, &key)?.unwrap_or_default();
+                if value.is_empty() {
+                    continue;
+                }
+                let is_it = |member| member == ask.member();
+                let mut members = read_buckets(&value, start, tier.step(), is_it)
+                    .map_err(|damage| database.damaged(damage))?;
+                all.extend(members.remove(&ask.member()).unwrap_or_default());
             }
         }
         all.retain(|bucket: &Bucket| bucket.at >= from.floor_to(tier.step()) && bucket.at < until);
@@ -453,31 +469,11 @@ impl History {
     }
 }
 
-/// Trees of a tier that touch a range, each with the first and last span to look for.
-pub(super) fn spans_of_trees(
-    tier: Tier,
-    trees: &[String],
-    from: Timestamp,
-    until: Timestamp,
-) -> Vec<(String, u32, u32)> {
-    let within = |tree: &String| {
-        let (start, end) = bounds(tier, tree)?;
-        let len = tier.span();
-        let last = end.min(until).minus(Millis(1).as_duration());
-        let (first, last) = (
-            keys::span_of(start.max(from), len)?,
-            keys::span_of(last, len)?,
-        );
-        Some((tree.clone(), first, last))
-    };
-    trees.iter().filter_map(within).collect()
-}
-
-/// First instants of the month or year of a tree of this tier, and of the next.
-fn bounds(tier: Tier, tree: &str) -> Option<(Timestamp, Timestamp)> {
+/// How the names of a tier's parts begin.
+pub(super) const fn prefix(tier: Tier) -> &'static str {
     match tier {
-        Tier::FiveMinutes => keys::month_bounds(tree.strip_prefix("r5m-")?),
-        Tier::Hour => keys::year_bounds(tree.strip_prefix("r1h-")?),
+        Tier::FiveMinutes => "r5m-",
+        Tier::Hour => "r1h-",
     }
 }
 

@@ -18,8 +18,9 @@ use crate::model::units::Millis;
 use crate::postgres::Observer;
 use crate::store::{self, Store};
 use crate::work::activity;
+use crate::work::agenda::Pace;
 use crate::work::board::Board;
-use crate::work::collect::{self, Pace, Source, Watcher};
+use crate::work::collect::{self, Source, Watcher};
 use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
@@ -110,15 +111,13 @@ impl App {
     }
 
     /// Sets a limit of one target, unless the operator did.
-    #[must_use]
-    pub(crate) fn with_limit(mut self, name: &str, resource: Resource, limit: &Limit) -> Self {
+    pub(crate) fn set_limit(&mut self, name: &str, resource: Resource, limit: &Limit) {
         for target in self.targets.iter_mut().filter(|target| target.name == name) {
             target
                 .limits
                 .entry(resource)
                 .or_insert_with(|| limit.clone());
         }
-        self
     }
 
     /// Starts the loops: a watcher a target, our own readings, the store's upkeep, the forecasts.

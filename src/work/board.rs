@@ -4,7 +4,6 @@
 //! nothing. Not for: history (`store::history`) nor for anything that must survive a restart by
 //! itself: `work` fills it again from the records.
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, RwLock};
 
 use crate::model::capacity::{Projection, Resource};
@@ -13,6 +12,7 @@ use crate::model::finding::{Alert, Bottleneck, Finding};
 use crate::model::series::{Metric, Sample, Scrape};
 use crate::model::target::Reach;
 use crate::model::units::Timestamp;
+use crate::work::fault::{Fault, Faults, News, Part};
 
 /// What is known of one target.
 #[derive(Debug, Clone, Default)]
@@ -68,8 +68,8 @@ pub struct Board {
     targets: RwLock<Vec<(String, TargetState)>>,
     /// Series of this process itself (`plimsoll_…`), refreshed with each scrape.
     own: RwLock<Option<Arc<Scrape>>>,
-    /// Parts of this process that fail now, by name, with the reason.
-    faults: RwLock<BTreeMap<String, String>>,
+    /// Parts of this process that fail now.
+    faults: RwLock<Faults>,
     /// What each metric means, for `# HELP`.
     metrics: Vec<&'static Metric>,
 }
@@ -138,28 +138,21 @@ impl Board {
             .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(Arc::new(scrape));
     }
 
-    /// Notes that a part of this process fails, or works again; true if that is news.
-    pub fn set_fault(&self, part: &str, fault: Option<String>) -> bool {
-        let mut faults = self
-            .faults
+    /// Notes why a part of this process fails for `target`, or that it works; no target is what
+    /// all share.
+    pub fn set_fault(&self, part: Part, target: Option<&str>, reason: Option<String>) -> News {
+        self.faults
             .write()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        match fault {
-            Some(reason) => faults.insert(part.to_owned(), reason).is_none(),
-            None => faults.remove(part).is_some(),
-        }
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .set(part, target, reason)
     }
 
-    /// Parts of this process that fail now, with the reason; empty when all is well.
-    pub fn faults(&self) -> Vec<(String, String)> {
-        let faults = self
-            .faults
+    /// Parts of this process that fail now; empty when all is well.
+    pub fn faults(&self) -> Vec<Fault> {
+        self.faults
             .read()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        faults
-            .iter()
-            .map(|(part, reason)| (part.clone(), reason.clone()))
-            .collect()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .list()
     }
 
     /// What a metric of this name means, if a collector declares it.

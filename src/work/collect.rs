@@ -18,7 +18,9 @@ use crate::model::series::{Labels, Metric, Sample, SampleSink, Scrape};
 use crate::model::target::Reach;
 use crate::model::units::{Millis, Timestamp};
 use crate::work::activity::SessionHistory;
+use crate::work::agenda::{Agenda, Due, Pace};
 use crate::work::board::Board;
+use crate::work::fault::{News, Part};
 
 /// A reading this close to the grid, as a share of the interval, is stamped with the grid's time:
 /// stamps then repeat exactly, which costs nothing to store, and no reading is off by more.
@@ -171,12 +173,12 @@ impl Watcher {
         let fault = failed
             .map(|error| error.to_string())
             .reduce(|a, b| format!("{a}; {b}"));
-        if self.board.set_fault("history", fault.clone()) {
-            if let Some(error) = fault {
-                tracing::error!(error, "the history refuses samples");
-            } else {
-                tracing::info!("the history takes samples again");
-            }
+        let error = fault.clone().unwrap_or_default();
+        let (board, target) = (&self.board, &self.target);
+        match board.set_fault(Part::History, Some(target), fault) {
+            News::Broke => tracing::error!(target, error, "the history refuses samples"),
+            News::Mended => tracing::info!(target, "the history takes samples again"),
+            News::Same => {}
         }
     }
 
@@ -221,41 +223,26 @@ impl Watcher {
     }
 }
 
-/// Distances between readings.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    /// Between scrapes.
-    pub(crate) scrape: Millis,
-    /// Between looks at the sessions; zero turns them off.
-    pub(crate) look: Millis,
-}
-
 /// Watches one target until `stop` turns true. The first scrape is at once, the next on the grid.
 pub(crate) async fn watch(mut watcher: Watcher, pace: Pace, mut stop: Receiver<bool>) {
     let clock = Arc::clone(&watcher.clock);
-    let mut next = clock.now();
-    loop {
+    let mut agenda = Agenda::from(clock.now(), pace);
+    // Asked each time: a server that is slow enough leaves no pause between two things due.
+    while !stop.has_changed().unwrap_or(true) {
         let now = clock.now();
-        // A clock that was set back must not silence the watcher until it has caught up.
-        if now >= next || next.since(now) > pace.scrape.as_duration() {
-            watcher.scrape(snapped(now, pace.scrape)).await;
-            next = clock
-                .now()
-                .floor_to(pace.scrape)
-                .plus(pace.scrape.as_duration());
-            continue;
-        }
-        let mut pause = next.since(now);
-        if pace.look.0 > 0 {
-            pause = pause.min(pace.look.as_duration());
-        }
-        tokio::select! {
-            () = tokio::time::sleep(pause) => {
-                if pace.look.0 > 0 && clock.now() < next {
-                    watcher.look().await;
-                }
+        match agenda.due(now) {
+            Due::Scrape => {
+                watcher.scrape(snapped(now, pace.scrape)).await;
+                agenda.scraped(clock.now());
             }
-            _ = stop.changed() => return,
+            Due::Look => {
+                watcher.look().await;
+                agenda.looked(clock.now());
+            }
+            Due::Nothing(pause) => tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                _ = stop.changed() => return,
+            },
         }
     }
 }
@@ -383,11 +370,14 @@ mod tests {
         watcher.scrape(at(0)).await;
         assert_eq!(kept.0.lock().unwrap().len(), 1);
         let faults = watcher.board.faults();
-        assert!(
-            faults
-                .iter()
-                .any(|(part, text)| part == "history" && text.contains("space"))
+        let [fault] = &faults[..] else {
+            panic!("{faults:?}");
+        };
+        assert_eq!(
+            (fault.part, fault.target.as_deref()),
+            (Part::History, Some("t"))
         );
+        assert!(fault.reason.contains("space"), "{fault}");
     }
 
     #[test]

@@ -2,14 +2,15 @@
 //!
 //! For: the order of things. Not for: how each is done (`demo`).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::config::{self, Config, Origin, Secret};
-use crate::demo::binaries::find_binaries;
+use crate::demo::binaries::{Binaries, find_binaries};
 use crate::demo::cluster::{Cluster, ClusterOptions};
-use crate::demo::leadgen::{self, Filled, Indexes, Platform};
+use crate::demo::leadgen::{self, Filled, Indexes};
 use crate::demo::past::{self, Anchor, PastSeries};
+use crate::demo::scratch::Scratch;
 use crate::demo::traffic::{Counts, Traffic, TrafficOptions};
 use crate::host::Host;
 use crate::model::capacity::{Limit, LimitOrigin, Resource};
@@ -18,6 +19,7 @@ use crate::model::units::{Millis, Timestamp};
 use crate::postgres::Observer;
 use crate::store::{Bucket, Tier};
 use crate::work::app::{App, WatchedTarget};
+use crate::work::stop::StopSignal;
 use crate::work::{Result, on_rayon};
 
 /// The name of the watched target.
@@ -78,6 +80,8 @@ pub struct Options {
     pub rate: f64,
     /// Folders that hold server binaries, looked in first.
     pub binaries: Vec<PathBuf>,
+    /// Whether the history outlives the demo, in the folder that the settings name.
+    pub keep_folder: bool,
 }
 
 /// A running demo.
@@ -87,8 +91,8 @@ pub struct Demo {
     pub app: Arc<App>,
     /// What was started; `None` without server binaries.
     pub platform: Option<RunningPlatform>,
-    /// The folder to remove in the end, if the demo made it.
-    folder: Option<PathBuf>,
+    /// The folder of its history, if it is thrown away.
+    scratch: Option<Scratch>,
 }
 
 /// The throw-away server and its traffic.
@@ -96,11 +100,42 @@ pub struct Demo {
 pub struct RunningPlatform {
     cluster: Cluster,
     traffic: Traffic,
+    /// Where a monitor connects, password included.
+    monitor_url: String,
     /// Rows made.
     pub filled: Filled,
 }
 
 impl RunningPlatform {
+    /// Starts a server, fills it, and drives it.
+    async fn start(
+        binaries: Binaries,
+        options: &Options,
+        progress: &mut impl FnMut(f64, &str),
+    ) -> Result<Self> {
+        progress(0.0, &format!("starting PostgreSQL {}", binaries.major()));
+        let settings = leadgen::SERVER_SETTINGS.iter();
+        let cluster = settings.fold(ClusterOptions::new(binaries), |options, (name, value)| {
+            options.with(name, value)
+        });
+        let cluster = Cluster::start(cluster).await?;
+        progress(0.15, "creating the lead-generation platform");
+        let platform = leadgen::create(&cluster).await?;
+        let filled = leadgen::fill(&platform, options.scale, Indexes::Base, |share, what| {
+            progress(0.2 + 0.4 * share, what);
+        })
+        .await?;
+        leadgen::forget_setup(&cluster).await?;
+        let mut drive = TrafficOptions::new(platform.url.clone())?;
+        drive.rate = options.rate;
+        Ok(Self {
+            traffic: Traffic::start(drive).await?,
+            cluster,
+            monitor_url: platform.monitor_url,
+            filled,
+        })
+    }
+
     /// Where the server listens, for people: no password in it.
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.cluster.port())
@@ -115,74 +150,67 @@ impl RunningPlatform {
     pub fn counts(&self) -> Counts {
         self.traffic.counts()
     }
+
+    fn target(&self) -> config::Target {
+        config::Target {
+            name: TARGET.to_owned(),
+            url: Secret::new(self.monitor_url.clone()),
+            limits: std::collections::BTreeMap::default(),
+            origin: Origin::Default(Some("the demo")),
+        }
+    }
 }
 
-/// Starts the demo. `config` gives the address and, if it is not to be thrown away, the folder.
+/// Starts the demo; `None` if `stop` came before it was up.
 ///
-/// `progress` hears how far it is, from 0 to 1, and what is going on.
+/// `config` gives the address, and the folder to keep the history in or to make a throw-away one
+/// in. `progress` hears how far it is, from 0 to 1, and what is going on.
 ///
 /// # Errors
-/// When a step fails; what was started by then is stopped and removed.
+/// When a step fails. Then, as after `stop`, what was started is stopped and removed.
 pub async fn start(
     mut config: Config,
     options: &Options,
-    keep_folder: bool,
+    stop: &StopSignal,
     mut progress: impl FnMut(f64, &str),
-) -> Result<Demo> {
-    let folder = (!keep_folder).then(|| config.data_dir.clone());
+) -> Result<Option<Demo>> {
     config.targets.clear();
-    let Ok(binaries) = find_binaries(&options.binaries) else {
-        progress(
-            0.5,
-            "no PostgreSQL server found: showing a recorded history",
-        );
-        let app = App::recorded(config, TARGET)?;
-        back_fill(&app, past::recorded()?).await?;
-        app.start();
-        return Ok(Demo {
-            app: Arc::new(app),
-            platform: None,
-            folder,
-        });
+    let mut scratch = None;
+    if !options.keep_folder {
+        let made = Scratch::make_in(&config.data_dir)?;
+        made.folder().clone_into(&mut config.data_dir);
+        scratch = Some(made);
+    }
+    let (mut app, platform) = if let Ok(binaries) = find_binaries(&options.binaries) {
+        // Dropped half-way it leaves nothing: the cluster goes with its value.
+        let platform = tokio::select! {
+            started = RunningPlatform::start(binaries, options, &mut progress) => started?,
+            () = stop.heard() => return Ok(None),
+        };
+        config.targets.push(platform.target());
+        (App::open(config)?, Some(platform))
+    } else {
+        let told = "no PostgreSQL server found: showing a recorded history";
+        progress(0.5, told);
+        (App::recorded(config, TARGET)?, None)
     };
-    progress(0.0, &format!("starting PostgreSQL {}", binaries.major()));
-    let settings = leadgen::SERVER_SETTINGS.iter();
-    let cluster = settings.fold(ClusterOptions::new(binaries), |options, (name, value)| {
-        options.with(name, value)
-    });
-    let cluster = Cluster::start(cluster).await?;
-    progress(0.15, "creating the lead-generation platform");
-    let platform = leadgen::create(&cluster).await?;
-    let filled = leadgen::fill(&platform, options.scale, Indexes::Base, |share, what| {
-        progress(0.2 + 0.4 * share, what);
-    })
-    .await?;
-    leadgen::forget_setup(&cluster).await?;
-    let mut drive = TrafficOptions::new(platform.url.clone())?;
-    drive.rate = options.rate;
-    let traffic = Traffic::start(drive).await?;
-    progress(0.65, "taking the first readings");
-    config.targets.push(target(&platform));
-    let app = App::open(config)?;
-    let (anchors, database) = present(&app).await?;
-    progress(0.75, "making up 180 days of history");
-    back_fill(&app, anchors).await?;
-    let app = match database {
-        Some(bytes) => app.with_limit(TARGET, Resource::Database, &room_for(bytes)),
-        None => app,
+    // From here on files are being written, so whatever ends early ends in the order of a stop.
+    let past = match &platform {
+        Some(_) => make_up_past(&mut app, stop, &mut progress).await,
+        None => replay_past(&app, stop).await,
     };
-    app.start();
-    progress(1.0, "watching");
-    let platform = Some(RunningPlatform {
-        cluster,
-        traffic,
-        filled,
-    });
-    Ok(Demo {
+    let demo = Demo {
         app: Arc::new(app),
         platform,
-        folder,
-    })
+        scratch,
+    };
+    if past.is_err() || stop.is_heard() {
+        let stopped = demo.stop().await;
+        return past.and(stopped).map(|()| None);
+    }
+    demo.app.start();
+    progress(1.0, "watching");
+    Ok(Some(demo))
 }
 
 impl Demo {
@@ -197,24 +225,34 @@ impl Demo {
             platform.traffic.stop().await;
             ended = platform.cluster.stop().await;
         }
-        if let Some(folder) = self.folder {
-            remove(&folder)?;
-        }
+        let removed = self.scratch.map_or(Ok(()), Scratch::remove);
         stopped?;
-        Ok(ended?)
+        ended?;
+        Ok(removed?)
     }
 }
 
-fn remove(folder: &Path) -> Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-            Err(crate::work::Error::Remove {
-                path: folder.to_owned(),
-                source,
-            })
-        }
-        _ => Ok(()),
+/// Reads what is there now and makes up how it came to be; `stop` ends it early.
+async fn make_up_past(
+    app: &mut App,
+    stop: &StopSignal,
+    progress: &mut impl FnMut(f64, &str),
+) -> Result<()> {
+    progress(0.65, "taking the first readings");
+    let (anchors, database) = tokio::select! {
+        present = present(app) => present?,
+        () = stop.heard() => return Ok(()),
+    };
+    progress(0.75, "making up 180 days of history");
+    if let Some(bytes) = database {
+        app.set_limit(TARGET, Resource::Database, &room_for(bytes));
     }
+    back_fill(app, anchors, stop).await
+}
+
+/// Shows the recorded history as if it ended now; `stop` ends it early.
+async fn replay_past(app: &App, stop: &StopSignal) -> Result<()> {
+    back_fill(app, past::recorded()?, stop).await
 }
 
 fn room_for(bytes: f64) -> Limit {
@@ -222,15 +260,6 @@ fn room_for(bytes: f64) -> Limit {
     Limit {
         value: (bytes * ROOM).round(),
         origin,
-    }
-}
-
-fn target(platform: &Platform) -> config::Target {
-    config::Target {
-        name: TARGET.to_owned(),
-        url: Secret::new(platform.monitor_url.clone()),
-        limits: std::collections::BTreeMap::default(),
-        origin: Origin::Default(Some("the demo")),
     }
 }
 
@@ -301,11 +330,17 @@ async fn readings(target: &WatchedTarget, at: Timestamp) -> Result<Vec<Sample>> 
 }
 
 /// Makes up the past of `anchors` and writes it straight into the 5 min and 1 h tiers.
-async fn back_fill(app: &App, anchors: Vec<Anchor>) -> Result<()> {
+///
+/// After `stop` it comes back within a series; it is never left behind, still writing.
+async fn back_fill(app: &App, anchors: Vec<Anchor>, stop: &StopSignal) -> Result<()> {
     let (store, now) = (Arc::clone(app.store()), app.clock().now());
+    let stop = stop.clone();
     store.history().mark_synthetic(TARGET, past::span(now))?;
     on_rayon(move || {
         for series in past::back_fill(now, &anchors, SEED) {
+            if stop.is_heard() {
+                break;
+            }
             let tier = if series.step == Millis::HOUR {
                 Tier::Hour
             } else {

@@ -4,17 +4,20 @@
 //! or sled: that is the adapters' and edges' affair. Read [`board`] first, then [`app`].
 
 mod activity;
+mod agenda;
 pub mod app;
 pub mod board;
 pub mod check;
 mod collect;
 pub mod demo;
 mod evidence;
+pub mod fault;
 mod own;
 mod project;
 pub mod query;
 mod report;
 mod source;
+pub mod stop;
 mod upkeep;
 mod usage;
 
@@ -39,14 +42,6 @@ pub enum Error {
     /// The host gave no reading that a use case cannot do without.
     #[error(transparent)]
     Host(#[from] crate::host::Error),
-    /// A folder that was made could not be removed.
-    #[error("cannot remove {}", path.display())]
-    Remove {
-        /// The folder.
-        path: std::path::PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
     /// A target's connection string cannot be used.
     #[error("target {name}")]
     Target {

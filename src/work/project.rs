@@ -23,6 +23,7 @@ use crate::store::Store;
 use crate::work::app::WatchedTarget;
 use crate::work::board::Board;
 use crate::work::evidence;
+use crate::work::fault::{News, Part};
 use crate::work::usage::Reader;
 use crate::work::{Result, on_rayon};
 
@@ -90,10 +91,12 @@ pub(crate) async fn keep(projector: Projector, mut stop: Receiver<bool>) {
         for target in &projector.targets {
             let done = projector.round(target).await;
             let fault = done.as_ref().err().map(ToString::to_string);
-            if projector.board.set_fault("forecast", fault.clone())
-                && let Some(error) = fault
-            {
-                tracing::error!(target = target.name, error, "no forecast");
+            let error = fault.clone().unwrap_or_default();
+            let (board, target) = (&projector.board, &target.name);
+            match board.set_fault(Part::Forecast, Some(target), fault) {
+                News::Broke => tracing::error!(target, error, "no forecast"),
+                News::Mended => tracing::info!(target, "forecasts are made again"),
+                News::Same => {}
             }
             waiting |= matches!(done, Ok(false));
         }

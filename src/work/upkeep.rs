@@ -8,6 +8,7 @@ use tokio::sync::watch::Receiver;
 use crate::clock::Clock;
 use crate::store::Store;
 use crate::work::board::Board;
+use crate::work::fault::{News, Part};
 
 /// Between two rounds: what a power cut may cost at most, with the time of the sync itself.
 const EVERY: Duration = Duration::from_secs(1);
@@ -32,12 +33,11 @@ pub(crate) async fn keep(
             Ok(Err(error)) => Some(error.to_string()),
             Err(panic) => Some(panic.to_string()),
         };
-        if board.set_fault("upkeep", fault.clone()) {
-            if let Some(error) = fault {
-                tracing::error!(error, "the store cannot be kept in order");
-            } else {
-                tracing::info!("the store is in order again");
-            }
+        let error = fault.clone().unwrap_or_default();
+        match board.set_fault(Part::Upkeep, None, fault) {
+            News::Broke => tracing::error!(error, "the store cannot be kept in order"),
+            News::Mended => tracing::info!("the store is in order again"),
+            News::Same => {}
         }
     }
 }

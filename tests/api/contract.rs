@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::{BASE, fixture, get, send_local};
+use plimsoll::work::fault::Part;
+
+use crate::{BASE, fixture, get, send, send_local};
 
 async fn body(path: &str) -> Value {
     let reply = get(&format!("{BASE}/{path}")).await;
@@ -143,6 +145,28 @@ async fn probes_say_who_is_late() {
         ready.json()["reasons"],
         serde_json::json!(["quiet has not been looked at yet"])
     );
+}
+
+#[tokio::test]
+async fn what_fails_here_is_told_with_its_target() {
+    let board = fixture::board();
+    let full = Some("no space left on device".to_owned());
+    board.set_fault(Part::History, Some("main"), full);
+    board.set_fault(Part::History, Some("quiet"), None);
+    board.set_fault(Part::Upkeep, None, Some("the disk is gone".to_owned()));
+    let site = fixture::site_with(board, &fixture::config(&[]));
+    let ready = send(&site, "GET", "/readyz", &[]).await;
+    assert_eq!(ready.status, 503);
+    let ready = ready.json();
+    assert_eq!(
+        ready["faults"],
+        serde_json::json!([
+            {"part": "history", "target": "main", "reason": "no space left on device"},
+            {"part": "upkeep", "target": null, "reason": "the disk is gone"},
+        ])
+    );
+    let reason = "the history cannot be written for main: no space left on device";
+    assert_eq!(ready["reasons"][0], reason);
 }
 
 /// Checks `value` against a schema of the description, and that no field is missing there.

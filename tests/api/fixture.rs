@@ -72,7 +72,6 @@ pub(crate) fn hooks() -> Hooks {
                 }
             })
         }),
-        health: Arc::new(|| Ok(())),
         queries: None,
         compat: compat(),
         script: "'use strict';",

@@ -10,7 +10,10 @@ mod support;
 
 mod bad_input;
 mod demo;
+mod interrupted;
 mod offline;
+mod page;
+mod trouble;
 mod watch;
 
 /// Arguments that make a server look each second.

@@ -5,11 +5,13 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod bouncer;
 mod connecting;
 mod harmless;
 mod pooler;
 mod reading;
 mod server;
+mod standby;
 mod versions;
 
 use std::time::Duration;

@@ -7,6 +7,8 @@ use plimsoll::postgres::{Environment, Observer, Options, resolve};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
+use crate::bouncer::{Bouncer, Pooling};
+use crate::server::Server;
 use crate::{AT, blind_spot, distribution, later, values};
 
 /// What the stand-in for a pooler does with the `options` of a startup packet.
@@ -65,12 +67,20 @@ async fn forward(mut client: TcpStream, server: u16, habit: Habit, refused: &Ato
     let _ = copy_bidirectional(&mut client, &mut upstream).await;
 }
 
-async fn everything_is_read_and_nothing_left(habit: Habit) {
+async fn everything_is_read_through_a_stand_in(habit: Habit) {
     let Some(server) = distribution() else { return };
+    let (port, refused) = stand_in(server.port, habit).await;
+    everything_is_read_and_nothing_left(&server, port).await;
+    assert_eq!(
+        refused.load(Ordering::Relaxed),
+        usize::from(matches!(habit, Habit::Refuse))
+    );
+}
+
+async fn everything_is_read_and_nothing_left(server: &Server, port: u16) {
     let admin = server.admin("postgres").await;
     let sql = "create extension pg_stat_statements; create table t (id int primary key)";
     admin.batch_execute(sql).await.unwrap();
-    let (port, refused) = stand_in(server.port, habit).await;
     let text = format!("host=127.0.0.1 port={port} user=postgres dbname=postgres sslmode=disable");
     let conninfo = resolve(&text, &Environment::default()).unwrap();
     let mut observer = Observer::new(Options::new("t", conninfo));
@@ -91,10 +101,6 @@ async fn everything_is_read_and_nothing_left(habit: Habit) {
             .unwrap()
             .contains("server's own address")
     );
-    assert_eq!(
-        refused.load(Ordering::Relaxed),
-        usize::from(matches!(habit, Habit::Refuse))
-    );
     // No statement of ours may outlive its transaction: each setting is local, none is prepared.
     let sql = "select query from pg_stat_statements where query like '%plimsoll%'";
     let queries = admin.query(sql, &[]).await.unwrap();
@@ -111,10 +117,65 @@ async fn everything_is_read_and_nothing_left(habit: Habit) {
 
 #[tokio::test]
 async fn a_pooler_that_refuses_settings_is_found_and_lived_with() {
-    everything_is_read_and_nothing_left(Habit::Refuse).await;
+    everything_is_read_through_a_stand_in(Habit::Refuse).await;
 }
 
 #[tokio::test]
 async fn a_pooler_that_forgets_settings_is_found_and_lived_with() {
-    everything_is_read_and_nothing_left(Habit::Forget).await;
+    everything_is_read_through_a_stand_in(Habit::Forget).await;
+}
+
+async fn everything_is_read_through_a_bouncer(pooling: Pooling) {
+    let Some(server) = distribution() else { return };
+    let Some(bouncer) = Bouncer::start(&server, pooling).await else {
+        return;
+    };
+    everything_is_read_and_nothing_left(&server, bouncer.port).await;
+    // Asked with settings once, as any server; then as a pooler likes it.
+    let log = bouncer.log();
+    let refused = log.matches("closing because: unsupported startup parameter");
+    assert_eq!(refused.count(), 1, "{log}");
+    assert!(!log.contains(" ERROR "), "{log}");
+}
+
+#[tokio::test]
+async fn a_bouncer_that_lends_a_server_for_a_session_is_read_through() {
+    everything_is_read_through_a_bouncer(Pooling::Session).await;
+}
+
+#[tokio::test]
+async fn a_bouncer_that_lends_a_server_for_a_transaction_is_read_through() {
+    everything_is_read_through_a_bouncer(Pooling::Transaction).await;
+}
+
+#[tokio::test]
+async fn in_another_s_session_nothing_of_ours_is_seen() {
+    let Some(server) = distribution() else { return };
+    let Some(bouncer) = Bouncer::start(&server, Pooling::Transaction).await else {
+        return;
+    };
+    everything_is_read_and_nothing_left(&server, bouncer.port).await;
+    // One server connection a pool: the next client gets the one that we used.
+    let text = format!(
+        "host=127.0.0.1 port={} user=postgres dbname=postgres",
+        bouncer.port
+    );
+    let (client, connection) = tokio_postgres::connect(&text, tokio_postgres::NoTls)
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let sql = "select count(*) filter (where source in ('session', 'client') and name not in \
+               ('client_encoding', 'application_name', 'DateStyle', 'TimeZone'))::text, \
+               (select count(*) from pg_prepared_statements)::text, \
+               current_setting('default_transaction_read_only') from pg_settings";
+    let answer = client.simple_query(sql).await.unwrap();
+    let row = answer.iter().find_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let row = row.unwrap();
+    assert_eq!(
+        [row.get(0), row.get(1), row.get(2)],
+        [Some("0"), Some("0"), Some("off")]
+    );
 }

@@ -45,32 +45,12 @@ pub(crate) struct Server {
 impl Server {
     /// Makes and starts a cluster; `settings` are `name=value`.
     pub(crate) fn start(bin: &Path, settings: &[&str]) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("plimsoll-test-")
-            .tempdir()
-            .unwrap();
-        let account = is_root().then(postgres_account);
-        if let Some((uid, gid)) = account {
-            chown(folder.path(), Some(uid), Some(gid)).unwrap();
-        }
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let server = Self {
-            bin: bin.to_owned(),
-            folder,
-            port,
-            settings: settings.iter().map(|s| (*s).to_owned()).collect(),
-            account,
-        };
-        let data = server.data();
+        let server = Self::planned(bin, settings);
         server.run(
             "initdb",
             &[
                 "-D",
-                &data,
+                &server.data(),
                 "-U",
                 "postgres",
                 "-A",
@@ -84,9 +64,45 @@ impl Server {
         let hba = "local all watcher scram-sha-256\nlocal all all trust\n\
                    host all watcher 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust\n\
                    local replication all trust\n";
-        fs::write(Path::new(&data).join("pg_hba.conf"), hba).unwrap();
+        fs::write(Path::new(&server.data()).join("pg_hba.conf"), hba).unwrap();
         server.up();
         server
+    }
+
+    /// Makes and starts a standby of this server, which streams from it over its socket.
+    pub(crate) fn standby(&self, settings: &[&str]) -> Self {
+        let standby = Self::planned(&self.bin, settings);
+        let (socket, port) = (self.socket(), self.port.to_string());
+        let from = ["-h", &socket, "-p", &port, "-U", "postgres"];
+        let what = ["-X", "stream", "-R", "--no-sync", "--checkpoint=fast"];
+        let to = ["-D", &standby.data()];
+        standby.run("pg_basebackup", &[&from[..], &what, &to].concat());
+        standby.up();
+        standby
+    }
+
+    /// A folder and a port; no cluster yet.
+    fn planned(bin: &Path, settings: &[&str]) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("plimsoll-test-")
+            .tempdir()
+            .unwrap();
+        let account = is_root().then(postgres_account);
+        if let Some((uid, gid)) = account {
+            chown(folder.path(), Some(uid), Some(gid)).unwrap();
+        }
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        Self {
+            bin: bin.to_owned(),
+            folder,
+            port,
+            settings: settings.iter().map(|s| (*s).to_owned()).collect(),
+            account,
+        }
     }
 
     fn data(&self) -> String {
@@ -147,6 +163,16 @@ impl Server {
             "{}",
             fs::read_to_string(&log).unwrap_or_default()
         );
+    }
+
+    /// What the server logged since it was made.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// The account that runs it; `None` is ours.
+    pub(crate) fn account(&self) -> Option<(u32, u32)> {
+        self.account
     }
 
     /// Writes a file into the data folder, readable by the server alone.

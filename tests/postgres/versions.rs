@@ -1,7 +1,9 @@
-//! The oldest and the newest server give the same families, but for the named differences.
+//! Every supported server is read without a complaint on either side; the oldest and the newest give
+//! the same families, but for the named differences.
 
 use std::collections::BTreeSet;
 
+use plimsoll::advise::checks;
 use plimsoll::model::series::Sample;
 
 use crate::server::{self, Server};
@@ -41,6 +43,14 @@ async fn families(major: u32) -> Option<BTreeSet<String>> {
     assert_eq!(snapshot.tables[0].row_estimate, Some(1000.0));
     assert!(!snapshot.statements.is_empty());
     assert_eq!(snapshot.slots.len(), 1);
+    // None of what was asked was wrong there, and the checks can judge what came back.
+    let complaints: Vec<String> = complaints(&server.log());
+    assert!(complaints.is_empty(), "{major}: {complaints:?}");
+    let findings = checks::run(&snapshot, &checks::Thresholds::default());
+    assert!(
+        findings.iter().any(|found| found.id == "fsync-off"),
+        "{major}: the server runs without fsync: {findings:?}"
+    );
     let mut names = samples
         .iter()
         .map(|s| s.series.metric.to_string())
@@ -49,6 +59,17 @@ async fn families(major: u32) -> Option<BTreeSet<String>> {
     let optional = |name: &String| !name.ends_with("_time_seconds");
     BTreeSet::retain(&mut names, optional);
     Some(names)
+}
+
+/// Errors in a server's log.
+fn complaints(log: &str) -> Vec<String> {
+    assert!(log.contains("ready to accept connections"), "no log: {log}");
+    let bad = |line: &&str| {
+        ["ERROR:", "FATAL:", "PANIC:"]
+            .iter()
+            .any(|word| line.contains(word))
+    };
+    log.lines().filter(bad).map(str::to_owned).collect()
 }
 
 fn only<'a>(from: &'a BTreeSet<String>, not_in: &'a BTreeSet<String>) -> Vec<&'a str> {
@@ -100,5 +121,23 @@ async fn fifteen_and_eighteen_differ_by_io_and_the_checkpointer() {
             "pg_settings_reserved_connections",
         ];
         assert!(prefixes.iter().any(|p| name.starts_with(p)), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_lies_between_gives_no_less_than_the_oldest() {
+    let Some(oldest) = families(13).await else {
+        return;
+    };
+    for major in [14, 16, 17] {
+        let Some(found) = families(major).await else {
+            continue;
+        };
+        let gone: Vec<&str> = only(&oldest, &found)
+            .into_iter()
+            // 17 has moved these to pg_stat_io.
+            .filter(|name| major < 17 || !name.starts_with("pg_backend_"))
+            .collect();
+        assert_eq!(gone, [""; 0], "{major}");
     }
 }

@@ -27,7 +27,6 @@ pub(crate) fn site(queries: Option<Arc<Queries>>) -> Arc<Site> {
     let hooks = Hooks {
         page: Arc::new(|_| String::new()),
         report: Arc::new(|_| Box::pin(async { Ok(Vec::new()) })),
-        health: Arc::new(|| Ok(())),
         queries,
         compat: Compat::new(),
         script: "",

@@ -1,6 +1,6 @@
 //! Stores of each format that was ever released still open, and hold what they held.
 //!
-//! `tests/golden/store-v1` is a whole folder, each file packed with zstd (the database's files are
+//! `tests/golden/store-v2` is a whole folder, each file packed with zstd (the database's files are
 //! mostly holes), and `export.jsonl`, what it held. Written once by this test with
 //! `PLIMSOLL_TEST_GOLDEN=write`; it never overwrites.
 #![expect(
@@ -20,7 +20,7 @@ use crate::transfer::{export, full_store};
 const UNPACKED_MAX: usize = 64 << 20;
 
 fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store-v1")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/store-v2")
 }
 
 /// Calls `visit` with each file below `folder` and its path from there.
@@ -59,7 +59,7 @@ fn write_golden() {
 }
 
 #[test]
-fn a_store_of_format_1_opens_and_holds_what_it_held() {
+fn a_store_of_format_2_opens_and_holds_what_it_held() {
     if std::env::var("PLIMSOLL_TEST_GOLDEN").is_ok_and(|word| word == "write") {
         write_golden();
     }
@@ -87,4 +87,14 @@ fn a_store_of_format_1_opens_and_holds_what_it_held() {
     fill(&store, hours(4), hours(7));
     store.tick(at(hours(8))).unwrap();
     assert_eq!(raw(&store, &LOAD, hours(4), hours(8)).len(), 3 * 360);
+}
+
+#[test]
+fn an_export_of_format_1_is_imported() {
+    let text = fs::read(golden().join("../export-v1.jsonl")).unwrap();
+    let dir = folder();
+    Store::import(Options::in_dir(dir.path().join("store")), &text[..]).unwrap();
+    let store = Store::open(Options::in_dir(dir.path().join("store"))).unwrap();
+    let again = String::from_utf8(export(&store)).unwrap();
+    assert_eq!(again, String::from_utf8(text).unwrap());
 }

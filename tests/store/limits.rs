@@ -4,8 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use plimsoll::model::series::{Labels, Metric, Scrape};
 use plimsoll::model::units::{Bytes, Millis};
-use plimsoll::store::{Error, Options, Retention, Store};
+use plimsoll::store::{Error, Options, Retention, Selector, Store};
 
 use crate::support::*;
 
@@ -51,12 +52,25 @@ fn a_folder_with_other_things_in_it_is_left_alone() {
 fn a_store_of_a_later_release_is_refused() {
     let dir = folder();
     drop(open(&dir));
-    fs::write(dir.path().join("store/FORMAT"), "plimsoll store 2\n").unwrap();
+    fs::write(dir.path().join("store/FORMAT"), "plimsoll store 3\n").unwrap();
     let error = Store::open(Options::in_dir(dir.path().join("store"))).unwrap_err();
     assert!(
-        matches!(error, Error::NewerFormat { found: 2, .. }),
+        matches!(error, Error::NewerFormat { found: 3, .. }),
         "{error}"
     );
+}
+
+#[test]
+fn a_store_of_an_earlier_format_is_refused_with_the_way_out() {
+    let dir = folder();
+    drop(open(&dir));
+    fs::write(dir.path().join("store/FORMAT"), "plimsoll store 1\n").unwrap();
+    let error = Store::open(Options::in_dir(dir.path().join("store"))).unwrap_err();
+    assert!(
+        matches!(error, Error::OlderFormat { found: 1, .. }),
+        "{error}"
+    );
+    assert!(error.to_string().contains("history export"), "{error}");
 }
 
 #[test]
@@ -116,7 +130,7 @@ fn each_tier_goes_at_its_own_age() {
     );
     assert_eq!(means.unwrap().present(), 360, "the 5 min tier stands in");
     let dropped = live(&store, 4..70);
-    assert_eq!(dropped, ["raw-20260311", "r5m-202603", "metrics-202603"]);
+    assert_eq!(dropped, ["raw-20260311", "r5m-202603"]);
     let hourly = store.history().window(
         id(&store, &LOAD),
         at(0),
@@ -149,30 +163,47 @@ fn a_clock_that_jumps_ahead_drops_nothing() {
 }
 
 #[test]
-fn the_oldest_goes_first_when_there_is_too_much() {
+fn the_oldest_goes_first_and_the_limit_in_bytes_is_never_exceeded() {
+    const NOISE: Metric = Metric::gauge("noise_ratio", "Takes all of its eight bytes.");
+    const SCRAPES: i64 = 3 * 8_640;
     let dir = folder();
+    let limit = Bytes(16 << 20);
     let options = Options {
         retention: Retention {
-            max_bytes: Some(Bytes(1)),
+            max_bytes: Some(limit),
             ..Retention::default()
         },
         ..Options::in_dir(dir.path())
     };
     let store = Store::open(options).unwrap();
-    for day in [0, 1, 30, 31] {
-        fill(&store, hours(24 * day), hours(24 * day) + minutes(10));
+    let (mut noise, mut most, mut dropped) = (1u64, 0, Vec::new());
+    for scrape in 0..SCRAPES {
+        let sample = |n: u32| {
+            noise = noise
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1);
+            let value = f64::from_bits(0x3ff0_0000_0000_0000 | (noise >> 12));
+            NOISE.sample(Labels::none().with("n", n.to_string()), value)
+        };
+        let now = at(scrape * STEP);
+        let scrape_of_noise = Scrape {
+            target: TARGET.into(),
+            at: now,
+            samples: (0..150).map(sample).collect(),
+        };
+        store.history().append(&scrape_of_noise).unwrap();
+        if scrape % 90 == 0 {
+            dropped.extend(store.tick(now).unwrap().dropped);
+            most = most.max(store.history().stats().unwrap().bytes_on_disk.0);
+        }
     }
-    let dropped = live(&store, 31..32);
-    assert!(
-        dropped.contains(&"metrics-202603".to_owned()),
-        "{dropped:?}"
-    );
-    assert!(dropped.contains(&"raw-20260409".to_owned()), "{dropped:?}");
-    assert_eq!(
-        raw(&store, &LOAD, 0, hours(24 * 40)).len(),
-        60,
-        "the newest day stays"
-    );
+    assert!(most <= limit.0, "{most}");
+    assert!(most > limit.0 / 3, "{most}");
+    assert!(dropped.contains(&"raw-20260310".to_owned()), "{dropped:?}");
+    let one = store.history().series(&Selector::metric(NOISE.name))[0].id;
+    let left = store.history().raw(one, at(0), at(hours(24 * 4))).unwrap();
+    assert_eq!(left.last().unwrap().0, at((SCRAPES - 1) * STEP));
+    assert!(left.len() >= 2_000, "{}", left.len());
 }
 
 /// A small file system of our own; `None` where this process may not mount one.

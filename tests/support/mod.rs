@@ -8,7 +8,10 @@
 )]
 
 pub(crate) mod browser;
+pub(crate) mod demo;
+pub(crate) mod devtools;
 pub(crate) mod http;
+pub(crate) mod mounts;
 pub(crate) mod plimsoll;
 pub(crate) mod postgres;
 

@@ -5,6 +5,7 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, BufReader};
@@ -17,7 +18,11 @@ const LIMIT: Duration = Duration::from_mins(1);
 
 /// A command of the program with nothing of the caller's environment that could sway it.
 pub(crate) fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    clean(Command::new(env!("CARGO_BIN_EXE_plimsoll")), arguments)
+}
+
+/// The same for a program that runs it in turn.
+pub(crate) fn clean(mut command: Command, arguments: &[&str]) -> Command {
     for (name, _) in std::env::vars() {
         if name.starts_with("PG") || name.starts_with("PLIMSOLL_") || name.starts_with("XDG_") {
             command.env_remove(name);
@@ -57,37 +62,59 @@ pub(crate) struct Serve {
     pub(crate) address: SocketAddr,
     pub(crate) data_dir: PathBuf,
     child: Child,
+    log: Arc<Mutex<String>>,
 }
 
 impl Serve {
     /// Starts `plimsoll serve` with these arguments more, and waits until it answers.
     pub(crate) async fn start(data_dir: &Path, arguments: &[&str]) -> Self {
+        let started = Self::start_by(data_dir, arguments, |all| Some(command(all)));
+        started.await.expect("a command")
+    }
+
+    /// As [`Serve::start`], by a command of the caller's making; `None` if it makes none.
+    pub(crate) async fn start_by(
+        data_dir: &Path,
+        arguments: &[&str],
+        make: impl FnOnce(&[&str]) -> Option<Command>,
+    ) -> Option<Self> {
         let address = free_address();
         let listen = address.to_string();
         let folder = data_dir.display().to_string();
         let mut all = vec!["serve", "--data-dir", &folder, "--listen", &listen];
         all.extend(arguments);
-        let mut child = command(&all)
+        let mut child = make(&all)?
             .stderr(Stdio::piped())
             .spawn()
             .expect("plimsoll starts");
         let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let log = Arc::new(Mutex::new(String::new()));
+        let told = Arc::clone(&log);
         // Its log is shown with a failing test, and its pipe must not fill up.
         tokio::spawn(async move {
             let mut lines = lines;
             while let Ok(Some(line)) = lines.next_line().await {
                 eprintln!("serve: {line}");
+                let mut told = told.lock().expect("a log");
+                told.push_str(&line);
+                told.push('\n');
             }
         });
         let mut serve = Self {
             address,
             data_dir: data_dir.to_owned(),
             child,
+            log,
         };
         serve
             .wait_for("/healthz", |response| response.status.is_success())
             .await;
-        serve
+        Some(serve)
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().expect("a log").clone()
     }
 
     /// `GET path`.

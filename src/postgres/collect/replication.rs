@@ -10,7 +10,8 @@ const PART: &str = "replication";
 
 pub(super) const REPLAY_LAG: Metric = Metric::gauge(
     "pg_replay_lag_seconds",
-    "Age of the last replayed transaction on a standby that has not replayed all; 0 elsewhere.",
+    "Age of the last replayed transaction on a standby that has not replayed all; 0 elsewhere, \
+     absent on a standby that is behind and has not replayed any.",
 )
 .exact_to(1e-3);
 pub(super) const STANDBY_LAG_BYTES: Metric = Metric::gauge(
@@ -53,7 +54,8 @@ const HERE: &str = "case when pg_is_in_recovery() then pg_last_wal_receive_lsn()
 pub(crate) struct Replication {
     pub(crate) replicas: Vec<Replica>,
     pub(crate) slots: Vec<Slot>,
-    lag_seconds: f64,
+    /// `None` where it is behind by an unknown time: nothing was replayed yet.
+    lag_seconds: Option<f64>,
 }
 
 /// Reads standbys, slots and our own lag.
@@ -89,14 +91,15 @@ pub(crate) async fn read(session: &mut Session) -> Result<Replication> {
             wal_status: cells.get(4)?,
         });
     }
+    // Streaming begins at the start of a segment, so less may have been received than is replayed.
     let sql = format!(
         "select {MARKER} case when not pg_is_in_recovery() \
-         or pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn() then 0 else \
-         greatest(0, extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())) \
+         or pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() then 0 else \
+         extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) \
          end::float8"
     );
     for row in session.rows(PART, &sql, &[]).await? {
-        out.lag_seconds = Cells::new(PART, &row).number(0)?.unwrap_or(0.0);
+        out.lag_seconds = Cells::new(PART, &row).number(0)?;
     }
     Ok(out)
 }
@@ -108,10 +111,10 @@ fn bytes(value: f64) -> u64 {
 impl Replication {
     /// Series of one scrape.
     pub(crate) fn samples(&self) -> Vec<Sample> {
-        let mut out = vec![
-            REPLAY_LAG.sample(Labels::none(), self.lag_seconds),
-            STANDBYS.sample(Labels::none(), self.replicas.len() as f64),
-        ];
+        let mut out = vec![STANDBYS.sample(Labels::none(), self.replicas.len() as f64)];
+        // The primary's clock may be ahead of ours.
+        let lag = self.lag_seconds.map(|lag| lag.max(0.0));
+        out.extend(lag.map(|lag| REPLAY_LAG.sample(Labels::none(), lag)));
         // Two standbys may carry one name and address; the series of the slower one is kept.
         let mut standbys: Vec<(Labels, &Replica)> = self
             .replicas
@@ -149,6 +152,22 @@ impl Replication {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lag_that_is_not_known_is_no_zero() {
+        let told = |lag_seconds| {
+            let read = Replication {
+                lag_seconds,
+                ..Replication::default()
+            };
+            let samples = read.samples().into_iter();
+            let mut lags = samples.filter(|s| s.series.metric == REPLAY_LAG.name);
+            lags.next().map(|s| s.value)
+        };
+        assert_eq!(told(None), None);
+        assert_eq!(told(Some(3.5)), Some(3.5));
+        assert_eq!(told(Some(-0.2)), Some(0.0), "a clock ahead of ours");
+    }
 
     #[test]
     fn standbys_of_one_name_give_one_series() {
