@@ -24,6 +24,7 @@ pub mod host;
 pub mod http;
 pub mod model;
 pub mod postgres;
+pub mod promql;
 pub mod report;
 pub mod stats;
 pub mod store;

@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const ALL: &str = "model clock config stats exchange forecast diagnose advise store redis queue cache \
-                   postgres host load fleet demo assets report work http cli";
+                   postgres host load fleet demo assets promql report work http cli";
 
 const MAY_NAME: &[(&str, &str)] = &[
     ("model", ""),
@@ -20,6 +20,7 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("forecast", "model stats"),
     ("diagnose", "model stats"),
     ("advise", "model stats"),
+    ("promql", "model stats"),
     ("store", "model stats"),
     ("redis", "model"),
     ("queue", "model clock stats store redis"),
@@ -34,7 +35,7 @@ const MAY_NAME: &[(&str, &str)] = &[
     (
         "work",
         "model clock config stats exchange forecast diagnose advise store redis queue cache postgres \
-         host load fleet demo assets report",
+         host load fleet demo assets promql report",
     ),
     (
         "http",

@@ -25,7 +25,11 @@ impl Wire {
     }
 
     /// Gets a path with parameters; status and body.
-    pub(crate) fn get(&mut self, path: &str, parameters: &[(&str, &str)]) -> Option<(u16, Vec<u8>)> {
+    pub(crate) fn get(
+        &mut self,
+        path: &str,
+        parameters: &[(&str, &str)],
+    ) -> Option<(u16, Vec<u8>)> {
         let pairs: Vec<String> = parameters
             .iter()
             .map(|(name, value)| format!("{name}={}", escaped(value)))

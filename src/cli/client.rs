@@ -124,7 +124,9 @@ impl Answer {
             return Ok(self.bytes);
         }
         let problem: Value = serde_json::from_slice(&self.bytes).unwrap_or_default();
-        match problem.get("detail").and_then(Value::as_str) {
+        // The Prometheus API has a form of its own.
+        let detail = problem.get("detail").or_else(|| problem.get("error"));
+        match detail.and_then(Value::as_str) {
             Some(detail) => bail!("{detail}"),
             None => bail!("the server answered {}", self.status.as_u16()),
         }

@@ -83,6 +83,7 @@ fn hooks(app: &Arc<App>) -> Hooks {
             let app = Arc::clone(app);
             Arc::new(move |top| app.store().census(top).map_err(|error| chain(&error)))
         },
+        queries: Some(Arc::new(app.queries())),
         compat: exporter_names(),
         script: html::SCRIPT,
         style: html::STYLE,

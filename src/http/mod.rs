@@ -2,14 +2,15 @@
 //!
 //! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
 //! Not for: finding anything out. No handler that a page needs asks a server, reads the history or
-//! fits a model: N viewers cost what one does. Read [`mod@router`] first (the API in one table), then `front`, which
-//! every request passes.
+//! fits a model: N viewers cost what one does. Only the Prometheus API (`prom`) reads the history, within
+//! bounds. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
 
 mod archive;
 mod ask;
 mod body;
 mod capacity;
 mod database;
+mod envelope;
 mod error;
 mod exposition;
 mod front;
@@ -20,6 +21,7 @@ mod metrics;
 mod openapi;
 mod outlook;
 mod pages;
+mod prom;
 mod recommend;
 pub mod router;
 mod server;
@@ -45,6 +47,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Thresholds};
 use crate::model::units::{Millis, Timestamp};
 use crate::work::board::Board;
+use crate::work::query::Queries;
 use measure::Meter;
 use write::Gate;
 
@@ -154,6 +157,8 @@ pub struct Hooks {
     pub export: ExportFn,
     /// See [`CensusFn`].
     pub census: CensusFn,
+    /// Answers questions in `PromQL`; without it they are refused.
+    pub queries: Option<Arc<Queries>>,
     /// See [`Compat`].
     pub compat: Compat,
     /// `/ui/app.js`.

@@ -166,7 +166,10 @@ fn description() -> Value {
     let mut paths = Map::new();
     for route in ROUTES {
         let method = route.method.to_lowercase();
-        paths.insert(route.path.to_owned(), json!({ method: operation(route) }));
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        if let Some(methods) = path.as_object_mut() {
+            methods.insert(method, operation(route));
+        }
     }
     let schemas: Map<String, Value> = SHAPES
         .iter()

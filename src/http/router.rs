@@ -10,7 +10,9 @@ use axum::middleware::{self, Next};
 use axum::routing::{MethodRouter, get, post};
 
 use super::error::Refusal;
-use super::{Site, archive, capacity, database, front, local, metrics, openapi, pages, write};
+use super::{
+    Site, archive, capacity, database, front, local, metrics, openapi, pages, prom, write,
+};
 
 /// A parameter of a route.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +28,7 @@ pub struct Param {
 /// One row of the API.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
-    /// The only method besides HEAD.
+    /// GET (and with it HEAD), or POST; a path that takes both has a row for each.
     pub method: &'static str,
     /// With `{…}` for parameters.
     pub path: &'static str,
@@ -52,6 +54,48 @@ const MONTHS: Param = Param {
     about: "months ahead, 1 to 24; default 6",
 };
 const JSON: &str = "application/json";
+const QUERY: Param = Param {
+    name: "query",
+    place: "query",
+    about: "the expression, in PromQL",
+};
+const SELECTORS: Param = Param {
+    name: "match[]",
+    place: "query",
+    about: "a selector, such as x{a=\"b\"}; may come several times",
+};
+const START: Param = Param {
+    name: "start",
+    place: "query",
+    about: "seconds since 1970, or RFC 3339; only what had a value since",
+};
+const INSTANT: &[Param] = &[
+    QUERY,
+    Param {
+        name: "time",
+        place: "query",
+        about: "seconds since 1970, or RFC 3339; default: now",
+    },
+];
+const RANGE: &[Param] = &[
+    QUERY,
+    Param {
+        name: "start",
+        place: "query",
+        about: "first instant: seconds since 1970, or RFC 3339",
+    },
+    Param {
+        name: "end",
+        place: "query",
+        about: "last instant",
+    },
+    Param {
+        name: "step",
+        place: "query",
+        about: "seconds, or a length such as 5m; at most 11000 steps",
+    },
+];
+const WHICH: &[Param] = &[SELECTORS, START];
 
 /// Every route that is served over TCP.
 pub const ROUTES: &[Route] = &[
@@ -166,6 +210,124 @@ pub const ROUTES: &[Route] = &[
         }],
         answer: ("text/plain", ""),
         serve: || get(metrics::scrape),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/query",
+        summary: "PromQL at one instant, in the JSON of Prometheus.",
+        does: "evaluate the expression",
+        params: INSTANT,
+        answer: (JSON, ""),
+        serve: || get(prom::instant_query),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/query_range",
+        summary: "PromQL at each step of a range, in the JSON of Prometheus.",
+        does: "evaluate the expression over the range",
+        params: RANGE,
+        answer: (JSON, ""),
+        serve: || get(prom::range_query),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/series",
+        summary: "Label sets of the series that selectors name.",
+        does: "list the series",
+        params: WHICH,
+        answer: (JSON, ""),
+        serve: || get(prom::series),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/labels",
+        summary: "Names of labels.",
+        does: "list the labels",
+        params: WHICH,
+        answer: (JSON, ""),
+        serve: || get(prom::labels),
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/query",
+        summary: "PromQL at one instant, in the JSON of Prometheus. Parameters come as a form.",
+        does: "evaluate the posted expression",
+        params: INSTANT,
+        answer: (JSON, ""),
+        serve: || post(prom::instant_query),
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/query_range",
+        summary: "PromQL at each step of a range, in the JSON of Prometheus. Parameters come as a form.",
+        does: "evaluate the posted expression over the range",
+        params: RANGE,
+        answer: (JSON, ""),
+        serve: || post(prom::range_query),
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/series",
+        summary: "Label sets of the series that selectors name. Parameters come as a form.",
+        does: "list the posted series",
+        params: WHICH,
+        answer: (JSON, ""),
+        serve: || post(prom::series),
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/labels",
+        summary: "Names of labels. Parameters come as a form.",
+        does: "list the posted labels",
+        params: WHICH,
+        answer: (JSON, ""),
+        serve: || post(prom::labels),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/label/{name}/values",
+        summary: "Values of one label; of `__name__`, the metrics.",
+        does: "list the values",
+        params: &[
+            Param {
+                name: "name",
+                place: "path",
+                about: "the label",
+            },
+            SELECTORS,
+            START,
+        ],
+        answer: (JSON, ""),
+        serve: || get(prom::label_values),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/metadata",
+        summary: "Kind and meaning of each metric.",
+        does: "describe the metrics",
+        params: &[
+            Param {
+                name: "metric",
+                place: "query",
+                about: "only this one",
+            },
+            Param {
+                name: "limit",
+                place: "query",
+                about: "how many metrics at most",
+            },
+        ],
+        answer: (JSON, ""),
+        serve: || get(prom::metadata),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/status/buildinfo",
+        summary: "The Prometheus whose answers ours follow, for programs that ask before they query.",
+        does: "get the build",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || get(prom::build),
     },
     Route {
         method: "GET",

@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::barrier::Op;
 use super::codec::{Damaged, Reader, put_bytes, put_varint, put_zigzag};
 use super::keys::{GROUP, TARGETS_MAX, tagged};
+use super::selector::{Ask, ByMetric, Selector};
 use super::wal::{Frame, put_frame};
 use super::{Error, Result};
 use crate::model::series::{Kind, Labels, SeriesKey};
@@ -70,45 +71,6 @@ pub struct Series {
     pub resolution: Option<f64>,
 }
 
-/// Which series are asked for; the default asks for all.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Selector {
-    /// Only of this target.
-    pub target: Option<String>,
-    /// Only of this metric.
-    pub metric: Option<String>,
-    /// Only with all of these labels.
-    pub labels: Labels,
-}
-
-impl Selector {
-    /// Asks for one metric of all targets.
-    pub fn metric(name: impl Into<String>) -> Self {
-        Self {
-            metric: Some(name.into()),
-            ..Self::default()
-        }
-    }
-
-    /// The same question, of one target.
-    #[must_use]
-    pub fn of(self, target: impl Into<String>) -> Self {
-        Self {
-            target: Some(target.into()),
-            ..self
-        }
-    }
-
-    /// The same question, with `label="value"`.
-    #[must_use]
-    pub fn with(self, label: impl Into<String>, value: impl Into<String>) -> Self {
-        Self {
-            labels: self.labels.with(label.into(), value),
-            ..self
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Entry {
     target: u32,
@@ -133,6 +95,7 @@ pub(super) struct Catalogue {
     names: HashMap<String, u32>,
     entries: Vec<Option<Entry>>,
     index: HashMap<u64, u32>,
+    metrics: ByMetric,
     count: usize,
     next_group: u32,
     unlogged: Vec<Frame>,
@@ -153,11 +116,11 @@ fn read_key(bytes: &[u8]) -> std::result::Result<SeriesKey, Damaged> {
     let metric = from.text()?.to_owned();
     let mut labels = Vec::new();
     while !from.is_done() {
-        labels.push((from.text()?.to_owned(), from.text()?.to_owned()));
+        labels.push((from.text()?.to_owned().into(), from.text()?.to_owned()));
     }
     Ok(SeriesKey {
         metric: metric.into(),
-        labels: labels.into_iter().collect(),
+        labels: Labels::from_sorted(labels),
     })
 }
 
@@ -293,6 +256,7 @@ impl Catalogue {
             slot = slot.wrapping_add(1);
         }
         self.index.insert(slot, id);
+        self.metrics.add(&entry.key, id);
         self.next_group = self.next_group.max(id / GROUP + 1);
         if let Some(owner) = self.targets.get_mut(entry.target as usize) {
             let next = id + 1;
@@ -517,48 +481,33 @@ impl Catalogue {
         self.targets.iter().map(|t| t.name.clone()).collect()
     }
 
-    /// All series that match, in order of their numbers.
-    pub(super) fn select(&self, selector: &Selector) -> Vec<Series> {
-        let target = match &selector.target {
-            Some(name) => match self.target(name) {
-                Some(id) => Some(id),
-                None => return Vec::new(),
-            },
-            None => None,
-        };
-        (0u32..)
-            .zip(&self.entries)
-            .filter_map(|(id, entry)| Some((id, entry.as_ref()?)))
-            .filter(|(_, entry)| target.is_none_or(|target| entry.target == target))
-            .filter(|(_, entry)| matches(&entry.key, selector))
-            .filter_map(|(id, _)| self.series(id))
+    /// Names of all metrics in order, each with the kind of its first series.
+    pub(super) fn metrics(&self) -> Vec<(String, Kind)> {
+        let firsts = self.metrics.firsts();
+        firsts
+            .filter_map(|(name, id)| Some((name.to_owned(), self.entry(id)?.kind)))
             .collect()
     }
-}
 
-/// Whether a written key has the metric and the labels asked for, without building it.
-fn matches(key: &[u8], selector: &Selector) -> bool {
-    let mut from = Reader::new(key);
-    let Ok(metric) = from.text() else {
-        return false;
-    };
-    if selector
-        .metric
-        .as_deref()
-        .is_some_and(|wanted| wanted != metric)
-    {
-        return false;
+    /// All series that match, in order of their numbers.
+    pub(super) fn select(&self, selector: &Selector) -> Vec<Series> {
+        let numbers = self.numbers(selector).into_iter();
+        numbers.filter_map(|id| self.series(id)).collect()
     }
-    let mut left = selector.labels.iter().count();
-    while left > 0 {
-        let (Ok(name), Ok(value)) = (from.text(), from.text()) else {
-            return false;
+
+    /// Numbers of all series that match, ascending.
+    pub(super) fn numbers(&self, selector: &Selector) -> Vec<u32> {
+        let ask = Ask::of(selector);
+        let targets: Vec<bool> = self.targets.iter().map(|t| ask.target(&t.name)).collect();
+        let is_it = |id: &u32| {
+            self.entry(*id).is_some_and(|entry| {
+                let owner = entry.target as usize;
+                let name = self.targets.get(owner).map_or("", |t| t.name.as_str());
+                targets.get(owner) == Some(&true) && ask.labels(&entry.key, name)
+            })
         };
-        if selector.labels.get(name) == Some(value) {
-            left -= 1;
-        }
+        self.metrics.numbers(&ask).filter(is_it).collect()
     }
-    true
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::Selector;
+use super::selector::Selector;
 use super::stats::TierStats;
 use super::{Result, Store};
 use crate::model::units::{Bytes, Timestamp};

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::barrier::{Database, Op};
-use super::catalogue::{Catalogue, Selector, Series, SeriesId, put_key};
+use super::catalogue::{Catalogue, Series, SeriesId, put_key};
 use super::codec;
 use super::commit::Commits;
 use super::databases::Databases;
@@ -21,6 +21,7 @@ use super::retention::Retention;
 use super::rollup::{Bucket, Tier};
 use super::seal::Upkeep;
 use super::segment::Segment;
+use super::selector::Selector;
 use super::tiers::read_unfolded;
 use super::wal::{self, Found, Frame, Log, Packed};
 use super::{Error, Options, Result};

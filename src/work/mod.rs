@@ -17,6 +17,7 @@ pub mod import;
 pub mod intake;
 mod own;
 mod project;
+pub mod query;
 mod report;
 mod source;
 pub mod stop;

@@ -77,6 +77,7 @@ pub(crate) fn hooks() -> Hooks {
         import: Arc::new(|_, _| Ok(0)),
         export: Arc::new(|_, _| Err("there is no history".to_owned())),
         census: Arc::new(|_| Err("there is no history".to_owned())),
+        queries: None,
         compat: compat(),
         script: "'use strict';",
         style: "body { margin: 0 }",
