@@ -1,4 +1,4 @@
-//! The history beside Prometheus and VictoriaMetrics: bytes, speed, memory, and nothing lost.
+//! The history beside `Prometheus` and `VictoriaMetrics`: bytes, speed, memory, and nothing lost.
 //!
 //! `cargo bench --bench history` sends the same day, 2 319 series at 10 s, to each by remote write,
 //! and asks each the same questions in turn. `-- grow` measures ours alone as it grows: series, then
@@ -10,7 +10,11 @@
     clippy::indexing_slicing,
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
     clippy::disallowed_methods,
+    clippy::duration_suboptimal_units,
+    clippy::float_cmp,
+    clippy::needless_range_loop,
     reason = "a benchmark may stop at the first surprise, and measures time"
 )]
 
@@ -19,6 +23,8 @@ mod samples;
 mod wire;
 mod write;
 
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use rival::{Kind, Rival, bytes};
@@ -59,6 +65,7 @@ fn compare(day: &Day, days: usize) {
     for rival in &mut rivals {
         load(rival, day, 0..days, 1, true);
     }
+    files(day, dir.path());
     println!("\n| bytes per sample | all | of it raw |");
     println!("|---|---|---|");
     let samples = (day.samples() * days) as f64;
@@ -69,7 +76,11 @@ fn compare(day: &Day, days: usize) {
         }
         let all = bytes(&rival.folder, "") as f64 / samples;
         let raw = bytes(&rival.folder, "/raw-") as f64 / samples;
-        let raw = (raw > 0.0).then(|| format!("{raw:.3}")).unwrap_or_default();
+        let raw = if raw > 0.0 {
+            format!("{raw:.3}")
+        } else {
+            String::new()
+        };
         println!("| {} | {all:.3} | {raw} |", rival.kind.name());
     }
     ask(&mut rivals, day, days);
@@ -107,6 +118,7 @@ fn load(rival: &mut Rival, day: &Day, days: std::ops::Range<usize>, copies: usiz
     }
     let (wall, acknowledged) = (began.elapsed().as_secs_f64(), rival.cpu() - before);
     rival.settle();
+    rival.wait_for_rest();
     let all = rival.cpu() - before;
     let (now, most) = rival.memory();
     if print {
@@ -117,6 +129,35 @@ fn load(rival: &mut Rival, day: &Day, days: std::ops::Range<usize>, copies: usiz
             million(acknowledged),
             million(all),
             sent as f64 / wall / 1e3,
+        );
+    }
+}
+
+/// The same day from a file, bit for bit and at a declared resolution.
+fn files(day: &Day, dir: &Path) {
+    println!("\n| file, offline | bytes per sample, all | of it raw | s |");
+    println!("|---|---|---|---|");
+    let file = Day::path(HOURS);
+    for (name, arguments) in [
+        ("bit for bit", &[][..]),
+        ("to 1e-6", &["--resolution=1e-6"]),
+    ] {
+        let folder = dir.join(format!("file-{}", arguments.len()));
+        let began = Instant::now();
+        let done = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
+            .args(["history", "import", "--format=csv"])
+            .arg(format!("--data-dir={}", folder.display()))
+            .args(arguments)
+            .arg(&file)
+            .stdout(Stdio::null())
+            .status();
+        assert!(done.unwrap().success());
+        let took = began.elapsed().as_secs_f64();
+        let samples = day.samples() as f64;
+        println!(
+            "| {name} | {:.3} | {:.3} | {took:.1} |",
+            bytes(&folder, "") as f64 / samples,
+            bytes(&folder, "/raw-") as f64 / samples,
         );
     }
 }

@@ -178,6 +178,20 @@ impl Rival {
     }
 }
 
+impl Rival {
+    /// Ours seals what was pushed late when no more of it has come for some minutes.
+    pub(crate) fn wait_for_rest(&self) {
+        let (began, patience) = (Instant::now(), Duration::from_secs(600));
+        while self.kind == Kind::Plimsoll
+            && bytes(&self.folder, "/wal/") > 8 << 20
+            && began.elapsed() < patience
+        {
+            std::thread::sleep(Duration::from_secs(2));
+        }
+        self.settle();
+    }
+}
+
 impl Drop for Rival {
     fn drop(&mut self) {
         let _ = self.child.kill();

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Labels of a series, sorted by name, with `__name__`.
@@ -25,7 +25,7 @@ impl Day {
     pub(crate) fn load(hours: u32) -> Option<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let maker = root.join("../shared/tools/extend_samples.py");
-        let path = root.join(format!("target/bench/samples-{hours}h.csv"));
+        let path = Self::path(hours);
         if !path.exists() {
             if !maker.exists() {
                 println!("{} is missing: nothing to measure with", maker.display());
@@ -47,6 +47,12 @@ impl Day {
             }
         }
         Some(Self::read(&path))
+    }
+
+    /// Where the file lies.
+    pub(crate) fn path(hours: u32) -> PathBuf {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        root.join(format!("target/bench/samples-{hours}h.csv"))
     }
 
     fn read(path: &Path) -> Self {

@@ -17,7 +17,7 @@ pub(crate) fn requests(
     copies: usize,
     mut send: impl FnMut(&[u8], usize),
 ) {
-    let mut packer = snap::raw::Encoder::new();
+    let mut snappy = snap::raw::Encoder::new();
     let heads: Vec<Vec<Vec<u8>>> = (0..copies)
         .map(|copy| day.series.iter().map(|labels| head(labels, copy)).collect())
         .collect();
@@ -39,7 +39,7 @@ pub(crate) fn requests(
                     }
                     put_field(&mut body, 1, &series);
                 }
-                let packed = packer.compress_vec(&body).unwrap();
+                let packed = snappy.compress_vec(&body).unwrap();
                 send(&packed, (end - start) * (last - first));
             }
         }

@@ -9,12 +9,12 @@ use super::catalogue::SeriesId;
 use super::history::History;
 use super::keys::{self, DATA, GROUP};
 use super::rollup::Tier;
-use super::scan::{Read, spans};
+use super::scan::{Read, Samples, spans};
 use super::window::prefix;
 use crate::model::units::{Millis, Timestamp};
 
 impl History {
-    /// As [`History::raw_many`], and before the oldest sample of each series what buckets know: the
+    /// Samples of several series as [`History::raw`] gives them, and before the oldest sample of each series what buckets know: the
     /// last value of each five minutes, and before those of each hour, at the end of that time.
     ///
     /// Where samples are kept, a gap between them stays one: buckets that were made of samples end
@@ -27,7 +27,7 @@ impl History {
         ids: &[SeriesId],
         from: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<Vec<(Timestamp, f64)>>> {
+    ) -> Result<Vec<Samples>> {
         let mut all = self.read_many(ids, from, until)?;
         for tier in [Tier::FiveMinutes, Tier::Hour] {
             let mut left = all.as_mut_slice();
@@ -39,7 +39,7 @@ impl History {
                 self.lead_in(tier, (from, until), beside, here)?;
             }
         }
-        Ok(all.into_iter().map(Read::timed).collect())
+        Ok(all.into_iter().map(|read| read.samples).collect())
     }
 
     /// Puts the last values of buckets before the first sample of each series of a group.

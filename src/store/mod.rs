@@ -68,6 +68,7 @@ pub use self::records::Records;
 pub use self::recovery::Opened;
 pub use self::retention::Retention;
 pub use self::rollup::{Bucket, GAP, Tier};
+pub use self::scan::Samples;
 pub use self::seal::Tick;
 pub use self::selector::{BadPattern, Compare, Matcher, NAME, PUSHED, Selector, TARGET};
 pub use self::stats::{HistoryStats, TierStats};

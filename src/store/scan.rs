@@ -1,7 +1,7 @@
 //! Reading many series at once: each chunk is read and unpacked a single time.
 //!
 //! For: questions about hundreds of series. Not for: steps and buckets (`window`). Read
-//! [`History::raw_many`] first.
+//! [`History::read_many`] first.
 //!
 //! A chunk holds one span of 16 series. Asked for one by one, they would each unpack all of it.
 
@@ -13,15 +13,18 @@ use super::barrier::Database;
 use super::catalogue::{Series, SeriesId};
 use super::history::History;
 use super::keys::{self, GROUP, SPAN};
-use super::seal::read_group;
+use super::seal::append_group;
 use super::segment::settle;
 use super::selector::Selector;
 use super::{Error, Result};
 use crate::model::series::Kind;
 use crate::model::units::{Millis, Timestamp};
 
-/// Samples of one series: instants in ms and values.
-type Samples = Vec<(i64, f64)>;
+/// Room that is made for one more span of a series at most.
+const SPAN_SAMPLES: usize = 8_192;
+
+/// Samples of one series: instants in ms since 1970, and values.
+pub type Samples = Vec<(i64, f64)>;
 
 /// What was read of one series.
 #[derive(Debug, Default)]
@@ -49,16 +52,6 @@ impl SeriesId {
     }
 }
 
-impl Read {
-    /// The samples with their instants as such.
-    pub(super) fn timed(self) -> Vec<(Timestamp, f64)> {
-        let samples = self.samples.into_iter();
-        samples
-            .map(|(at, value)| (Timestamp::from_millis(at), value))
-            .collect()
-    }
-}
-
 impl History {
     /// All series that match, in order of their numbers, each with its last value; from memory.
     pub fn find(&self, selector: &Selector) -> Vec<(Series, Option<(Timestamp, f64)>)> {
@@ -79,17 +72,6 @@ impl History {
     ///
     /// # Errors
     /// [`Error::NoSuchSeries`], or what the disk says.
-    pub fn raw_many(
-        &self,
-        ids: &[SeriesId],
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<Vec<(Timestamp, f64)>>> {
-        let all = self.read_many(ids, from, until)?.into_iter();
-        Ok(all.map(Read::timed).collect())
-    }
-
-    /// See [`History::raw_many`].
     pub(super) fn read_many(
         &self,
         ids: &[SeriesId],
@@ -123,16 +105,15 @@ impl History {
         let memory = self.group_in_memory((target, group), members, from, until);
         let mut all: BTreeMap<u8, Samples> = BTreeMap::new();
         for (database, spans) in self.raw_places(from, until)? {
+            let mut left = spans.clone().count();
             for span in spans {
                 let wanted = |member| members.contains(&member);
-                for (member, samples) in read_group(&database, target, (span, group), wanted)? {
-                    let into = all.entry(member).or_default();
-                    if into.is_empty() {
-                        *into = samples;
-                    } else {
-                        into.extend(samples);
-                    }
+                // Grown once, to about what will be needed.
+                for samples in all.values_mut().filter(|s| s.len() == s.capacity()) {
+                    samples.reserve(samples.len().min(SPAN_SAMPLES) * left);
                 }
+                left = left.saturating_sub(1);
+                append_group(&database, target, (span, group), wanted, &mut all)?;
             }
         }
         for (member, samples) in memory {

@@ -319,10 +319,6 @@ fn read(
         .samples_many(ids, from, until)
         .map_err(|error| Error::Source(Box::new(error)))?;
     for (i, samples) in all.into_iter().enumerate() {
-        let samples: Vec<Sample> = samples
-            .into_iter()
-            .map(|(at, value)| (at.as_millis(), value))
-            .collect();
         show(i, &samples);
     }
     Ok(())
