@@ -161,7 +161,7 @@ case ${1:-} in
         [ -x /usr/sbin/pgbouncer ] ||
             optional pgbouncer pgbouncer 'no connection is pooled by a real PgBouncer'
         optional chromium chromium 'the page is not tried in a browser'
-        optional promtool prometheus '/metrics is not checked by promtool'
+        optional promtool prometheus '/metrics is not checked by promtool, nor PromQL by Prometheus'
         have mkfs.ext4 || [ -x /sbin/mkfs.ext4 ] ||
             optional mkfs.ext4 e2fsprogs 'power cuts are not tried'
         openmetrics_parser

@@ -8,17 +8,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-const ALL: &str = "model clock config stats forecast diagnose advise store redis queue cache \
-                   postgres host load fleet demo assets report work http cli";
+const ALL: &str = "model clock config stats exchange forecast diagnose advise store redis queue cache \
+                   postgres host load fleet demo assets promql report work http cli";
 
 const MAY_NAME: &[(&str, &str)] = &[
     ("model", ""),
     ("clock", "model"),
     ("config", "model"),
     ("stats", "model"),
+    ("exchange", "model"),
     ("forecast", "model stats"),
     ("diagnose", "model stats"),
     ("advise", "model stats"),
+    ("promql", "model stats"),
     ("store", "model stats"),
     ("redis", "model"),
     ("queue", "model clock stats store redis"),
@@ -32,16 +34,16 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("report", "model stats"),
     (
         "work",
-        "model clock config stats forecast diagnose advise store redis queue cache postgres host \
-         load fleet demo assets report",
+        "model clock config stats exchange forecast diagnose advise store redis queue cache postgres \
+         host load fleet demo assets promql report",
     ),
     (
         "http",
-        "model clock config stats store queue cache postgres assets report work",
+        "model clock config stats exchange store queue cache postgres assets report work",
     ),
     (
         "cli",
-        "model config store queue load assets report http work",
+        "model config exchange store queue load assets report http work",
     ),
 ];
 

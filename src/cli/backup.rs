@@ -1,7 +1,7 @@
 //! `plimsoll backup` and `plimsoll restore`.
 
 use std::fs::File;
-use std::io::{self, BufReader, BufWriter, IsTerminal as _, Write as _};
+use std::io::{self, BufReader, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
@@ -49,10 +49,13 @@ pub(super) fn run(command: &Backup, world: &World<'_>) -> anyhow::Result<Outcome
     let out = &command.out;
     let done = store::write_whole(out, |file| -> anyhow::Result<store::Backup> {
         if client::answers(&config) {
-            let mut to = BufWriter::new(&mut *file);
-            let mut progress = Progress::new("received");
+            let mut to = Counted {
+                to: BufWriter::new(&mut *file),
+                bytes: 0,
+                progress: Progress::new("received"),
+            };
             let client = Client::new(&config.socket());
-            let copied = client.copy("/local/backup", &mut to, |bytes| progress.tell(bytes));
+            let copied = client.download("/local/backup", &mut to);
             client::wait(copied).context("the server's log says more")?;
             to.flush()?;
         } else {
@@ -99,6 +102,26 @@ fn need_store(config: &Config) -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// Writes on and tells how much it was.
+struct Counted<W> {
+    to: W,
+    bytes: u64,
+    progress: Progress,
+}
+
+impl<W: Write> Write for Counted<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        self.bytes += written as u64;
+        self.progress.tell(self.bytes);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// Tells how far it is, on standard error.

@@ -1,6 +1,6 @@
 //! Where commands that need no running server enter the rest of the house.
 
-use std::io::{self, BufRead, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,11 +14,10 @@ use crate::config::Config;
 use crate::http::wire::TargetFindings;
 use crate::http::{self, ReportFormat};
 use crate::report::sqlite;
-use crate::store::Store;
+use crate::work::App;
 use crate::work::check::{Look, check_once as look_once};
 use crate::work::demo as story;
 use crate::work::stop::StopSignal;
-use crate::work::{App, store_options};
 
 /// Between two looks whether the first forecasts are there.
 const FORECASTS_LOOKED_FOR: Duration = Duration::from_millis(200);
@@ -232,14 +231,4 @@ pub(super) fn report_from(path: &Path, format: ReportFormat) -> anyhow::Result<V
         ReportFormat::Sqlite => site::archive(&archive.input, &archive.windows),
         other => site::shown(&archive.input, other),
     }
-}
-
-/// Writes the history of a stopped server as JSON lines.
-pub(super) fn history_export(config: &Config, mut to: &mut dyn Write) -> anyhow::Result<()> {
-    Ok(Store::open(store_options(config))?.export(&mut to)?)
-}
-
-/// Reads JSON lines into an empty data folder.
-pub(super) fn history_import(config: &Config, from: &mut dyn BufRead) -> anyhow::Result<()> {
-    Ok(Store::import(store_options(config), from)?)
 }

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow, bail};
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::{Request, Response};
+use hyper::header::{HOST, HeaderValue, RETRY_AFTER};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -56,59 +57,43 @@ impl Client {
 
     /// The body at `path`; a refusal becomes an error with the server's words.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Bytes> {
-        let (status, body) = tokio::time::timeout(TIMEOUT, self.exchange(path))
-            .await
-            .map_err(|_| anyhow!("the server has not answered for {} s", TIMEOUT.as_secs()))??;
-        if (200..300).contains(&status) {
-            return Ok(body);
-        }
-        let problem: Value = serde_json::from_slice(&body).unwrap_or_default();
-        match problem.get("detail").and_then(Value::as_str) {
-            Some(detail) => bail!("{detail}"),
-            None => bail!("the server answered {status}"),
-        }
+        let request = Request::get(path).body(Full::default())?;
+        in_time(async { whole(self.exchange(request).await?).await })
+            .await?
+            .body()
     }
 
-    /// Writes the body at `path` as it comes, however long it takes; `told` hears how much came.
-    /// An answer that is broken off is an error.
-    pub(super) async fn copy(
-        &self,
-        path: &str,
-        to: &mut impl Write,
-        mut told: impl FnMut(u64),
-    ) -> anyhow::Result<()> {
-        let response = self.send(path).await?;
-        let is_good = response.status().is_success();
-        let mut body = response.into_body();
-        let (mut bytes, mut refusal) = (0, Vec::new());
-        while let Some(frame) = body.frame().await {
-            let frame = frame.context("the server broke its answer off")?;
-            let Some(piece) = frame.data_ref() else {
-                continue;
-            };
-            if is_good {
-                to.write_all(piece)?;
-            } else {
-                refusal.extend_from_slice(piece);
+    /// Sends a body to `path`.
+    pub(super) async fn post(&self, path: &str, body: Bytes) -> anyhow::Result<Answer> {
+        let request = Request::post(path).body(Full::new(body))?;
+        in_time(async { whole(self.exchange(request).await?).await }).await
+    }
+
+    /// Writes the body at `path` to `to` as it comes; one that breaks off is an error.
+    pub(super) async fn download(&self, path: &str, to: &mut dyn Write) -> anyhow::Result<()> {
+        let request = Request::get(path).body(Full::default())?;
+        let mut response = in_time(self.exchange(request)).await?;
+        if !response.status().is_success() {
+            return in_time(whole(response)).await?.body().map(|_| ());
+        }
+        loop {
+            let frame = in_time(async { Ok(response.body_mut().frame().await) }).await?;
+            match frame {
+                None => return Ok(()),
+                Some(frame) => {
+                    let frame = frame.context("the server broke off; its answer is not whole")?;
+                    if let Ok(bytes) = frame.into_data() {
+                        to.write_all(&bytes)?;
+                    }
+                }
             }
-            bytes += piece.len() as u64;
-            told(bytes);
-        }
-        let problem: Value = serde_json::from_slice(&refusal).unwrap_or_default();
-        match problem.get("detail").and_then(Value::as_str) {
-            Some(detail) => bail!("{detail}"),
-            None if is_good => Ok(()),
-            None => bail!("the server refused"),
         }
     }
 
-    async fn exchange(&self, path: &str) -> anyhow::Result<(u16, Bytes)> {
-        let response = self.send(path).await?;
-        let status = response.status().as_u16();
-        Ok((status, response.into_body().collect().await?.to_bytes()))
-    }
-
-    async fn send(&self, path: &str) -> anyhow::Result<Response<Incoming>> {
+    async fn exchange(
+        &self,
+        mut request: Request<Full<Bytes>>,
+    ) -> anyhow::Result<Response<Incoming>> {
         let stream = UnixStream::connect(&self.socket).await.map_err(|error| {
             anyhow!(
                 "no server answers on {} ({error}); start one with `plimsoll serve`, or name its \
@@ -119,11 +104,55 @@ impl Client {
         let (mut sender, connection) =
             hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         tokio::spawn(connection);
-        let request = Request::get(path)
-            .header("host", "localhost")
-            .body(Empty::<Bytes>::new())?;
+        let host = HeaderValue::from_static("localhost");
+        request.headers_mut().insert(HOST, host);
         Ok(sender.send_request(request).await?)
     }
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub(super) struct Answer {
+    status: StatusCode,
+    retry_after_s: Option<u64>,
+    bytes: Bytes,
+}
+
+impl Answer {
+    /// When to ask again, if the server could not take it now.
+    pub(super) fn retry_after_s(&self) -> Option<u64> {
+        self.retry_after_s
+            .filter(|_| self.status == StatusCode::SERVICE_UNAVAILABLE)
+    }
+
+    /// The body; a refusal becomes an error with the server's words.
+    pub(super) fn body(self) -> anyhow::Result<Bytes> {
+        if self.status.is_success() {
+            return Ok(self.bytes);
+        }
+        let problem: Value = serde_json::from_slice(&self.bytes).unwrap_or_default();
+        // The Prometheus API has a form of its own.
+        let detail = problem.get("detail").or_else(|| problem.get("error"));
+        match detail.and_then(Value::as_str) {
+            Some(detail) => bail!("{detail}"),
+            None => bail!("the server answered {}", self.status.as_u16()),
+        }
+    }
+}
+
+async fn whole(response: Response<Incoming>) -> anyhow::Result<Answer> {
+    let retry_after = response.headers().get(RETRY_AFTER);
+    Ok(Answer {
+        status: response.status(),
+        retry_after_s: retry_after.and_then(|value| value.to_str().ok()?.parse().ok()),
+        bytes: response.into_body().collect().await?.to_bytes(),
+    })
+}
+
+async fn in_time<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::time::timeout(TIMEOUT, work)
+        .await
+        .map_err(|_| anyhow!("the server has not answered for {} s", TIMEOUT.as_secs()))?
 }
 
 /// `name=value` for a query, percent-encoded.

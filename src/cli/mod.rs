@@ -13,6 +13,7 @@ mod demo;
 mod forecast;
 mod history;
 mod output;
+mod query;
 mod report;
 mod serve;
 mod settings;
@@ -72,6 +73,7 @@ enum Command {
     Status(status::Status),
     Check(check::Check),
     Forecast(forecast::Forecast),
+    Query(query::Query),
     Report(report::Report),
     History(history::History),
     Backup(backup::Backup),
@@ -160,6 +162,7 @@ fn dispatch(
         Command::Status(command) => client::wait(status::run(&command, world)),
         Command::Check(command) => client::wait(check::run(&command, world)),
         Command::Forecast(command) => client::wait(forecast::run(&command, world)),
+        Command::Query(command) => client::wait(query::run(&command, world)),
         Command::Report(command) => client::wait(report::run(&command, world)),
         Command::History(command) => history::run(&command, world),
         Command::Backup(command) => backup::run(&command, world),

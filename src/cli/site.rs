@@ -7,9 +7,12 @@ use anyhow::Context as _;
 use tokio::net::TcpListener;
 
 use crate::config::Config;
+use crate::exchange::csv::Records;
 use crate::http::{self, Compat, ExporterName, Hooks, PageAsk, ReportFormat, Site};
 use crate::report::{ReportInput, html, json, markdown, sqlite};
 use crate::work::App;
+use crate::work::export::export;
+use crate::work::intake;
 
 /// Where the program is reached.
 pub(super) struct Doors {
@@ -61,11 +64,42 @@ fn hooks(app: &Arc<App>) -> Hooks {
                     .map_err(|error| format!("{error:#}"))
             })
         }),
+        write: {
+            let app = Arc::clone(app);
+            Arc::new(move |body| intake::remote_write(app.store(), body, app.clock().now()))
+        },
+        import: {
+            let app = Arc::clone(app);
+            Arc::new(move |body, resolution| {
+                let mut rows = Records::new(body)?;
+                intake::rows(app.store(), &mut rows, resolution, app.clock().now())
+            })
+        },
+        export: {
+            let app = Arc::clone(app);
+            Arc::new(move |order, to| export(app.store(), order, to).map_err(|error| chain(&error)))
+        },
+        census: {
+            let app = Arc::clone(app);
+            Arc::new(move |top| app.store().census(top).map_err(|error| chain(&error)))
+        },
+        queries: Some(Arc::new(app.queries())),
         compat: exporter_names(),
         store: Some(Arc::clone(app.store())),
         script: html::SCRIPT,
         style: html::STYLE,
     }
+}
+
+/// An error with its causes, as the command line shows it.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
 }
 
 /// What `/metrics?names=compat` calls our metrics.

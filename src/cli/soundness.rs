@@ -17,7 +17,7 @@ pub(super) fn verify(format: Format, world: &World<'_>) -> anyhow::Result<Outcom
     let found = if client::answers(&config) {
         let client = Client::new(&config.socket());
         let mut body = Vec::new();
-        client::wait(client.copy("/local/verify", &mut body, |_| ()))?;
+        client::wait(client.download("/local/verify", &mut body))?;
         let found: Result<Verification, String> = serde_json::from_slice(&body)?;
         found.map_err(|error| anyhow!(error))?
     } else {

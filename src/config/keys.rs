@@ -185,7 +185,7 @@ pub const KEYS: &[Key] = &[
         "history.max_bytes",
         Shape::Size(64 << 20, MAX_SIZE),
         None,
-        "size that the history may take on disk; the oldest raw days go first",
+        "size that the history may take on disk, never exceeded; the oldest raw days go first",
     ),
     key(
         "forecast.every",
@@ -245,7 +245,7 @@ pub const KEYS: &[Key] = &[
         "http.max_body_bytes",
         Shape::Size(0, 16 << 20),
         Some("64kB"),
-        "the largest request body; no route reads one yet",
+        "the largest request body; remote write takes 16 MB whatever this says",
     ),
     key(
         "http.compression_threshold",

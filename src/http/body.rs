@@ -21,6 +21,8 @@ pub(super) struct Answer {
     media: &'static str,
     body: Bytes,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Whether it is worth asking again for the same.
+    lasts: bool,
 }
 
 impl Answer {
@@ -38,6 +40,15 @@ impl Answer {
             media,
             body: body.into(),
             headers: Vec::new(),
+            lasts: true,
+        }
+    }
+
+    /// The same answer as one of the moment: it gets no tag, which costs a look at every byte.
+    pub(super) fn fleeting(self) -> Self {
+        Self {
+            lasts: false,
+            ..self
         }
     }
 
@@ -62,7 +73,6 @@ impl Answer {
     /// Encodes into `response`: 304 where the asker has it already.
     pub(super) fn write(self, settings: &Http, wanted: &Wanted, response: &mut Response) {
         let zip = wanted.gzip && self.body.len() >= settings.compression_threshold.max(1);
-        let tag = etag(&self.body, zip);
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.extend(self.headers);
@@ -74,7 +84,8 @@ impl Answer {
             header::CACHE_CONTROL,
             HeaderValue::from_static("private, no-cache"),
         );
-        if self.status == StatusCode::OK {
+        if self.status == StatusCode::OK && self.lasts {
+            let tag = etag(&self.body, zip);
             insert(headers, header::ETAG, &tag);
             if wanted.has(&tag) {
                 headers.remove(header::CONTENT_LENGTH);

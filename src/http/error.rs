@@ -1,7 +1,8 @@
 //! Refusals: status, stable code and public text. The only place that knows status codes of errors.
 //!
 //! The body is problem+json (RFC 9457) with two fields more: `code`, which never changes, and
-//! `error`, the text that the original's clients read. What is for operators goes to the log.
+//! `error`, the text that the original's clients read. What is for operators goes to the log. The
+//! Prometheus API has an envelope of its own.
 
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderValue};
@@ -9,8 +10,10 @@ use axum::response::{IntoResponse, Response};
 use serde_json::json;
 
 use super::body::{Wanted, write_body};
+use super::envelope;
 use super::router::Route;
 use crate::model::capacity::UnknownResource;
+use crate::work::query;
 
 /// Why a request is not answered as asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -46,6 +49,22 @@ pub(super) enum Refusal {
     },
     #[error("the body is larger than {limit} bytes")]
     BodyTooLarge { limit: usize },
+    #[error("{0}")]
+    TooMuch(String),
+    #[error("{0}")]
+    Body(String),
+    #[error("{0}")]
+    Samples(String),
+    #[error("{what} is {given:?}; send {wanted}")]
+    Encoding {
+        what: &'static str,
+        given: String,
+        wanted: &'static str,
+    },
+    #[error("{why}")]
+    Later { why: String, retry_after_s: u64 },
+    #[error("the history cannot be exported: {0}")]
+    Export(String),
     #[error("the request names no host")]
     NoHost,
     #[error(
@@ -56,6 +75,9 @@ pub(super) enum Refusal {
     NoToken,
     #[error("the answer took too long; ask for less, or raise http.request_timeout")]
     TooSlow,
+    /// Of the Prometheus API, told in its own envelope; `kind` is its `errorType`.
+    #[error("{text}")]
+    Query { kind: &'static str, text: String },
     #[error("the report could not be written: {0}")]
     Report(String),
     /// The text goes to the log; the asker cannot do anything with it.
@@ -76,10 +98,22 @@ impl Refusal {
             Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "invalid-parameter"),
             Self::NotYet { .. } => (StatusCode::SERVICE_UNAVAILABLE, "not-yet-known"),
             Self::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large"),
+            Self::TooMuch(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too-many-samples"),
+            Self::Body(_) => (StatusCode::BAD_REQUEST, "bad-body"),
+            Self::Samples(_) => (StatusCode::BAD_REQUEST, "samples-left-out"),
+            Self::Encoding { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding"),
+            Self::Later { .. } => (StatusCode::SERVICE_UNAVAILABLE, "history-not-writable"),
+            Self::Export(_) => (StatusCode::BAD_REQUEST, "not-exported"),
             Self::NoHost => (StatusCode::BAD_REQUEST, "no-host"),
             Self::ForeignHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "foreign-host"),
             Self::NoToken => (StatusCode::UNAUTHORIZED, "no-token"),
             Self::TooSlow => (StatusCode::SERVICE_UNAVAILABLE, "too-slow"),
+            Self::Query { kind, .. } => match *kind {
+                "bad_data" => (StatusCode::BAD_REQUEST, "bad-query"),
+                "unavailable" => (StatusCode::SERVICE_UNAVAILABLE, "no-history"),
+                "internal" => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+                _ => (StatusCode::UNPROCESSABLE_ENTITY, "query-failed"),
+            },
             Self::Report(_) => (StatusCode::INTERNAL_SERVER_ERROR, "report-failed"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -91,11 +125,23 @@ impl Refusal {
         if let Self::Internal(why) | Self::Report(why) = &self {
             tracing::error!(code, why, "a request could not be answered");
         }
+        if let Self::Samples(why) | Self::Later { why, .. } = &self {
+            tracing::warn!(code, why, "samples that were sent are not kept");
+        }
         let title = status.canonical_reason().unwrap_or("Error");
         let error = match route {
             Some(route) => format!("Failed to {}", route.does),
             None => title.to_owned(),
         };
+        if let Self::Query { kind, text } = &self {
+            *response.status_mut() = status;
+            let no_store = HeaderValue::from_static("no-store");
+            response
+                .headers_mut()
+                .insert(header::CACHE_CONTROL, no_store);
+            let body = envelope::refusal(kind, text).into();
+            return write_body("application/json", body, wanted, response);
+        }
         let problem = json!({
             "type": format!("urn:plimsoll:error:{code}"),
             "title": title,
@@ -107,7 +153,7 @@ impl Refusal {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Self::NotYet { retry_after_s, .. } = &self {
+        if let Self::NotYet { retry_after_s, .. } | Self::Later { retry_after_s, .. } = &self {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
         }
         if self == Self::NoToken {
@@ -115,6 +161,29 @@ impl Refusal {
         }
         let body = problem.to_string().into();
         write_body("application/problem+json", body, wanted, response);
+    }
+}
+
+impl From<query::Error> for Refusal {
+    fn from(error: query::Error) -> Self {
+        let kind = match &error {
+            query::Error::Parse(_) | query::Error::Guard { .. } | query::Error::Pattern(_) => {
+                "bad_data"
+            }
+            query::Error::Stopped => "timeout",
+            query::Error::Source(why) => {
+                tracing::error!(%why, "the history could not be read");
+                return Self::Query {
+                    kind: "internal",
+                    text: "the history could not be read; the server's log says why".to_owned(),
+                };
+            }
+            _ => "execution",
+        };
+        Self::Query {
+            kind,
+            text: error.to_string(),
+        }
     }
 }
 

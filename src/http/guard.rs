@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use axum::extract::Request;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
-use super::Site;
 use super::error::Refusal;
+use super::{Site, write};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -20,7 +20,7 @@ pub(super) fn network(site: &Site, request: &Request) -> Result<(), Refusal> {
 
 /// A body that says it is too large is refused before it is sent.
 pub(super) fn size(site: &Site, request: &Request) -> Result<(), Refusal> {
-    let limit = site.settings.max_body_bytes;
+    let limit = write::limit(request.uri().path(), site.settings.max_body_bytes);
     let said = request
         .headers()
         .get(header::CONTENT_LENGTH)

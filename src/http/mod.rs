@@ -1,14 +1,16 @@
 //! The HTTP edge: the API, `/metrics`, the page, and the same on a Unix socket for the command line.
 //!
 //! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
-//! Not for: finding anything out. No handler asks a server, reads the history (but `latency`) or
-//! fits a model: N viewers cost what one does. Read [`mod@router`] first (the API in one table), then `front`, which
-//! every request passes.
+//! Not for: finding anything out. No handler that a page needs asks a server, reads the history or
+//! fits a model: N viewers cost what one does. Only the Prometheus API (`prom`) and `latency` read the history,
+//! within bounds. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
 
+mod archive;
 mod ask;
 mod body;
 mod capacity;
 mod database;
+mod envelope;
 mod error;
 mod exposition;
 mod front;
@@ -20,12 +22,14 @@ mod metrics;
 mod openapi;
 mod outlook;
 mod pages;
+mod prom;
 mod recommend;
 pub mod router;
 mod server;
 mod stall;
 mod stream;
 pub mod wire;
+mod write;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,15 +40,19 @@ use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
 
+pub use archive::{CensusFn, ExportFn};
 pub use router::{local_router, router};
 pub use server::{bind, bind_socket, serve};
+pub use write::{ImportFn, WriteFn};
 
 use crate::clock::Clock;
 use crate::config::{Config, Thresholds};
 use crate::model::units::{Millis, Timestamp};
 use crate::store::Store;
 use crate::work::board::Board;
+use crate::work::query::Queries;
 use measure::Meter;
+use write::Gate;
 
 /// Why the server does not come up.
 #[derive(Debug, thiserror::Error)]
@@ -144,6 +152,16 @@ pub struct Hooks {
     pub page: PageFn,
     /// See [`ReportFn`].
     pub report: ReportFn,
+    /// See [`WriteFn`].
+    pub write: WriteFn,
+    /// See [`ImportFn`].
+    pub import: ImportFn,
+    /// See [`ExportFn`].
+    pub export: ExportFn,
+    /// See [`CensusFn`].
+    pub census: CensusFn,
+    /// Answers questions in `PromQL`; without it they are refused.
+    pub queries: Option<Arc<Queries>>,
     /// See [`Compat`].
     pub compat: Compat,
     /// Where latencies are kept and what is backed up; `None` serves neither.
@@ -167,7 +185,8 @@ pub struct Site {
     started_at: Timestamp,
     hooks: Hooks,
     meter: Meter,
-    /// Held by the one handler that reads the history.
+    gate: Gate,
+    /// Held by the handler of latencies, so that one at a time reads the history.
     reading: tokio::sync::Mutex<()>,
 }
 
@@ -191,6 +210,7 @@ impl Site {
             data_dir: config.data_dir.clone(),
             hooks,
             meter: Meter::default(),
+            gate: Gate::default(),
             reading: tokio::sync::Mutex::default(),
         })
     }

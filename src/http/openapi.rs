@@ -5,6 +5,7 @@ use serde_json::{Map, Value, json};
 use super::body::Answer;
 use super::error::Refusal;
 use super::router::{Param, ROUTES, Route};
+use super::write;
 
 /// Fields of each shape. A type is `text`, `time`, `whole`, `number` or `flag`, a shape's name, or
 /// one of these in brackets for a list; a `?` at the end may be null.
@@ -189,7 +190,10 @@ fn description() -> Value {
     let mut paths = Map::new();
     for route in ROUTES {
         let method = route.method.to_lowercase();
-        paths.insert(route.path.to_owned(), json!({ method: operation(route) }));
+        let path = paths.entry(route.path).or_insert_with(|| json!({}));
+        if let Some(methods) = path.as_object_mut() {
+            methods.insert(method, operation(route));
+        }
     }
     let schemas: Map<String, Value> = SHAPES
         .iter()
@@ -221,15 +225,33 @@ fn operation(route: &Route) -> Value {
         "description": "Refused; `code` says why.",
         "content": {"application/problem+json": {"schema": kind("Problem")}},
     });
-    json!({
+    let mut operation = json!({
         "summary": route.summary,
         "operationId": route.does.replace(' ', "-"),
         "parameters": route.params.iter().map(parameter).collect::<Vec<_>>(),
-        "responses": {
-            "200": {"description": route.summary, "content": content},
-            "default": problem,
-        },
-    })
+        "responses": {"default": problem},
+    });
+    let (code, answer) = match media {
+        "" => ("204", json!({"description": route.summary})),
+        _ => (
+            "200",
+            json!({"description": route.summary, "content": content}),
+        ),
+    };
+    if let Some(responses) = operation
+        .get_mut("responses")
+        .and_then(Value::as_object_mut)
+    {
+        responses.insert(code.to_owned(), answer);
+    }
+    if let (write::WRITE, Some(operation)) = (route.path, operation.as_object_mut()) {
+        operation.insert("requestBody".to_owned(), json!({
+            "required": true,
+            "description": "A WriteRequest in snappy's block format (Content-Encoding: snappy).",
+            "content": {"application/x-protobuf": {}},
+        }));
+    }
+    operation
 }
 
 fn parameter(param: &Param) -> Value {

@@ -7,10 +7,13 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::middleware::{self, Next};
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 
 use super::error::Refusal;
-use super::{Site, capacity, database, front, latency, local, metrics, openapi, pages, stream};
+use super::{
+    Site, archive, capacity, database, front, latency, local, metrics, openapi, pages, prom,
+    stream, write,
+};
 
 /// A parameter of a route.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +29,7 @@ pub struct Param {
 /// One row of the API.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
-    /// The only method besides HEAD.
+    /// GET (and with it HEAD), or POST; a path that takes both has a row for each.
     pub method: &'static str,
     /// With `{…}` for parameters.
     pub path: &'static str,
@@ -52,6 +55,48 @@ const MONTHS: Param = Param {
     about: "months ahead, 1 to 24; default 6",
 };
 const JSON: &str = "application/json";
+const QUERY: Param = Param {
+    name: "query",
+    place: "query",
+    about: "the expression, in PromQL",
+};
+const SELECTORS: Param = Param {
+    name: "match[]",
+    place: "query",
+    about: "a selector, such as x{a=\"b\"}; may come several times",
+};
+const START: Param = Param {
+    name: "start",
+    place: "query",
+    about: "seconds since 1970, or RFC 3339; only what had a value since",
+};
+const INSTANT: &[Param] = &[
+    QUERY,
+    Param {
+        name: "time",
+        place: "query",
+        about: "seconds since 1970, or RFC 3339; default: now",
+    },
+];
+const RANGE: &[Param] = &[
+    QUERY,
+    Param {
+        name: "start",
+        place: "query",
+        about: "first instant: seconds since 1970, or RFC 3339",
+    },
+    Param {
+        name: "end",
+        place: "query",
+        about: "last instant",
+    },
+    Param {
+        name: "step",
+        place: "query",
+        about: "seconds, or a length such as 5m; at most 11000 steps",
+    },
+];
+const WHICH: &[Param] = &[SELECTORS, START];
 
 /// Every route that is served over TCP.
 pub const ROUTES: &[Route] = &[
@@ -146,6 +191,15 @@ pub const ROUTES: &[Route] = &[
         serve: || get(capacity::bottlenecks),
     },
     Route {
+        method: "POST",
+        path: write::WRITE,
+        summary: "Prometheus remote write 1.0: 204 when the samples are on the disk.",
+        does: "take samples",
+        params: &[],
+        answer: ("", ""),
+        serve: || post(write::receive),
+    },
+    Route {
         method: "GET",
         path: "/api/v1/performance/latency",
         summary: "Latency of this server's endpoints and of statements by class, over a range.",
@@ -170,6 +224,124 @@ pub const ROUTES: &[Route] = &[
         }],
         answer: ("text/plain", ""),
         serve: || get(metrics::scrape),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/query",
+        summary: "PromQL at one instant, in the JSON of Prometheus.",
+        does: "evaluate the expression",
+        params: INSTANT,
+        answer: (JSON, ""),
+        serve: || get(prom::instant_query),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/query_range",
+        summary: "PromQL at each step of a range, in the JSON of Prometheus.",
+        does: "evaluate the expression over the range",
+        params: RANGE,
+        answer: (JSON, ""),
+        serve: || get(prom::range_query),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/series",
+        summary: "Label sets of the series that selectors name.",
+        does: "list the series",
+        params: WHICH,
+        answer: (JSON, ""),
+        serve: || get(prom::series),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/labels",
+        summary: "Names of labels.",
+        does: "list the labels",
+        params: WHICH,
+        answer: (JSON, ""),
+        serve: || get(prom::labels),
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/query",
+        summary: "PromQL at one instant, in the JSON of Prometheus. Parameters come as a form.",
+        does: "evaluate the posted expression",
+        params: INSTANT,
+        answer: (JSON, ""),
+        serve: || post(prom::instant_query),
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/query_range",
+        summary: "PromQL at each step of a range, in the JSON of Prometheus. Parameters come as a form.",
+        does: "evaluate the posted expression over the range",
+        params: RANGE,
+        answer: (JSON, ""),
+        serve: || post(prom::range_query),
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/series",
+        summary: "Label sets of the series that selectors name. Parameters come as a form.",
+        does: "list the posted series",
+        params: WHICH,
+        answer: (JSON, ""),
+        serve: || post(prom::series),
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/labels",
+        summary: "Names of labels. Parameters come as a form.",
+        does: "list the posted labels",
+        params: WHICH,
+        answer: (JSON, ""),
+        serve: || post(prom::labels),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/label/{name}/values",
+        summary: "Values of one label; of `__name__`, the metrics.",
+        does: "list the values",
+        params: &[
+            Param {
+                name: "name",
+                place: "path",
+                about: "the label",
+            },
+            SELECTORS,
+            START,
+        ],
+        answer: (JSON, ""),
+        serve: || get(prom::label_values),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/metadata",
+        summary: "Kind and meaning of each metric.",
+        does: "describe the metrics",
+        params: &[
+            Param {
+                name: "metric",
+                place: "query",
+                about: "only this one",
+            },
+            Param {
+                name: "limit",
+                place: "query",
+                about: "how many metrics at most",
+            },
+        ],
+        answer: (JSON, ""),
+        serve: || get(prom::metadata),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/status/buildinfo",
+        summary: "The Prometheus whose answers ours follow, for programs that ask before they query.",
+        does: "get the build",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || get(prom::build),
     },
     Route {
         method: "GET",
@@ -289,6 +461,33 @@ pub const LOCAL_ROUTES: &[Route] = &[
         params: &[],
         answer: ("application/octet-stream", ""),
         serve: || get(local::report),
+    },
+    Route {
+        method: "POST",
+        path: write::IMPORT,
+        summary: "Takes samples as CSV, for `plimsoll history import`.",
+        does: "take samples",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || post(write::import),
+    },
+    Route {
+        method: "GET",
+        path: "/local/history/export",
+        summary: "The history as a file, for `plimsoll history export`.",
+        does: "export the history",
+        params: &[],
+        answer: ("application/octet-stream", ""),
+        serve: || get(archive::export),
+    },
+    Route {
+        method: "GET",
+        path: "/local/history/stats",
+        summary: "How much the history holds, for `plimsoll history stats`.",
+        does: "count the history",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || get(archive::stats),
     },
 ];
 

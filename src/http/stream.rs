@@ -3,6 +3,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::State;
@@ -18,10 +19,14 @@ use crate::store::Store;
 /// Bytes in one piece, and pieces that wait for the reader.
 const PIECE: usize = 256 << 10;
 const WAITING: usize = 4;
+const BYTES: &str = "application/octet-stream";
+const JSON: &str = "application/json";
+/// While a check runs its reader hears a blank so often, which JSON allows before a value.
+const BLANK_EVERY: Duration = Duration::from_secs(10);
 
 /// `GET /local/backup`.
 pub(super) async fn backup(State(site): State<Arc<Site>>) -> Result<Response, Refusal> {
-    streamed(&site, "application/octet-stream", |store, to| {
+    streamed(&site, BYTES, |store, to| {
         store
             .backup(to, |_| ())
             .map(|_| ())
@@ -31,7 +36,7 @@ pub(super) async fn backup(State(site): State<Arc<Site>>) -> Result<Response, Re
 
 /// `GET /local/verify`: either what was found, or why nothing could be.
 pub(super) async fn verify(State(site): State<Arc<Site>>) -> Result<Response, Refusal> {
-    streamed(&site, "application/json", |store, to| {
+    streamed(&site, JSON, |store, to| {
         let found = store.verify().map_err(|error| error.to_string());
         serde_json::to_writer(to, &found).map_err(|error| error.to_string())
     })
@@ -45,6 +50,18 @@ fn streamed(site: &Site, media: &'static str, work: Work) -> Result<Response, Re
         return Err(Refusal::Internal("this server keeps no history".to_owned()));
     };
     let (to, mut from) = channel::<io::Result<Bytes>>(WAITING);
+    if media == JSON {
+        let to = to.downgrade();
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(BLANK_EVERY).await;
+                let Some(to) = to.upgrade() else { return };
+                if to.send(Ok(Bytes::from_static(b"\n"))).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
     tokio::task::spawn_blocking(move || {
         let mut pieces = Pieces {
             to,

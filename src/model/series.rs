@@ -90,6 +90,17 @@ impl Labels {
         Self(Vec::new())
     }
 
+    /// A set of pairs that are as they should be: sorted, names unique, values not empty. What is
+    /// not is put right.
+    pub fn from_sorted(pairs: Vec<(Cow<'static, str>, String)>) -> Self {
+        let ascend = |pair: &[(Cow<'static, str>, String)]| matches!(pair, [a, b] if a.0 < b.0);
+        if pairs.windows(2).all(ascend) && pairs.iter().all(|(_, value)| !value.is_empty()) {
+            Self(pairs)
+        } else {
+            pairs.into_iter().collect()
+        }
+    }
+
     /// This set with `name="value"`; an empty value removes the label, as Prometheus reads it.
     #[must_use]
     pub fn with(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<String>) -> Self {
@@ -266,6 +277,9 @@ mod tests {
             .with("b", "3");
         assert_eq!(labels.iter().collect::<Vec<_>>(), [("a", "1"), ("b", "3")]);
         assert_eq!(labels.get("b"), Some("3"));
+        let pairs = [("b", "2"), ("a", "1"), ("c", ""), ("b", "3")];
+        let pairs = pairs.map(|(name, value)| (name.into(), value.to_owned()));
+        assert_eq!(Labels::from_sorted(pairs.to_vec()), labels);
     }
 
     #[test]

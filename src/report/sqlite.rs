@@ -11,6 +11,7 @@
 )]
 
 mod rows;
+pub mod samples;
 
 use std::fs::{self, File};
 use std::io::Read as _;

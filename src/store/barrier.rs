@@ -97,6 +97,12 @@ impl Op {
         Self::Put(key.as_ref().to_vec(), value.into())
     }
 
+    fn key(&self) -> &[u8] {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+
     fn size(&self) -> usize {
         match self {
             Self::Put(key, value) => key.len() + value.len(),
@@ -304,6 +310,23 @@ impl Database {
             if !tree.contains_key(&key).map_err(|e| self.engine(e))? {
                 tree.insert(key, &[]).map_err(|e| self.engine(e))?;
             }
+        }
+        Ok(())
+    }
+
+    /// Writes many small values in order of their keys, one by one: not atomic together, and a
+    /// third of the bytes on disk that batches take, whose order is random.
+    pub(super) fn write_in_order(&self, tree: &str, mut ops: Vec<Op>) -> Result<()> {
+        self.need_room(&ops)?;
+        ops.sort_by(|a, b| a.key().cmp(b.key()));
+        let _writer = lock(&self.writer);
+        let tree = self.tree_for_writing(tree)?;
+        for op in ops {
+            match op {
+                Op::Put(key, value) => tree.insert(key, value),
+                Op::Delete(key) => tree.remove(key),
+            }
+            .map_err(|e| self.engine(e))?;
         }
         Ok(())
     }

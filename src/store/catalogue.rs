@@ -27,9 +27,10 @@ use serde::{Deserialize, Serialize};
 use super::barrier::Op;
 use super::codec::{Damaged, Reader, put_bytes, put_varint, put_zigzag};
 use super::keys::{GROUP, TARGETS_MAX, tagged};
+use super::selector::{Ask, ByMetric, Selector};
 use super::wal::{Frame, put_frame};
 use super::{Error, Result};
-use crate::model::series::{Kind, Labels, Sample, SeriesKey};
+use crate::model::series::{Kind, Labels, SeriesKey};
 use crate::model::units::Timestamp;
 
 /// Series in one block of last values.
@@ -41,6 +42,13 @@ const EVER_PER_LIVE: usize = 64;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct SeriesId(pub(super) u32);
+
+impl SeriesId {
+    /// The number itself, for formats that keep it.
+    pub const fn number(self) -> u32 {
+        self.0
+    }
+}
 
 impl fmt::Display for SeriesId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,45 +69,6 @@ pub struct Series {
     pub kind: Kind,
     /// Values are exact to a multiple of this; `None` keeps every bit.
     pub resolution: Option<f64>,
-}
-
-/// Which series are asked for; the default asks for all.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Selector {
-    /// Only of this target.
-    pub target: Option<String>,
-    /// Only of this metric.
-    pub metric: Option<String>,
-    /// Only with all of these labels.
-    pub labels: Labels,
-}
-
-impl Selector {
-    /// Asks for one metric of all targets.
-    pub fn metric(name: impl Into<String>) -> Self {
-        Self {
-            metric: Some(name.into()),
-            ..Self::default()
-        }
-    }
-
-    /// The same question, of one target.
-    #[must_use]
-    pub fn of(self, target: impl Into<String>) -> Self {
-        Self {
-            target: Some(target.into()),
-            ..self
-        }
-    }
-
-    /// The same question, with `label="value"`.
-    #[must_use]
-    pub fn with(self, label: impl Into<String>, value: impl Into<String>) -> Self {
-        Self {
-            labels: self.labels.with(label.into(), value),
-            ..self
-        }
-    }
 }
 
 #[derive(Debug)]
@@ -123,8 +92,10 @@ struct Target {
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
     targets: Vec<Target>,
+    names: HashMap<String, u32>,
     entries: Vec<Option<Entry>>,
     index: HashMap<u64, u32>,
+    metrics: ByMetric,
     count: usize,
     next_group: u32,
     unlogged: Vec<Frame>,
@@ -146,11 +117,11 @@ pub(super) fn read_key(bytes: &[u8]) -> std::result::Result<SeriesKey, Damaged> 
     let metric = from.text()?.to_owned();
     let mut labels = Vec::new();
     while !from.is_done() {
-        labels.push((from.text()?.to_owned(), from.text()?.to_owned()));
+        labels.push((from.text()?.to_owned().into(), from.text()?.to_owned()));
     }
     Ok(SeriesKey {
         metric: metric.into(),
-        labels: labels.into_iter().collect(),
+        labels: Labels::from_sorted(labels),
     })
 }
 
@@ -207,8 +178,15 @@ impl Catalogue {
 
     /// Number of a target, if it is known.
     pub(super) fn target(&self, name: &str) -> Option<u32> {
-        let at = self.targets.iter().position(|t| t.name == name)?;
-        u32::try_from(at).ok()
+        self.names.get(name).copied()
+    }
+
+    fn add_target(&mut self, id: u32, name: &str) {
+        self.targets.push(Target {
+            name: name.to_owned(),
+            next: None,
+        });
+        self.names.entry(name.to_owned()).or_insert(id);
     }
 
     /// Number of a target, a new one if need be.
@@ -220,10 +198,7 @@ impl Catalogue {
             .ok()
             .filter(|id| *id < TARGETS_MAX)
             .ok_or(Error::TooManyTargets { limit: TARGETS_MAX })?;
-        self.targets.push(Target {
-            name: name.to_owned(),
-            next: None,
-        });
+        self.add_target(id, name);
         self.unlogged.push(Frame::Target {
             id,
             name: name.to_owned(),
@@ -245,8 +220,13 @@ impl Catalogue {
         }
     }
 
-    /// Numbers a new series of `target`; `key` is that of `sample`, written by [`put_key`].
-    pub(super) fn define(&mut self, target: u32, key: &[u8], sample: &Sample) -> Option<u32> {
+    /// Numbers a new series of `target`; `key` was written by [`put_key`].
+    pub(super) fn define(
+        &mut self,
+        target: u32,
+        key: &[u8],
+        (kind, resolution): (Kind, Option<f64>),
+    ) -> Option<u32> {
         let next_group = self.next_group;
         let owner = self.targets.get_mut(target as usize)?;
         let id = match owner.next {
@@ -257,8 +237,8 @@ impl Catalogue {
             id,
             Entry {
                 target,
-                kind: sample.kind,
-                resolution: sample.resolution,
+                kind,
+                resolution,
                 key: key.into(),
                 last_at: i64::MIN,
                 last: f64::NAN,
@@ -277,6 +257,7 @@ impl Catalogue {
             slot = slot.wrapping_add(1);
         }
         self.index.insert(slot, id);
+        self.metrics.add(&entry.key, id);
         self.next_group = self.next_group.max(id / GROUP + 1);
         if let Some(owner) = self.targets.get_mut(entry.target as usize) {
             let next = id + 1;
@@ -303,10 +284,7 @@ impl Catalogue {
         match self.targets.get(id as usize) {
             Some(known) if known.name == name => Ok(()),
             None if id as usize == self.targets.len() => {
-                self.targets.push(Target {
-                    name: name.to_owned(),
-                    next: None,
-                });
+                self.add_target(id, name);
                 self.unstored.push((b't', id));
                 Ok(())
             }
@@ -359,9 +337,12 @@ impl Catalogue {
         self.restore_series(id, &put_definition(&entry))
     }
 
-    /// Whether one more series may be numbered, `live` being how many of them are.
-    pub(super) fn has_room(&self, live: usize, max_series: usize) -> bool {
-        live < max_series && self.count < max_series.saturating_mul(EVER_PER_LIVE)
+    /// How many more series may be numbered, `live` being how many of them are.
+    pub(super) fn room(&self, live: usize, max_series: usize) -> usize {
+        let ever = max_series.saturating_mul(EVER_PER_LIVE);
+        max_series
+            .saturating_sub(live)
+            .min(ever.saturating_sub(self.count))
     }
 
     /// How many series have a value since `since`.
@@ -484,6 +465,11 @@ impl Catalogue {
         self.entry(id).map(|entry| (entry.target, entry.kind))
     }
 
+    /// How exact the values of a series are declared to be.
+    pub(super) fn resolution(&self, id: u32) -> Option<f64> {
+        self.entry(id)?.resolution
+    }
+
     /// The last value of a series, if it has one.
     pub(super) fn last(&self, id: u32) -> Option<(Timestamp, f64)> {
         self.entry(id)
@@ -496,48 +482,33 @@ impl Catalogue {
         self.targets.iter().map(|t| t.name.clone()).collect()
     }
 
-    /// All series that match, in order of their numbers.
-    pub(super) fn select(&self, selector: &Selector) -> Vec<Series> {
-        let target = match &selector.target {
-            Some(name) => match self.target(name) {
-                Some(id) => Some(id),
-                None => return Vec::new(),
-            },
-            None => None,
-        };
-        (0u32..)
-            .zip(&self.entries)
-            .filter_map(|(id, entry)| Some((id, entry.as_ref()?)))
-            .filter(|(_, entry)| target.is_none_or(|target| entry.target == target))
-            .filter(|(_, entry)| matches(&entry.key, selector))
-            .filter_map(|(id, _)| self.series(id))
+    /// Names of all metrics in order, each with the kind of its first series.
+    pub(super) fn metrics(&self) -> Vec<(String, Kind)> {
+        let firsts = self.metrics.firsts();
+        firsts
+            .filter_map(|(name, id)| Some((name.to_owned(), self.entry(id)?.kind)))
             .collect()
     }
-}
 
-/// Whether a written key has the metric and the labels asked for, without building it.
-fn matches(key: &[u8], selector: &Selector) -> bool {
-    let mut from = Reader::new(key);
-    let Ok(metric) = from.text() else {
-        return false;
-    };
-    if selector
-        .metric
-        .as_deref()
-        .is_some_and(|wanted| wanted != metric)
-    {
-        return false;
+    /// All series that match, in order of their numbers.
+    pub(super) fn select(&self, selector: &Selector) -> Vec<Series> {
+        let numbers = self.numbers(selector).into_iter();
+        numbers.filter_map(|id| self.series(id)).collect()
     }
-    let mut left = selector.labels.iter().count();
-    while left > 0 {
-        let (Ok(name), Ok(value)) = (from.text(), from.text()) else {
-            return false;
+
+    /// Numbers of all series that match, ascending.
+    pub(super) fn numbers(&self, selector: &Selector) -> Vec<u32> {
+        let ask = Ask::of(selector);
+        let targets: Vec<bool> = self.targets.iter().map(|t| ask.target(&t.name)).collect();
+        let is_it = |id: &u32| {
+            self.entry(*id).is_some_and(|entry| {
+                let owner = entry.target as usize;
+                let name = self.targets.get(owner).map_or("", |t| t.name.as_str());
+                targets.get(owner) == Some(&true) && ask.labels(&entry.key, name)
+            })
         };
-        if selector.labels.get(name) == Some(value) {
-            left -= 1;
-        }
+        self.metrics.numbers(&ask).filter(is_it).collect()
     }
-    true
 }
 
 #[cfg(test)]
@@ -556,7 +527,7 @@ mod tests {
                 put_key(&mut key, &sample.series);
                 catalogue
                     .find(target, &key)
-                    .or_else(|| catalogue.define(target, &key, &sample))
+                    .or_else(|| catalogue.define(target, &key, (sample.kind, sample.resolution)))
                     .unwrap()
             })
             .collect()

@@ -165,32 +165,35 @@ impl<'a> Group<'a> {
         self.heads.iter().map(|head| head.member)
     }
 
-    /// Values of one member by ascending instant; empty if it has none.
-    pub(super) fn values(&self, member: u8, times: &[i64]) -> Result<Vec<(i64, f64)>, Damaged> {
+    /// Appends the values of one member by ascending instant; none if it has none.
+    pub(super) fn values(
+        &self,
+        member: u8,
+        times: &[i64],
+        into: &mut Vec<(i64, f64)>,
+    ) -> Result<(), Damaged> {
         let Some(head) = self.heads.iter().find(|head| head.member == member) else {
-            return Ok(Vec::new());
+            return Ok(());
         };
         if head.count > times.len() {
             return Err(Damaged("more values than instants"));
         }
         let part = |range: &Range<usize>| self.payload.get(range.clone()).unwrap_or_default();
         let values = read_values(part(&head.column), head.count)?;
-        at_times(part(&head.rows), times, values)
-    }
-}
-
-fn at_times(rows: &[u8], times: &[i64], values: Vec<f64>) -> Result<Vec<(i64, f64)>, Damaged> {
-    if rows.is_empty() {
-        return Ok(times.iter().copied().zip(values).collect());
-    }
-    read_rows(rows, values.len(), times.len())?
-        .into_iter()
-        .zip(values)
-        .map(|(row, value)| {
+        let rows = part(&head.rows);
+        if rows.is_empty() {
+            into.extend(times.iter().copied().zip(values));
+            return Ok(());
+        }
+        for (row, value) in read_rows(rows, values.len(), times.len())?
+            .into_iter()
+            .zip(values)
+        {
             let at = times.get(row).ok_or(Damaged("a row without a time"))?;
-            Ok((*at, value))
-        })
-        .collect()
+            into.push((*at, value));
+        }
+        Ok(())
+    }
 }
 
 #[cfg(test)]
@@ -225,7 +228,11 @@ mod tests {
             let group = Group::open(&packed).unwrap();
             let got: Vec<_> = group
                 .members()
-                .map(|m| (m, group.values(m, &times).unwrap()))
+                .map(|m| {
+                    let mut values = Vec::new();
+                    group.values(m, &times, &mut values).unwrap();
+                    (m, values)
+                })
                 .map(|(m, rows)| (m, rows.into_iter().map(|(t, v)| (t / 10, v.to_bits())).collect()))
                 .collect();
             let given: Vec<(u8, Vec<(i64, u64)>)> = values
@@ -241,7 +248,7 @@ mod tests {
             let _ = read_times(&sealed);
             if let Ok(group) = Group::open(&sealed) {
                 for member in group.members() {
-                    let _ = group.values(member, &[1, 2, 3]);
+                    let _ = group.values(member, &[1, 2, 3], &mut Vec::new());
                 }
             }
         }

@@ -344,6 +344,11 @@ impl Column {
         self.count += 1;
     }
 
+    /// How many values there are.
+    pub(super) fn count(&self) -> u32 {
+        self.count
+    }
+
     /// The packed bytes, whole.
     pub(super) fn encoded(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.bytes.len() + 6);

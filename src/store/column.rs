@@ -188,7 +188,12 @@ pub(super) fn read_values(bytes: &[u8], count: usize) -> Result<Vec<f64>, Damage
         Some((&FLOATS, packed)) => unpack(packed, count),
         _ => {
             let (power, numbers) = read_whole(bytes, count)?;
-            Ok(numbers.into_iter().map(|n| n as f64 / power).collect())
+            // Most are whole as they are, and a division takes as long as all the rest.
+            Ok(if power > 1.0 {
+                numbers.into_iter().map(|n| n as f64 / power).collect()
+            } else {
+                numbers.into_iter().map(|n| n as f64).collect()
+            })
         }
     }
 }

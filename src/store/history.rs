@@ -10,26 +10,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::barrier::{Database, Op};
-use super::catalogue::{Catalogue, Selector, Series, SeriesId, put_key};
+use super::catalogue::{Catalogue, Series, SeriesId, put_key};
 use super::codec;
+use super::commit::Commits;
 use super::databases::Databases;
+use super::intern::Names;
 use super::keys::{self, CATALOGUE, META, SEALED, SPAN, SYNTHETIC, TIME_END, UNFOLDED};
 use super::recovery::{Opened, load_catalogue, load_synthetic, recover};
+use super::retention::Retention;
 use super::rollup::{Bucket, Tier};
 use super::seal::Upkeep;
 use super::segment::Segment;
+use super::selector::Selector;
 use super::sketches::Observed;
 use super::tiers::read_unfolded;
 use super::wal::{self, Found, Frame, Log, Packed};
 use super::{Error, Options, Result};
 use crate::model::capacity::SyntheticSpan;
-use crate::model::series::{Kind, Sample, SampleSink, Scrape, SeriesKey};
+use crate::model::series::{Kind, SampleSink, Scrape, SeriesKey};
 use crate::model::units::{Millis, Timestamp};
 
 /// Closed logs that may wait for sealing before the open one is no longer closed.
 const CLOSED_MAX: usize = 8;
 /// A series without a value for so long no longer counts against the limit.
-const LIVE: Millis = Millis::DAY;
+pub(super) const LIVE: Millis = Millis::DAY;
+/// A log of a span that is long over waits so long for more of it, so that what is filled in
+/// afterwards is sealed in few pieces.
+const FILLING: Millis = Millis(5 * Millis::MINUTE.0);
 
 /// What became of a scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,6 +62,19 @@ pub struct History {
     pub(super) unfolded: Mutex<BTreeSet<u32>>,
     /// The log did not reach the disk once: what it holds is to be sealed from memory.
     suspect: AtomicBool,
+    filling: Mutex<Filling>,
+    pub(super) commits: Commits,
+    pub(super) names: RwLock<Names>,
+}
+
+/// How the open log is being filled.
+#[derive(Debug, Default)]
+struct Filling {
+    log: u32,
+    /// A tick saw it while its span lasted.
+    was_live: bool,
+    /// The first tick that saw its span over.
+    since: Option<Timestamp>,
 }
 
 /// What lies in memory.
@@ -69,6 +89,11 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// The log that is being written.
+    pub(super) fn log(&mut self) -> &mut Log {
+        &mut self.log
+    }
+
     /// All segments, oldest first.
     pub(super) fn segments(&self) -> impl Iterator<Item = &Segment> {
         self.closed
@@ -88,9 +113,10 @@ impl Head {
             let id = self.catalogue.find(target, &key).or_else(|| {
                 let since = scrape.at.minus(LIVE.as_duration());
                 let live = live.get_or_insert_with(|| self.catalogue.live(since));
-                let room = self.catalogue.has_room(*live, max_series);
-                *live += usize::from(room);
-                room.then(|| self.catalogue.define(target, &key, sample))?
+                let has_room = self.catalogue.room(*live, max_series) > 0;
+                *live += usize::from(has_room);
+                let kind = (sample.kind, sample.resolution);
+                has_room.then(|| self.catalogue.define(target, &key, kind))?
             });
             values.extend(id.map(|id| (id, rounded(sample.value, sample.resolution))));
         }
@@ -153,6 +179,9 @@ impl History {
             opened,
             unfolded: Mutex::new(unfolded),
             suspect: AtomicBool::new(false),
+            filling: Mutex::default(),
+            commits: Commits::default(),
+            names: RwLock::default(),
         })
     }
 
@@ -166,6 +195,11 @@ impl History {
 
     pub(super) fn logs(&self) -> &Path {
         &self.logs
+    }
+
+    /// How long what is kept.
+    pub fn retention(&self) -> Retention {
+        self.options.retention
     }
 
     pub(super) fn opened(&self) -> Opened {
@@ -219,7 +253,7 @@ impl History {
     }
 
     /// Closes the open log and begins the next; the closed one waits to be sealed.
-    fn rotate(&self, head: &mut Head) -> Result<()> {
+    pub(super) fn rotate(&self, head: &mut Head) -> Result<()> {
         if head.open.is_empty() || head.closed.len() >= CLOSED_MAX {
             return Ok(());
         }
@@ -232,18 +266,71 @@ impl History {
         Ok(())
     }
 
+    /// Begins a log behind all that was sealed past the log; the open one is empty.
+    pub(super) fn go_on_after(&self, sealed: u32) -> Result<()> {
+        let mut head = self.head_mut();
+        let before = head.open.number;
+        if sealed <= before {
+            return Ok(());
+        }
+        let number = sealed.saturating_add(1);
+        head.log = Log::create(&self.logs, number)?;
+        head.open = Segment::new(number);
+        drop(head);
+        wal::remove(&self.logs, before)
+    }
+
     /// Closes the open log if its span is over, or if the clock was set far back, or if the log
     /// did not reach the disk.
     pub(super) fn rotate_if_due(&self, now: Timestamp) -> Result<()> {
         let suspect = self.suspect.load(Ordering::Acquire);
-        let due = match (self.head().open.begun, keys::span_of(now, SPAN)) {
-            (Some(begun), Some(span)) => suspect || span > begun || span.saturating_add(1) < begun,
-            _ => false,
+        let due = {
+            let head = self.head();
+            match (head.open.begun, keys::span_of(now, SPAN)) {
+                (Some(begun), Some(span)) => {
+                    let is_over = span > begun || span.saturating_add(1) < begun;
+                    suspect || self.is_filled(&head.open, is_over, now)
+                }
+                _ => false,
+            }
         };
         if due {
             self.rotate(&mut self.head_mut())?;
             self.suspect.store(false, Ordering::Release);
         }
+        Ok(())
+    }
+
+    /// Whether nothing more is awaited for the open log. One that was begun while its span lasted
+    /// is done with it; one that is pushed into afterwards may wait for more.
+    fn is_filled(&self, open: &Segment, is_over: bool, now: Timestamp) -> bool {
+        let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        if filling.log != open.number {
+            *filling = Filling {
+                log: open.number,
+                ..Filling::default()
+            };
+        }
+        if !is_over {
+            filling.was_live = true;
+            return false;
+        }
+        let since = *filling.since.get_or_insert(now);
+        let is_awaited = now >= since && now.since(since) < FILLING.as_duration();
+        filling.was_live || !open.is_pushed() || !is_awaited
+    }
+
+    /// Leaves a log that did not reach the disk once: what follows in it could not be read back.
+    pub(super) fn leave_suspect(&self, head: &mut Head) -> Result<()> {
+        if !self.suspect.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let number = head.open.number;
+        self.rotate(head)?;
+        if head.open.number == number && !head.open.is_empty() {
+            return Err(Error::Behind);
+        }
+        self.suspect.store(false, Ordering::Release);
         Ok(())
     }
 
@@ -284,7 +371,7 @@ impl History {
         }
         let stored = self
             .control
-            .write(CATALOGUE, ops)
+            .write_in_order(CATALOGUE, ops)
             .and_then(|()| self.control.barrier());
         if stored.is_err() {
             self.head_mut().catalogue.give_back(unstored);
@@ -309,12 +396,6 @@ impl History {
         buckets: &[Bucket],
     ) -> Result<SeriesId> {
         check_buckets(tier, buckets)?;
-        let sample = Sample {
-            series: key.clone(),
-            kind,
-            resolution: None,
-            value: f64::NAN,
-        };
         let id = {
             let mut head = self.head_mut();
             let number = head.catalogue.target_or_new(target)?;
@@ -322,7 +403,7 @@ impl History {
             put_key(&mut written, key);
             let known = head.catalogue.find(number, &written);
             known
-                .or_else(|| head.catalogue.define(number, &written, &sample))
+                .or_else(|| head.catalogue.define(number, &written, (kind, None)))
                 .ok_or(Error::TooManyTargets {
                     limit: keys::TARGETS_MAX,
                 })?
@@ -409,7 +490,7 @@ impl SampleSink for History {
 ///
 /// Units of 1/n are counted in n, so that 0.1 comes back as 0.1. Too large for its resolution to
 /// matter, NaN and infinite values stay as they are.
-fn rounded(value: f64, resolution: Option<f64>) -> f64 {
+pub(super) fn rounded(value: f64, resolution: Option<f64>) -> f64 {
     const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
     let Some(unit) = resolution.filter(|unit| unit.is_finite() && *unit > 0.0) else {
         return value;

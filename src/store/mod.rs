@@ -23,20 +23,27 @@
 mod backup;
 mod barrier;
 mod buckets;
+mod bulk;
 mod catalogue;
+mod census;
 mod chunk;
+mod coarse;
 mod codec;
 mod column;
+mod commit;
 mod content;
 mod databases;
 mod disk;
+mod extract;
 pub mod failpoint;
 #[doc(hidden)]
 pub mod fuzzing;
 mod history;
+mod intern;
 mod keys;
 mod leaves;
 mod pages;
+mod push;
 mod records;
 mod recovery;
 mod repair;
@@ -44,9 +51,11 @@ mod restore;
 mod retention;
 mod rollup;
 mod salvage;
+mod scan;
 mod seal;
 mod segment;
 mod segments;
+mod selector;
 mod sketches;
 mod snapshot;
 mod source;
@@ -64,15 +73,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use self::backup::{Backup, write_whole};
-pub use self::catalogue::{Selector, Series, SeriesId};
+pub use self::bulk::Bulk;
+pub use self::catalogue::{Series, SeriesId};
+pub use self::census::{Census, MetricCount};
 pub use self::history::{Appended, History};
+pub use self::intern::NewSeries;
+pub use self::push::{BATCH_MAX, Batch, Pushed};
 pub use self::records::Records;
 pub use self::recovery::Opened;
 pub use self::repair::{Loss, RECOVERED, Repair, repair};
 pub use self::restore::{check as check_backup, restore};
 pub use self::retention::Retention;
 pub use self::rollup::{Bucket, GAP, Tier};
+pub use self::scan::Samples;
 pub use self::seal::Tick;
+pub use self::selector::{BadPattern, Compare, Matcher, NAME, PUSHED, Selector, TARGET};
 pub use self::sketches::{Latency, RecentLatency};
 pub use self::stats::{HistoryStats, TierStats};
 pub use self::verify::{Problem, Verification, verify};
@@ -85,7 +100,7 @@ use crate::model::units::{Bytes, Timestamp};
 const FORMAT: u32 = 2;
 const FORMAT_NAME: &str = "plimsoll store ";
 /// Page cache of the control database.
-const CONTROL_CACHE: u64 = 8 << 20;
+const CONTROL_CACHE: u64 = 2 << 20;
 
 /// What can go wrong with a store.
 #[derive(Debug, thiserror::Error)]
@@ -183,6 +198,9 @@ pub enum Error {
         /// How many there may be.
         limit: u32,
     },
+    /// More was pushed than could be sealed so far.
+    #[error("what was pushed before is still being sealed; send again in a second")]
+    Behind,
     /// No series has this number.
     #[error("there is no series {0}")]
     NoSuchSeries(SeriesId),
@@ -376,6 +394,11 @@ impl Store {
             dir,
             _lock: lock,
         })
+    }
+
+    /// Whether a folder holds a store, as far as its name says.
+    pub fn is_in(dir: &Path) -> bool {
+        dir.join("FORMAT").exists()
     }
 
     /// Samples and rollups.

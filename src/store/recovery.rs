@@ -11,7 +11,7 @@ use super::catalogue::Catalogue;
 use super::codec::{self, Damaged, Reader};
 use super::keys::{self, CATALOGUE, LAST, SYNTHETIC};
 use super::segment::Segment;
-use super::wal::{self, Found, Frame};
+use super::wal::{self, Found, Frame, Pushes};
 use super::{Error, Result};
 use crate::model::capacity::SyntheticSpan;
 use crate::model::units::Timestamp;
@@ -60,6 +60,10 @@ pub(super) fn recover(
                 }
                 segment.take(packed.target, packed.at, &values)
             }
+            Frame::Push(push) => {
+                opened.recovered_scrapes += 1;
+                retake(push, &mut segment, catalogue, opened)
+            }
         };
         damage = taken.err();
     })?;
@@ -72,6 +76,36 @@ pub(super) fn recover(
     }
     opened.recovered_samples += segment.samples();
     Ok((segment, found))
+}
+
+/// Takes a push as the log holds it.
+fn retake(
+    push: Pushes,
+    segment: &mut Segment,
+    catalogue: &mut Catalogue,
+    opened: &mut Opened,
+) -> std::result::Result<(), Damaged> {
+    let mut samples = push.times.into_iter().zip(push.xors);
+    for (id, count) in push.runs {
+        let mut bits = segment.bits(id);
+        let run: Vec<(i64, f64)> = (&mut samples)
+            .take(count)
+            .map(|(at, xor)| {
+                bits ^= xor;
+                (at, f64::from_bits(bits))
+            })
+            .collect();
+        segment.set_bits(id, bits);
+        let Some((target, _)) = catalogue.owner(id) else {
+            opened.orphan_samples += run.len() as u64;
+            continue;
+        };
+        for (at, value) in &run {
+            catalogue.note(id, Timestamp::from_millis(*at), *value);
+        }
+        segment.take_run(target, id, run)?;
+    }
+    Ok(())
 }
 
 /// Reads targets, series and last values from the control database.

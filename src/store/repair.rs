@@ -185,15 +185,15 @@ fn copy_log(number: u32, path: &Path, to: &Path, salvage: &mut Salvage) -> Resul
             Frame::Series { id, definition } => {
                 salvage.series.entry(id).or_insert(definition);
             }
-            Frame::Scrape(_) => {}
+            Frame::Scrape(_) | Frame::Push(_) => {}
         }
     });
     salvage.report.frames += frames;
     if whole.len() > good {
         let after = wal::scrapes_after(&whole, good);
         let what = format!(
-            "{} bytes after {frames} frames do not read; {} whole scrapes among them build on what \
-             is lost",
+            "{} bytes after {frames} frames do not read; {} whole scrapes and ends of pushes among \
+             them build on what is lost",
             whole.len() - good,
             after.len()
         );

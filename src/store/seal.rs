@@ -162,7 +162,7 @@ impl History {
     pub(super) fn store_last_values(&self) -> Result<()> {
         let last = self.head().catalogue.last_values();
         self.sync_log()?;
-        self.control.write(LAST, last)
+        self.control.write_in_order(LAST, last)
     }
 }
 
@@ -354,11 +354,26 @@ impl Order {
 pub(super) fn read_group(
     database: &Database,
     target: u32,
-    (span, group): (u32, u32),
+    place: (u32, u32),
     wanted: impl Fn(u8) -> bool,
 ) -> Result<BTreeMap<u8, Vec<(i64, f64)>>> {
+    let mut all = BTreeMap::new();
+    append_group(database, target, place, wanted, &mut all)?;
+    Ok(all
+        .into_iter()
+        .map(|(member, values)| (member, settle(values)))
+        .collect())
+}
+
+/// Appends the sealed values of the wanted members of a group in a span, log by log.
+pub(super) fn append_group(
+    database: &Database,
+    target: u32,
+    (span, group): (u32, u32),
+    wanted: impl Fn(u8) -> bool,
+    all: &mut BTreeMap<u8, Vec<(i64, f64)>>,
+) -> Result<()> {
     let damaged = |damage| database.damaged(damage);
-    let mut all: BTreeMap<u8, Vec<(i64, f64)>> = BTreeMap::new();
     database.scan(DATA, &keys::group_key(span, group), |key, value| {
         if value.is_empty() {
             return Ok(());
@@ -377,13 +392,9 @@ pub(super) fn read_group(
             None => return Err(damaged(Damaged("a chunk without its times"))),
         };
         for member in members {
-            let values = packed.values(member, &times).map_err(damaged)?;
-            all.entry(member).or_default().extend(values);
+            let into = all.entry(member).or_default();
+            packed.values(member, &times, into).map_err(damaged)?;
         }
         Ok(())
-    })?;
-    Ok(all
-        .into_iter()
-        .map(|(member, values)| (member, settle(values)))
-        .collect())
+    })
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::codec::{Column, Damaged};
-use super::keys::{GROUP, SPAN, span_of};
+use super::keys::{GROUP, SPAN, span_of, span_start};
 use super::wal::Packed;
 use crate::model::units::Timestamp;
 
@@ -16,6 +16,52 @@ pub(super) struct Rows {
     /// One instant a scrape, in the order of arrival.
     pub(super) times: Vec<i64>,
     columns: HashMap<u32, Column>,
+    places: Places,
+}
+
+/// Where instants lie in a time column, so that pushed series share rows.
+#[derive(Debug, Default)]
+struct Places {
+    /// Row at which the last run began: the next one most likely begins there, too.
+    begin: usize,
+    /// The row of each instant; kept only once instants have come out of order.
+    index: Option<BTreeMap<i64, u32>>,
+}
+
+impl Places {
+    /// Appends a row.
+    fn append(&mut self, times: &mut Vec<i64>, at: i64) -> Result<u32, Damaged> {
+        let row = u32::try_from(times.len()).map_err(|_| Damaged("too many scrapes"))?;
+        let ascends = times.last().is_none_or(|last| *last < at);
+        if let Some(index) = &mut self.index {
+            index.insert(at, row);
+        } else if !ascends {
+            let all = times.iter().copied().chain([at]).zip(0u32..);
+            self.index = Some(all.collect());
+        }
+        times.push(at);
+        Ok(row)
+    }
+
+    /// The row of an instant, `guess` if it is there, a new one if there is none.
+    fn find(&mut self, times: &mut Vec<i64>, at: i64, guess: usize) -> Result<u32, Damaged> {
+        let found = if times.get(guess) == Some(&at) {
+            u32::try_from(guess).ok()
+        } else if let Some(index) = &self.index {
+            index.get(&at).copied()
+        } else if times.last().is_none_or(|last| *last < at) {
+            None
+        } else {
+            times
+                .binary_search(&at)
+                .ok()
+                .and_then(|row| u32::try_from(row).ok())
+        };
+        match found {
+            Some(row) => Ok(row),
+            None => self.append(times, at),
+        }
+    }
 }
 
 /// Everything that one log holds.
@@ -28,6 +74,7 @@ pub(super) struct Segment {
     bits: Vec<u64>,
     rows: BTreeMap<(u32, u32), Rows>,
     samples: u64,
+    is_pushed: bool,
 }
 
 impl Segment {
@@ -39,6 +86,7 @@ impl Segment {
             bits: Vec::new(),
             rows: BTreeMap::new(),
             samples: 0,
+            is_pushed: false,
         }
     }
 
@@ -94,13 +142,84 @@ impl Segment {
         let span = span_of(at, SPAN).ok_or(Damaged("an instant out of range"))?;
         self.begun.get_or_insert(span);
         let rows = self.rows.entry((span, target)).or_default();
-        let row = u32::try_from(rows.times.len()).map_err(|_| Damaged("too many scrapes"))?;
-        rows.times.push(at.as_millis());
+        let row = rows.places.append(&mut rows.times, at.as_millis())?;
         for (id, value) in values {
             rows.columns.entry(*id).or_default().push(row, *value);
         }
         self.samples += values.len() as u64;
         Ok(())
+    }
+
+    /// Takes values of one series, each at an instant of its own; instants that the target has
+    /// already share their row.
+    pub(super) fn take_run(
+        &mut self,
+        target: u32,
+        id: u32,
+        run: impl IntoIterator<Item = (i64, f64)>,
+    ) -> Result<(), Damaged> {
+        let mut run = run.into_iter().peekable();
+        self.is_pushed = true;
+        while let Some((first, _)) = run.peek().copied() {
+            let span = span_of(Timestamp::from_millis(first), SPAN)
+                .ok_or(Damaged("an instant out of range"))?;
+            let start = span_start(span, SPAN).as_millis();
+            let within = start..start.saturating_add_unsigned(SPAN.0);
+            // A log is closed when a later span begins: what was filled in before does not count.
+            self.begun = Some(self.begun.map_or(span, |begun| begun.max(span)));
+            let rows = self.rows.entry((span, target)).or_default();
+            let column = rows.columns.entry(id).or_default();
+            let mut guess = rows.places.begin;
+            let mut is_first = true;
+            while let Some((at, value)) = run.next_if(|(at, _)| within.contains(at)) {
+                let row = rows.places.find(&mut rows.times, at, guess)?;
+                if std::mem::take(&mut is_first) {
+                    rows.places.begin = row as usize;
+                }
+                guess = row as usize + 1;
+                column.push(row, value);
+                self.samples += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// The bits of the last value of a series that the log holds; 0 if it holds none.
+    pub(super) fn bits(&self, id: u32) -> u64 {
+        self.bits.get(id as usize).copied().unwrap_or(0)
+    }
+
+    /// Sets what [`Segment::bits`] gives.
+    pub(super) fn set_bits(&mut self, id: u32, bits: u64) {
+        self.swap(id, bits);
+    }
+
+    /// How many spans of targets, columns and rows there are: what they take does not depend on the
+    /// values.
+    pub(super) fn extent(&self) -> (usize, usize, usize) {
+        let all = self.rows.values();
+        all.fold((self.rows.len(), 0, 0), |(spans, columns, rows), one| {
+            (spans, columns + one.columns.len(), rows + one.times.len())
+        })
+    }
+
+    /// Takes out the rows of a span as a segment of their own, for log `number`.
+    pub(super) fn split_off(&mut self, span: u32, number: u32) -> Self {
+        let mut other = Self::new(number);
+        let keys: Vec<_> = self
+            .rows
+            .range((span, 0)..=(span, u32::MAX))
+            .map(|(key, _)| *key)
+            .collect();
+        for key in keys {
+            if let Some(rows) = self.rows.remove(&key) {
+                let samples = rows.samples();
+                self.samples -= samples;
+                other.samples += samples;
+                other.rows.insert(key, rows);
+            }
+        }
+        other
     }
 
     /// Values of a series in a span, in the order of arrival.
@@ -138,6 +257,11 @@ impl Segment {
         self.rows.is_empty()
     }
 
+    /// Whether any of it was pushed.
+    pub(super) fn is_pushed(&self) -> bool {
+        self.is_pushed
+    }
+
     /// How many samples there are.
     pub(super) fn samples(&self) -> u64 {
         self.samples
@@ -153,6 +277,11 @@ impl Rows {
             groups.entry(id / GROUP).or_default().insert(member, column);
         }
         groups
+    }
+
+    /// How many samples there are.
+    fn samples(&self) -> u64 {
+        self.columns.values().map(|c| u64::from(c.count())).sum()
     }
 }
 
@@ -208,5 +337,33 @@ mod tests {
         );
         assert_eq!(segment.samples(), 4);
         assert!(segment.take(0, Timestamp::from_millis(-1), &[]).is_err());
+    }
+
+    #[test]
+    fn pushed_series_of_one_target_share_their_rows_in_any_order() {
+        let mut segment = Segment::new(1);
+        let hours = 7_200_000;
+        let at = [10, 20, 30, hours + 10, 20];
+        for id in 0..20 {
+            let run = at.iter().map(|at| (*at, f64::from(id) + *at as f64));
+            segment.take_run(0, id, run).unwrap();
+        }
+        let late = [(15, 1.0), (10, 2.0), (40, 3.0)];
+        segment.take_run(0, 3, late).unwrap();
+        segment.take_run(0, 4, late).unwrap();
+        segment
+            .take(0, Timestamp::from_millis(15), &[(3, 9.0)])
+            .unwrap();
+        assert_eq!(segment.extent(), (2, 40, 7));
+        assert_eq!(
+            settle(segment.values(0, 0, 3)),
+            [(10, 2.0), (15, 9.0), (20, 23.0), (30, 33.0), (40, 3.0)]
+        );
+        assert_eq!(settle(segment.values(0, 0, 4))[1], (15, 1.0));
+        assert_eq!(segment.begun, Some(1));
+        let first = segment.split_off(0, 7);
+        assert_eq!((first.samples(), segment.samples()), (87, 20));
+        assert_eq!(segment.values(1, 0, 3), [(hours + 10, (hours + 13) as f64)]);
+        assert!(segment.take_run(0, 1, [(i64::MAX, 0.0)]).is_err());
     }
 }

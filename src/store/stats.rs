@@ -11,10 +11,10 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::barrier::Op;
-use super::catalogue::Selector;
 use super::history::History;
 use super::keys::{self, DATA, DAY_SPAN, SPAN, TALLY};
 use super::rollup::Tier;
+use super::selector::Selector;
 use super::{Error, Result};
 use crate::model::units::{Bytes, Timestamp};
 

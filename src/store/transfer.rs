@@ -16,11 +16,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Selector, Series, SeriesId};
+use super::catalogue::{Series, SeriesId};
 use super::disk::clear;
 use super::keys::{self, SPAN};
 use super::rollup::{Bucket, Tier};
 use super::segment::Segment;
+use super::selector::Selector;
 use super::{Error, Options, Result, Store};
 use crate::model::capacity::SyntheticSpan;
 use crate::model::series::{Kind, Labels, SeriesKey};

@@ -454,7 +454,7 @@ impl Audit {
                     Frame::Series { id, definition } => {
                         self.catalogue.restore_series(id, &definition)
                     }
-                    Frame::Scrape(_) => Ok(()),
+                    Frame::Scrape(_) | Frame::Push(_) => Ok(()),
                 };
                 damage = damage.or(taken.err());
             });
@@ -473,7 +473,7 @@ impl Audit {
                 self.found.notes.push(note);
             } else if torn > 0 {
                 let what = format!(
-                    "it does not read from byte {good} on: {torn} bytes, {after} whole scrapes"
+                    "it does not read from byte {good} on: {torn} bytes, {after} whole scrapes and ends of pushes"
                 );
                 self.found.tell(&name, None, what);
             }

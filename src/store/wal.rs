@@ -20,6 +20,7 @@
 //! | 1, a target | target varint, name (varint length, UTF-8) |
 //! | 2, a series | series varint, its definition to the end (see `catalogue`) |
 //! | 3, a scrape | target varint, instant i64 in ms, count varint; per sample: zigzag distance from the id before (the first: from 0), exclusive or with the bits of that series' last value in this log (the first: with 0) |
+//! | 4, a push | count of series varint; per series: zigzag distance from the id before (the first: from 0), varint of twice the count of samples, plus 1 if their instants are those of the series before; else, per sample, zigzag distance in ms from the instant before (the first: from 0); then, per sample, exclusive or with the bits of that series' value before in this log (the first: with 0) |
 //!
 //! A target or series is announced before the first scrape that names it, in the same file.
 
@@ -34,7 +35,7 @@ use crate::model::units::{Bytes, Timestamp};
 
 const MAGIC: &[u8; 8] = b"PLIMLOG1";
 const HEAD: usize = 16;
-/// A frame is one scrape; no scrape comes near this.
+/// A frame is one scrape or one push; neither comes near this.
 const FRAME_MAX: usize = 64 << 20;
 /// The longest frame that is looked for behind a torn place.
 const SOUGHT_MAX: usize = 1 << 20;
@@ -58,6 +59,19 @@ pub(super) enum Frame {
     },
     /// One scrape.
     Scrape(Packed),
+    /// Samples of series, each with an instant of its own.
+    Push(Pushes),
+}
+
+/// A push as it lies in the log: values as exclusive or with what the log held before.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Pushes {
+    /// Series, and how many samples it has.
+    pub(super) runs: Vec<(u32, usize)>,
+    /// Instants of all runs, one after the other.
+    pub(super) times: Vec<i64>,
+    /// Exclusive or of all runs, one after the other.
+    pub(super) xors: Vec<u64>,
 }
 
 /// A scrape as it lies in the log: values as exclusive or with what the log held before.
@@ -73,8 +87,53 @@ pub(super) struct Packed {
 
 /// Appends a frame to `out`.
 pub(super) fn put_frame(out: &mut Vec<u8>, frame: &Frame) {
+    put_framed(out, |out| put_payload(out, frame));
+}
+
+/// Appends a frame whose payload `put` writes.
+pub(super) fn put_framed(out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
     out.extend_from_slice(&[0; 8]);
+    put(out);
+    let payload = out.get(start + 8..).unwrap_or_default();
+    let (len, crc) = (payload.len(), crc32fast::hash(payload));
+    let head = [
+        u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes(),
+        crc.to_le_bytes(),
+    ]
+    .concat();
+    if let Some(to) = out.get_mut(start..start + 8) {
+        to.copy_from_slice(&head);
+    }
+}
+
+/// Writes the start of a push; a [`put_run`] a series must follow.
+pub(super) fn put_push(out: &mut Vec<u8>, series: usize) {
+    out.push(4);
+    put_varint(out, series as u64);
+}
+
+/// Writes a series of a push: its distance from the one before, its instants unless they are those
+/// of the series before, and its values.
+pub(super) fn put_run(
+    out: &mut Vec<u8>,
+    distance: i64,
+    times: Option<&[i64]>,
+    xors: impl ExactSizeIterator<Item = u64>,
+) {
+    put_zigzag(out, distance);
+    put_varint(out, (xors.len() as u64) << 1 | u64::from(times.is_none()));
+    let mut before = 0i64;
+    for at in times.unwrap_or_default() {
+        put_zigzag(out, at.wrapping_sub(before));
+        before = *at;
+    }
+    for xor in xors {
+        put_xor(out, xor);
+    }
+}
+
+fn put_payload(out: &mut Vec<u8>, frame: &Frame) {
     match frame {
         Frame::Target { id, name } => {
             out.push(1);
@@ -98,17 +157,58 @@ pub(super) fn put_frame(out: &mut Vec<u8>, frame: &Frame) {
                 before = i64::from(*id);
             }
         }
+        Frame::Push(push) => {
+            put_push(out, push.runs.len());
+            let (mut id, mut from, mut before) = (0i64, 0usize, None);
+            for (series, count) in &push.runs {
+                let until = from + count;
+                let times = push.times.get(from..until).unwrap_or_default();
+                let xors = push.xors.get(from..until).unwrap_or_default();
+                let new = (before != Some(times)).then_some(times);
+                put_run(out, i64::from(*series) - id, new, xors.iter().copied());
+                (id, from, before) = (i64::from(*series), until, Some(times));
+            }
+        }
     }
-    let payload = out.get(start + 8..).unwrap_or_default();
-    let (len, crc) = (payload.len(), crc32fast::hash(payload));
-    let head = [
-        u32::try_from(len).unwrap_or(u32::MAX).to_le_bytes(),
-        crc.to_le_bytes(),
-    ]
-    .concat();
-    if let Some(to) = out.get_mut(start..start + 8) {
-        to.copy_from_slice(&head);
+}
+
+fn read_push(from: &mut Reader<'_>) -> std::result::Result<Pushes, Damaged> {
+    let all = from.rest().len();
+    let count = from.length(all)?;
+    let mut push = Pushes {
+        runs: Vec::with_capacity(count),
+        ..Pushes::default()
+    };
+    let (mut id, mut shared) = (0i64, 0..0);
+    for _ in 0..count {
+        id = id.saturating_add(from.zigzag()?);
+        let series = u32::try_from(id).map_err(|_| Damaged("a series out of range"))?;
+        let head = from.varint()?;
+        // Every sample takes at least a byte.
+        let samples = usize::try_from(head >> 1)
+            .ok()
+            .filter(|samples| *samples <= all)
+            .ok_or(Damaged("a length beyond its bound"))?;
+        let start = push.times.len();
+        if head & 1 == 1 {
+            if shared.len() != samples {
+                return Err(Damaged("instants of another series"));
+            }
+            push.times.extend_from_within(shared);
+        } else {
+            let mut at = 0i64;
+            for _ in 0..samples {
+                at = at.wrapping_add(from.zigzag()?);
+                push.times.push(at);
+            }
+        }
+        shared = start..push.times.len();
+        for _ in 0..samples {
+            push.xors.push(from.xor()?);
+        }
+        push.runs.push((series, samples));
     }
+    Ok(push)
 }
 
 fn read_frame(payload: &[u8]) -> std::result::Result<Frame, Damaged> {
@@ -139,6 +239,7 @@ fn read_frame(payload: &[u8]) -> std::result::Result<Frame, Damaged> {
                 samples,
             }))
         }
+        4 => read_push(&mut from).map(Frame::Push),
         _ => Err(Damaged("an unknown frame")),
     }
 }
@@ -211,7 +312,7 @@ pub(super) fn with_head(bytes: &[u8], number: u32) -> Vec<u8> {
     [&head(number)[..], bytes.get(HEAD..).unwrap_or_default()].concat()
 }
 
-/// Instants of the scrapes that stand whole after a torn place.
+/// Instants of the scrapes that stand whole after a torn place, and the ends of pushes.
 ///
 /// Their values cannot be had: each builds on those of the scrape before it.
 pub(super) fn scrapes_after(bytes: &[u8], torn: usize) -> Vec<Timestamp> {
@@ -220,13 +321,22 @@ pub(super) fn scrapes_after(bytes: &[u8], torn: usize) -> Vec<Timestamp> {
     while let Some(rest) = bytes.get(at..).filter(|rest| rest.len() > 8) {
         // Most places are none: what cannot be a frame must not cost a checksum.
         let len = Reader::new(rest).u32_le().unwrap_or(u32::MAX) as usize;
-        let may_be = len <= SOUGHT_MAX && matches!(rest.get(8), Some(1..=3));
+        let may_be = len <= SOUGHT_MAX && matches!(rest.get(8), Some(1..=4));
         let mut from = Reader::new(rest);
         match may_be.then(|| next_frame(&mut from)) {
             Some(Ok(frame)) => {
                 at = bytes.len() - from.rest().len();
-                if let Frame::Scrape(packed) = frame {
-                    found.push(packed.at);
+                match frame {
+                    Frame::Scrape(packed) => found.push(packed.at),
+                    Frame::Push(push) => {
+                        let ends = [push.times.iter().min(), push.times.iter().max()];
+                        found.extend(
+                            ends.into_iter()
+                                .flatten()
+                                .map(|at| Timestamp::from_millis(*at)),
+                        );
+                    }
+                    Frame::Target { .. } | Frame::Series { .. } => {}
                 }
             }
             _ => at += 1,
@@ -405,6 +515,11 @@ mod tests {
             },
             scrape(10, vec![(16, u64::MAX), (17, 0), (3, 0xff00)]),
             scrape(i64::MIN, vec![]),
+            Frame::Push(Pushes {
+                runs: vec![(16, 2), (17, 2), (3, 0), (4, 1)],
+                times: vec![10, 20, 10, 20, i64::MIN],
+                xors: vec![1, u64::MAX, 0, 0xff00, 7],
+            }),
         ]
     }
 
@@ -439,14 +554,14 @@ mod tests {
         drop(log);
         let mut seen = 0;
         let found = replay(dir.path(), 7, |_| seen += 1).unwrap();
-        assert!(seen >= 4 && found.torn > 0);
+        assert!(seen >= 5 && found.torn > 0);
         cut(dir.path(), 7, found).unwrap();
         assert!(dir.path().join("0000000007.torn").exists());
         let mut log = Log::resume(dir.path(), 7, found).unwrap();
         log.append(&bytes).unwrap();
         let mut again = 0;
         let found = replay(dir.path(), 7, |_| again += 1).unwrap();
-        assert_eq!((again, found.torn), (seen + 4, 0));
+        assert_eq!((again, found.torn), (seen + 5, 0));
         assert_eq!(numbers(dir.path()).unwrap(), [7]);
     }
 
@@ -465,6 +580,24 @@ mod tests {
             samples in prop::collection::vec((any::<u32>(), any::<u64>()), 0..50),
         ) {
             let frame = Frame::Scrape(Packed { target, at: Timestamp::from_millis(at), samples });
+            let mut seen = Vec::new();
+            read_frames(&bytes_of(std::slice::from_ref(&frame)), |f| seen.push(f));
+            prop_assert_eq!(seen, vec![frame]);
+        }
+
+        #[test]
+        fn pushes_come_back(
+            runs in prop::collection::vec((any::<u32>(), 0usize..5), 0..12),
+            times in prop::collection::vec(any::<i64>(), 5),
+            bits: u64,
+        ) {
+            let mut push = Pushes::default();
+            for (series, count) in runs {
+                push.runs.push((series, count));
+                push.times.extend(&times[..count]);
+                push.xors.extend((0u32..).take(count).map(|i| bits.rotate_left(i)));
+            }
+            let frame = Frame::Push(push);
             let mut seen = Vec::new();
             read_frames(&bytes_of(std::slice::from_ref(&frame)), |f| seen.push(f));
             prop_assert_eq!(seen, vec![frame]);

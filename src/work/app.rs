@@ -14,6 +14,7 @@ use crate::host::Host;
 use crate::model::capacity::{Limit, Resource};
 use crate::model::database::{BlindSpot, Snapshot};
 use crate::model::series::{Metric, SampleSink};
+use crate::model::units::Millis;
 use crate::postgres::Observer;
 use crate::store::{self, Store};
 use crate::work::activity;
@@ -23,6 +24,7 @@ use crate::work::collect::{self, Source, Watcher};
 use crate::work::latency::Statements;
 use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
+use crate::work::query::Queries;
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
 use crate::work::{Error, Result, upkeep};
 
@@ -133,7 +135,7 @@ impl App {
             .watcher_of(OWN_TARGET, vec![Box::new(own)])
             .of_this_process();
         let pace = Pace {
-            look: crate::model::units::Millis(0),
+            look: Millis(0),
             ..self.pace()
         };
         self.spawn(collect::watch(watcher, pace, self.stop.subscribe()));
@@ -174,6 +176,14 @@ impl App {
     /// What time it is.
     pub fn clock(&self) -> &Arc<dyn Clock> {
         &self.clock
+    }
+
+    /// What answers questions about the history; an answer may take nine tenths of a request's time,
+    /// so that whoever asks is told in the form that was asked for.
+    pub fn queries(&self) -> Queries {
+        let patience = Millis(self.config.http.request_timeout.0 / 10 * 9);
+        let (store, board) = (Arc::clone(&self.store), Arc::clone(&self.board));
+        Queries::new(store, board, Arc::clone(&self.clock), patience)
     }
 
     /// What turns the history into forecasts.

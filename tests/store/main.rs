@@ -13,6 +13,7 @@ mod crash;
 mod golden;
 mod limits;
 mod power;
+mod pushing;
 mod reading;
 mod safety;
 mod support;

@@ -59,7 +59,7 @@ pub(crate) async fn send(
     method: Method,
     path: &str,
     headers: &[(&str, &str)],
-    body: &str,
+    body: impl AsRef<[u8]>,
 ) -> Result<Response, String> {
     let mut request = Request::builder()
         .method(method)
@@ -69,7 +69,7 @@ pub(crate) async fn send(
         request = request.header(*name, *value);
     }
     let request = request
-        .body(Full::new(Bytes::from(body.to_owned())))
+        .body(Full::new(Bytes::copy_from_slice(body.as_ref())))
         .map_err(|error| error.to_string())?;
     tokio::time::timeout(LIMIT, exchange(address, request))
         .await

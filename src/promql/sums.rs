@@ -1,0 +1,142 @@
+//! Sums, means, spreads and quantiles of a window or a group, as Prometheus counts NaN in them.
+//!
+//! Pure arithmetic. NaN among the values makes a sum NaN; for a minimum or maximum it counts only
+//! where there is nothing else.
+
+/// Sum with compensation for lost digits.
+///
+/// Source: Neumaier, "Rundungsfehleranalyse einiger Verfahren zur Summation endlicher Summen"
+/// (ZAMM 54, 1974).
+pub(super) fn sum(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut sum, mut lost) = (0.0f64, 0.0f64);
+    for value in values {
+        let next = sum + value;
+        lost += if sum.abs() >= value.abs() {
+            (sum - next) + value
+        } else {
+            (value - next) + sum
+        };
+        sum = next;
+    }
+    // Past the largest number, or NaN: what was lost means nothing.
+    if sum.is_finite() { sum + lost } else { sum }
+}
+
+/// Arithmetic mean; NaN of nothing. Of finite values it is finite, also where their sum is not.
+pub(super) fn mean(values: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
+    let count = values.len() as f64;
+    let total = sum(values.clone());
+    if total.is_infinite() && values.clone().all(f64::is_finite) {
+        return sum(values.map(|value| value / count));
+    }
+    total / count
+}
+
+/// Population variance, by Welford's recurrence (Technometrics 4, 1962).
+pub(super) fn variance(values: impl Iterator<Item = f64>) -> f64 {
+    let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
+    for value in values {
+        count += 1.0;
+        let delta = value - mean;
+        mean += delta / count;
+        squares += delta * (value - mean);
+    }
+    squares / count
+}
+
+/// Least value; NaN only of NaN alone.
+pub(super) fn least(values: impl Iterator<Item = f64>) -> f64 {
+    values
+        .reduce(|least, value| {
+            if value < least || least.is_nan() {
+                value
+            } else {
+                least
+            }
+        })
+        .unwrap_or(f64::NAN)
+}
+
+/// Largest value; NaN only of NaN alone.
+pub(super) fn largest(values: impl Iterator<Item = f64>) -> f64 {
+    values
+        .reduce(|largest, value| {
+            if value > largest || largest.is_nan() {
+                value
+            } else {
+                largest
+            }
+        })
+        .unwrap_or(f64::NAN)
+}
+
+/// Quantile `q`, interpolated between the two nearest ranks; NaN sorts lowest.
+///
+/// Below 0 it is −∞, above 1 +∞, of nothing or for NaN it is NaN. Sorts `values`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a rank lies between 0 and the number of values"
+)]
+pub(super) fn quantile(q: f64, values: &mut [f64]) -> f64 {
+    if values.is_empty() || q.is_nan() {
+        return f64::NAN;
+    }
+    if q < 0.0 {
+        return f64::NEG_INFINITY;
+    }
+    if q > 1.0 {
+        return f64::INFINITY;
+    }
+    values.sort_unstable_by(|a, b| match (a.is_nan(), b.is_nan()) {
+        (false, false) => a.total_cmp(b),
+        (a, b) => b.cmp(&a),
+    });
+    let rank = q * (values.len() - 1) as f64;
+    let below = rank.floor() as usize;
+    let weight = rank - rank.floor();
+    let low = values.get(below).copied().unwrap_or(f64::NAN);
+    let high = values.get(below + 1).copied().unwrap_or(low);
+    low * (1.0 - weight) + high * weight
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "compensation makes these exact")]
+    fn a_sum_keeps_what_cancels() {
+        assert_eq!(sum([1e100, 1.0, -1e100].into_iter()), 1.0);
+        assert_eq!(sum([f64::INFINITY, 1.0].into_iter()), f64::INFINITY);
+        assert!(sum([f64::INFINITY, f64::NEG_INFINITY].into_iter()).is_nan());
+        assert_eq!(mean([f64::MAX, f64::MAX].into_iter()), f64::MAX);
+    }
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "the ranks fall on whole values")]
+    fn quantiles_interpolate_and_have_ends() {
+        let mut values = [4.0, 1.0, 3.0, 2.0];
+        assert_eq!(quantile(0.5, &mut values), 2.5);
+        assert_eq!(quantile(0.0, &mut values), 1.0);
+        assert_eq!(quantile(1.0, &mut values), 4.0);
+        assert_eq!(quantile(-0.1, &mut values), f64::NEG_INFINITY);
+        assert_eq!(quantile(1.1, &mut values), f64::INFINITY);
+        assert!(quantile(f64::NAN, &mut values).is_nan());
+        assert!(quantile(0.5, &mut []).is_nan());
+        assert!(quantile(0.0, &mut [1.0, f64::NAN]).is_nan());
+    }
+
+    #[test]
+    #[expect(clippy::float_cmp, reason = "worked by hand in whole numbers")]
+    fn nan_yields_to_numbers_at_the_ends_and_spoils_a_sum() {
+        let values = [f64::NAN, 3.0, -1.0, f64::NAN];
+        assert_eq!(least(values.into_iter()), -1.0);
+        assert_eq!(largest(values.into_iter()), 3.0);
+        assert!(sum(values.into_iter()).is_nan());
+        assert_eq!(
+            variance([2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0].into_iter()),
+            4.0
+        );
+    }
+}
