@@ -29,8 +29,8 @@ const KILL_LIMIT: Duration = Duration::from_secs(2);
 
 /// Waits for the end of the demo on its standard input. The word `done` means that all is tidy;
 /// the end of input without it means that the demo was killed, and the server and its folder are
-/// still there. What was setting it up is ended by name and folder; it may write on for a moment, so
-/// the folder is removed again.
+/// still there. What was setting it up is ended by name and folder; it may write on for a while, so the
+/// folder is removed until it stays away.
 const GUARDIAN: &str = r#"
 PATH=/usr/bin:/bin:$PATH
 read -r word
@@ -44,13 +44,18 @@ if [ -n "$pid" ]; then
         tries=$((tries + 1))
     done
 fi
-for round in 1 2 3 4 5; do
+gone=0
+tries=0
+while [ $gone -lt 5 ] && [ $tries -lt 300 ]; do
     for line in $(grep -lsF -- "$1" /proc/[0-9]*/cmdline); do
         read -r name <"${line%cmdline}comm" || continue
         pid=${line#/proc/}
         case $name in initdb|postgres) kill -KILL "${pid%/cmdline}" ;; esac
     done 2>/dev/null
+    gone=$((gone + 1))
+    [ -e "$1" ] && gone=0
     rm -rf "$1"
+    tries=$((tries + 1))
     sleep 0.2
 done
 "#;

@@ -32,6 +32,11 @@ use crate::model::units::{Millis, Timestamp};
 
 /// Closed logs that may wait for sealing before the open one is no longer closed.
 const CLOSED_MAX: usize = 8;
+/// A log with less of the past than this waits for the end of its span.
+const BACK_FILL: u64 = 4 << 20;
+/// Back-filling is over when the log has grown by no more than [`QUIET_GROWTH`] in this time.
+const QUIET: Millis = Millis(30 * Millis::SECOND.0);
+const QUIET_GROWTH: u64 = 1 << 20;
 /// A series without a value for so long no longer counts against the limit.
 pub(super) const LIVE: Millis = Millis::DAY;
 /// A log of a span that is long over waits so long for more of it, so that what is filled in
@@ -75,6 +80,8 @@ struct Filling {
     was_live: bool,
     /// The first tick that saw its span over.
     since: Option<Timestamp>,
+    /// The last tick that saw it grow fast, and its length then.
+    grew: Option<(Timestamp, u64)>,
 }
 
 /// What lies in memory.
@@ -289,7 +296,9 @@ impl History {
             match (head.open.begun, keys::span_of(now, SPAN)) {
                 (Some(begun), Some(span)) => {
                     let is_over = span > begun || span.saturating_add(1) < begun;
-                    suspect || self.is_filled(&head.open, is_over, now)
+                    suspect
+                        || self.is_filled(&head.open, is_over, now)
+                        || self.is_back_filled(&head, now)
                 }
                 _ => false,
             }
@@ -318,6 +327,19 @@ impl History {
         let since = *filling.since.get_or_insert(now);
         let is_awaited = now >= since && now.since(since) < FILLING.as_duration();
         filling.was_live || !open.is_pushed() || !is_awaited
+    }
+
+    /// Whether the open log holds much of spans before its own, and no more is coming: a past that
+    /// was pushed need not stay in memory until the present is over.
+    fn is_back_filled(&self, head: &Head, now: Timestamp) -> bool {
+        let len = head.log.len();
+        let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, before) = *filling.grew.get_or_insert((now, len));
+        if len > before + QUIET_GROWTH || now < since {
+            filling.grew = Some((now, len));
+            return false;
+        }
+        len > BACK_FILL && head.open.holds_past() && now.since(since) >= QUIET.as_duration()
     }
 
     /// Leaves a log that did not reach the disk once: what follows in it could not be read back.

@@ -257,6 +257,14 @@ impl Segment {
         self.rows.is_empty()
     }
 
+    /// Whether it holds anything of spans before the one that it was begun in.
+    pub(super) fn holds_past(&self) -> bool {
+        let oldest = self.rows.keys().next().map(|(span, _)| *span);
+        oldest
+            .zip(self.begun)
+            .is_some_and(|(oldest, begun)| oldest < begun)
+    }
+
     /// Whether any of it was pushed.
     pub(super) fn is_pushed(&self) -> bool {
         self.is_pushed

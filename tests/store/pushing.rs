@@ -104,6 +104,37 @@ fn late_double_and_strange_samples_are_kept_and_the_later_one_stays() {
 }
 
 #[test]
+fn a_past_that_is_pushed_into_a_running_store_is_sealed_when_no_more_comes() {
+    let dir = folder();
+    let store = open(&dir);
+    // The present, as a server that watches something has it.
+    fill(&store, hours(24), hours(24) + minutes(1));
+    let ids: Vec<_> = (0..100).map(|n| learn(&store, n).unwrap()).collect();
+    let mut noise = 1u64;
+    for hour in 0..24 {
+        let run: Vec<(i64, f64)> = (0..360)
+            .map(|n| {
+                noise = noise
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1);
+                (hours(hour) + n * STEP, (noise >> 12) as f64)
+            })
+            .collect();
+        push(&store, &batch(ids.iter().map(|id| (*id, &run[..]))));
+    }
+    let now = hours(24) + minutes(2);
+    let tick = |later: i64| store.tick(at(now + later)).unwrap();
+    assert_eq!(tick(0).sealed_logs, 0);
+    assert_eq!(tick(10_000).sealed_logs, 0, "more of it may come");
+    let sealed = tick(40_000);
+    assert_eq!(
+        (sealed.sealed_logs, sealed.sealed_samples),
+        (1, 24 * 360 * 100 + 12)
+    );
+    assert_eq!(bits(&store, ids[7]).len(), 24 * 360);
+}
+
+#[test]
 fn what_cannot_be_kept_is_refused_whole() {
     let dir = folder();
     let store = Store::open(Options {
