@@ -71,6 +71,7 @@ fn compare(day: &Day, days: usize) {
     let samples = (day.samples() * days) as f64;
     for rival in &mut rivals {
         if rival.kind == Kind::Victoria {
+            rival.reconnect();
             rival.wire.get("/internal/force_merge", &[]);
             rival.settle();
         }
@@ -105,6 +106,8 @@ fn compare(day: &Day, days: usize) {
 
 /// Sends days by remote write; the CPU that it took until acknowledged, and in all.
 fn load(rival: &mut Rival, day: &Day, days: std::ops::Range<usize>, copies: usize, print: bool) {
+    // Some close a connection that was idle while others were at work.
+    rival.reconnect();
     let (began, before) = (Instant::now(), rival.cpu());
     let mut sent = 0;
     for number in days {
