@@ -29,7 +29,7 @@ use super::codec::{Damaged, Reader, put_varint, put_zigzag};
 
 /// Numbers in one packed chunk.
 const CHUNK: usize = 1 << 16;
-/// Of 12 levels; above it bytes hardly fall and time doubles (`benches/README.md`).
+/// Of 12 levels: 10 and 12 save nothing more on recorded metrics, and take two and three times as long.
 const LEVEL: usize = 8;
 /// Powers of ten that are tried: to the picosecond and below.
 pub(super) const POWERS: [f64; 13] = [
