@@ -87,6 +87,8 @@ fn fill(dir: &Path, from: &mut impl Read, told: &mut impl FnMut(Backup)) -> Resu
                     databases.insert(database.to_owned(), opened);
                 }
                 if let Some(to) = databases.get(database) {
+                    // As a seal does it: leaves take their shape while they are small.
+                    to.make_places(tree, entries.iter().map(|(key, _)| *key))?;
                     let ops = entries.iter().map(|(key, value)| Op::put(key, *value));
                     to.write(tree, ops.collect())?;
                     to.barrier()?;
