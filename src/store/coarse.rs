@@ -96,7 +96,9 @@ impl History {
                 continue;
             };
             for span in spans {
-                let Some(value) = database.get(DATA, &keys::group_key(span, group))? else {
+                // Empty is a place that a seal made ready and has not filled yet.
+                let value = database.get(DATA, &keys::group_key(span, group))?;
+                let Some(value) = value.filter(|value| !value.is_empty()) else {
                     continue;
                 };
                 let start = keys::span_start(span, tier.span());
@@ -109,5 +111,39 @@ impl History {
             }
         }
         Ok(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::series::{Labels, Metric, Scrape};
+    use crate::store::{Options, Store};
+
+    #[test]
+    fn a_place_that_is_not_filled_yet_holds_nothing() {
+        const LEVEL: Metric = Metric::gauge("level", "Goes both ways.");
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(Options::in_dir(dir.path().join("store"))).unwrap();
+        let at = Timestamp::parse("2026-03-10T01:00:00Z").unwrap();
+        let scrape = Scrape {
+            target: "primary".into(),
+            at,
+            samples: vec![LEVEL.sample(Labels::none(), 7.0)],
+        };
+        let history = store.history();
+        history.append(&scrape).unwrap();
+        let id = history.find(&crate::store::Selector::default())[0].0.id;
+        for tier in [Tier::FiveMinutes, Tier::Hour] {
+            let span = keys::span_of(at, tier.span()).unwrap();
+            let part = crate::store::tiers::part_of(tier, at);
+            let database = history.databases.find_or_make(&part).unwrap();
+            let place = keys::group_key(span, id.number() / GROUP);
+            database.make_places(DATA, [place].into_iter()).unwrap();
+        }
+        let from = at.minus(Millis::HOUR.as_duration());
+        let until = at.plus(Millis::HOUR.as_duration());
+        let samples = history.samples_many(&[id], from, until).unwrap();
+        assert_eq!(samples, [vec![(at.as_millis(), 7.0)]]);
     }
 }
