@@ -10,7 +10,7 @@
 
 use crate::model::units::Millis;
 
-use super::member::{MEMBERS, Past};
+use super::member::{self, MEMBERS, Past, SATURATING};
 use super::period::{self, Seasons};
 use super::settings::settings;
 use super::shift;
@@ -61,6 +61,15 @@ impl Shape {
         future.iter().all(|v| v.is_finite()).then_some(future)
     }
 
+    /// How sure it is that the growth runs into a ceiling: 0 to 1.
+    pub(super) fn evidence(&self) -> f64 {
+        member::evidence(&Past {
+            values: &self.flat,
+            shifts: &self.shifts,
+            year: self.year,
+        })
+    }
+
     /// Every member's forecast.
     pub(super) fn ask_all(&self, horizon: usize) -> Vec<Option<Vec<f64>>> {
         // Values are scaled to 1, and no forecast beyond a thousand times the past is of use.
@@ -78,6 +87,8 @@ struct Track {
     /// What those shifts had added by each step.
     jumped: Vec<f64>,
     forecasts: Vec<Option<Vec<f64>>>,
+    /// For growth that runs into a ceiling, as seen from this origin.
+    evidence: f64,
     baseline: Vec<f64>,
 }
 
@@ -144,6 +155,7 @@ pub(super) fn trial(values: &[f64], step: Millis, horizon: usize) -> Trial {
         tracks.push(Track {
             baseline: seasonal_naive(past, &own.seasons, actual.len()),
             forecasts: own.ask_all(actual.len()),
+            evidence: own.evidence(),
             actual,
             jumped,
         });
@@ -252,7 +264,7 @@ impl Trial {
         for (origin, track) in self.tracks.iter().enumerate() {
             let available: Vec<bool> = track.forecasts.iter().map(Option::is_some).collect();
             let without = (self.tracks.len() > 1).then_some(origin);
-            let weights = self.weights(&available, without);
+            let weights = believed(self.weights(&available, without), track.evidence);
             let combined = combined(&track.forecasts, &weights, track.actual.len());
             let rows = track.actual.iter().zip(&combined).zip(&track.baseline);
             for (j, (((actual, f), b), jumped)) in rows.zip(&track.jumped).enumerate() {
@@ -269,6 +281,22 @@ impl Trial {
         }
         scores
     }
+}
+
+/// Weights of which the saturating member gets at least the share that the evidence gives it.
+pub(super) fn believed(mut weights: Vec<f64>, evidence: f64) -> Vec<f64> {
+    let place = MEMBERS.iter().position(|member| member.name == SATURATING);
+    let own = place.and_then(|at| weights.get(at).copied()).unwrap_or(0.0);
+    if own >= evidence {
+        return weights;
+    }
+    for weight in &mut weights {
+        *weight *= (1.0 - evidence) / (1.0 - own);
+    }
+    if let Some(weight) = place.and_then(|at| weights.get_mut(at)) {
+        *weight = evidence;
+    }
+    weights
 }
 
 /// The weighted mean of the members' forecasts.

@@ -20,7 +20,11 @@ pub(super) struct Settings {
     pub(super) backtest: Backtest,
     pub(super) interval: Interval,
     pub(super) crossing: Crossing,
+    pub(super) saturating: Saturating,
     pub(super) prior: BTreeMap<String, f64>,
+    pub(super) cycle: Cycle,
+    pub(super) near: Near,
+    pub(super) near_prior: BTreeMap<String, f64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -28,6 +32,7 @@ pub(super) struct Settings {
 pub(super) struct History {
     pub(super) least: usize,
     pub(super) most: usize,
+    pub(super) most_near: usize,
     pub(super) level: usize,
 }
 
@@ -118,6 +123,75 @@ pub(super) struct Crossing {
     pub(super) knots: usize,
     pub(super) memory: f64,
     pub(super) memory_min: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Saturating {
+    pub(super) evidence: f64,
+    pub(super) slack: f64,
+    pub(super) latest: f64,
+    pub(super) narrowest: f64,
+    pub(super) most: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Cycle {
+    pub(super) candidates: Vec<usize>,
+    pub(super) days: Vec<usize>,
+    pub(super) weeks: Vec<usize>,
+    pub(super) window: usize,
+    pub(super) f: f64,
+    pub(super) many: usize,
+    pub(super) share_many: f64,
+    pub(super) share_few: f64,
+    pub(super) clearly: f64,
+    pub(super) part: f64,
+    pub(super) short: usize,
+    pub(super) yearly: usize,
+    pub(super) yearly_f: f64,
+    pub(super) correlation: f64,
+    pub(super) correlation_least: usize,
+    pub(super) correlation_window: usize,
+    pub(super) correlation_farthest: usize,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Near {
+    pub(super) share: f64,
+    pub(super) origins: usize,
+    pub(super) strides: usize,
+    pub(super) span: usize,
+    pub(super) cycle_ridge: f64,
+    pub(super) wide_ridge: f64,
+    pub(super) walk_cycle: usize,
+    pub(super) walk_least: usize,
+    pub(super) walk_lags: Vec<usize>,
+    pub(super) walk_ridge: f64,
+    pub(super) walk_window: usize,
+    pub(super) walk_doubt: f64,
+    pub(super) long_ridge: f64,
+    pub(super) long_window: usize,
+    pub(super) level_ridge: f64,
+    pub(super) level_steps: usize,
+    pub(super) short_lags: Vec<usize>,
+    pub(super) short_doubt: f64,
+    pub(super) smooth_window: usize,
+    pub(super) many_cycles: usize,
+    pub(super) many_factor: f64,
+    pub(super) drop: f64,
+    pub(super) power: f64,
+    pub(super) shrink: f64,
+    pub(super) trim: f64,
+    pub(super) own_size: f64,
+    pub(super) alone: f64,
+    pub(super) few: f64,
+    pub(super) clip: f64,
+    pub(super) reach50: [f64; 2],
+    pub(super) reach80: [f64; 2],
+    pub(super) reach95: [f64; 2],
 }
 
 /// The settings this program was built with.

@@ -2,10 +2,11 @@
 //!
 //! For: statistics without domain words, each checked for empty and non-finite input. Not for:
 //! time, gaps or units (`forecast`, `store`). Third-party numerics (linfa, ndarray) stay in
-//! [`regress`]. Read [`quantile`] first.
+//! [`regress`] and [`ridge`]. Read [`quantile`] first.
 
 pub mod quantile;
 pub mod regress;
+pub mod ridge;
 pub mod sketch;
 
 /// Why a statistic cannot be given.

@@ -64,6 +64,12 @@ pub(super) const MEMBERS: [Member; 8] = [
     },
 ];
 
+/// How sure it is that the growth runs into a ceiling: 0 to 1.
+pub(super) use saturating::evidence;
+
+/// The member that evidence speaks for.
+pub(super) const SATURATING: &str = "saturating";
+
 /// Names of all members.
 #[cfg(test)]
 pub(super) fn names() -> impl Iterator<Item = &'static str> {

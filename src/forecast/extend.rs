@@ -1,0 +1,392 @@
+//! Any series, extended: what a file brings, in steps instead of dates.
+//!
+//! For: evenly spaced values in, the same number of bands and crossings out as were asked for.
+//! Not for: resources of a watched server, which have days and limits ([`forecast`](super::forecast)).
+//!
+//! A series with one value has an answer, too: that value again, in a wide band.
+
+use crate::model::capacity::Backtest;
+use crate::model::series::Window;
+use crate::model::units::{Level, Millis, Timestamp};
+use crate::stats::median;
+
+use super::crossing::Paths;
+use super::interval::normal_quantile;
+use super::settings::settings;
+use super::unfold::DayShape;
+use super::{Error, Fold, Inner, Result, backtest, clean, compute, method, near};
+
+/// One series as it was given.
+#[derive(Debug, Clone, Copy)]
+pub struct Series<'a> {
+    /// Evenly spaced, oldest first; NaN is a missing one, and so is taken whatever is not finite.
+    pub values: &'a [f64],
+    /// Distance between values; without it a step is one unit.
+    pub step: Option<Millis>,
+    /// Periods in steps; empty: they are looked for.
+    pub periods: &'a [usize],
+}
+
+/// What is asked of a series' future.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// Steps after the last value; at least 1.
+    pub horizon: usize,
+    /// One band each; any order.
+    pub levels: &'a [Level],
+    /// Values whose reaching is asked about, from below; any order.
+    pub thresholds: &'a [f64],
+    /// No value of the future is below this.
+    pub floor: Option<f64>,
+    /// No value of the future is above this.
+    pub ceiling: Option<f64>,
+    /// Seed of the simulated paths.
+    pub seed: u64,
+}
+
+/// Where the future lies with a probability of `level`, step by step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Band {
+    /// The share of futures inside.
+    pub level: Level,
+    /// Lower ends, one a step.
+    pub lo: Vec<f64>,
+    /// Upper ends, one a step.
+    pub hi: Vec<f64>,
+}
+
+/// When a threshold is met, in steps after the last value; `None` is beyond the horizon.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Reached {
+    /// That it is met within the horizon.
+    pub probability: f64,
+    /// By when it is met in 10 % of the futures.
+    pub p10: Option<f64>,
+    /// In half of them.
+    pub p50: Option<f64>,
+    /// In 90 % of them.
+    pub p90: Option<f64>,
+    /// It is met already; the probability is then 1 and the times are 0.
+    pub crossed: bool,
+}
+
+/// What comes after a series. Every number is finite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Extension {
+    /// The expected values, one a step.
+    pub mean: Vec<f64>,
+    /// One a level asked for, the narrowest first.
+    pub bands: Vec<Band>,
+    /// One a threshold, in the order asked.
+    pub reached: Vec<Reached>,
+    /// Periods that were found or given and used, in steps, strongest first.
+    pub periods: Vec<usize>,
+    /// What made it, for people.
+    pub method: String,
+    /// How it did on the series' own past; nothing where that is too short.
+    pub backtest: Option<Backtest>,
+}
+
+/// Extends one series.
+///
+/// # Errors
+/// [`Error::NoValue`] without a finite value, [`Error::NoStep`] for a horizon of 0,
+/// [`Error::Threshold`] and [`Error::Bounds`] as [`forecast`](super::forecast).
+pub fn extend(series: &Series<'_>, ask: &Ask<'_>) -> Result<Extension> {
+    check(ask)?;
+    let last = series.values.iter().rposition(|v| v.is_finite());
+    let last = last.ok_or(Error::NoValue)?;
+    let most = settings().history.most_near;
+    let values = series.values.get(..=last).unwrap_or_default();
+    let values = values
+        .get(values.len().saturating_sub(most)..)
+        .unwrap_or_default();
+    let first = values.iter().position(|v| v.is_finite()).unwrap_or(0);
+    let values = values.get(first..).unwrap_or_default();
+    // What has passed in silence since the last value is forecast and cut off.
+    let silent = (series.values.len() - last - 1).min(most);
+    let size = values.iter().filter(|v| v.is_finite());
+    let scale = size.fold(0.0_f64, |max, v| max.max(v.abs()));
+    let scale = if scale > 0.0 { scale } else { 1.0 };
+    let scaled: Vec<f64> = values
+        .iter()
+        .map(|v| if v.is_finite() { v / scale } else { f64::NAN })
+        .collect();
+    let known = scaled.iter().filter(|v| v.is_finite()).count();
+    let horizon = ask.horizon.saturating_add(silent);
+    let future = if known < settings().history.least {
+        Future::repeated(&scaled, horizon)
+    } else if (horizon as f64) < settings().near.share * scaled.len() as f64 {
+        Future::near(&scaled, horizon, series.periods, scale)
+    } else {
+        Future::far(&scaled, horizon, series, scale)
+    };
+    Ok(future.told(&scaled, scale, silent, ask))
+}
+
+fn check(ask: &Ask<'_>) -> Result<()> {
+    if ask.horizon == 0 {
+        return Err(Error::NoStep);
+    }
+    if let Some(bad) = ask.thresholds.iter().find(|t| !t.is_finite()) {
+        return Err(Error::Threshold {
+            name: bad.to_string(),
+        });
+    }
+    let floor = ask.floor.unwrap_or(f64::NEG_INFINITY);
+    let ceiling = ask.ceiling.unwrap_or(f64::INFINITY);
+    if floor >= ceiling || floor.is_nan() || ceiling.is_nan() {
+        return Err(Error::Bounds { floor, ceiling });
+    }
+    Ok(())
+}
+
+/// The future of values scaled to 1, from the last present one on.
+struct Future {
+    mean: Vec<f64>,
+    /// One standard deviation of a value, a step.
+    sd: Vec<f64>,
+    reach: Reach,
+    /// One standard deviation of what a simulated path goes astray, a step.
+    astray: Vec<f64>,
+    periods: Vec<usize>,
+    method: String,
+    backtest: Option<Backtest>,
+}
+
+/// Half the width of a band in standard deviations, known at three levels.
+#[derive(Clone, Copy)]
+struct Reach([f64; 3]);
+
+impl Reach {
+    /// Normal quantiles, times what the nearest known levels need more or less than those.
+    fn at(self, level: f64) -> f64 {
+        const ANCHORS: [f64; 3] = [0.50, 0.80, 0.95];
+        let normal = |level: f64| normal_quantile(f64::midpoint(1.0, level));
+        let [f50, f80, f95] = [0, 1, 2].map(|i: usize| {
+            let anchor = ANCHORS.get(i).copied().unwrap_or(0.8);
+            self.0.get(i).copied().unwrap_or(1.0) / normal(anchor)
+        });
+        let between = |a: f64, b: f64, from: f64, to: f64| {
+            a + (b - a) * ((level - from) / (to - from)).clamp(0.0, 1.0)
+        };
+        let factor = if level < 0.80 {
+            between(f50, f80, 0.50, 0.80)
+        } else {
+            between(f80, f95, 0.80, 0.95)
+        };
+        factor * normal(level)
+    }
+}
+
+impl Future {
+    /// The last value again, as wide as a walk of the steps seen, or of the value's own size.
+    fn repeated(scaled: &[f64], horizon: usize) -> Self {
+        let present: Vec<f64> = scaled.iter().copied().filter(|v| v.is_finite()).collect();
+        let last = present.last().copied().unwrap_or(0.0);
+        let moves: Vec<f64> = present
+            .windows(2)
+            .map(|pair| match pair {
+                [a, b] => (b - a).abs(),
+                _ => 0.0,
+            })
+            .collect();
+        let usual = moves.iter().fold(0.0_f64, |max, step| max.max(*step));
+        // Few equal values do not prove that nothing moves.
+        let unseen = last.abs() / (present.len() as f64 + 1.0);
+        let step = usual.max(unseen);
+        let sd: Vec<f64> = (1..=horizon).map(|j| step * (j as f64).sqrt()).collect();
+        Self {
+            mean: vec![last; horizon],
+            astray: sd.clone(),
+            sd,
+            reach: Reach([0.674_5, 1.281_6, 1.96]),
+            periods: Vec::new(),
+            method: "last value".to_owned(),
+            backtest: None,
+        }
+    }
+
+    /// By methods that know a series' own step.
+    fn near(scaled: &[f64], horizon: usize, periods: &[usize], scale: f64) -> Self {
+        /// Lighter methods are not named.
+        const NAMED: f64 = 0.10;
+        let near = near::project(scaled, horizon, periods);
+        let heavy = near.shares.iter().filter(|(_, weight)| *weight >= NAMED);
+        let names: Vec<&str> = heavy.map(|(name, _)| *name).collect();
+        let season = if near.periods.is_empty() {
+            ""
+        } else {
+            " with season"
+        };
+        let (mae, naive) = near.errors;
+        let [_, r80, _] = near.reach;
+        Self {
+            astray: near
+                .sd
+                .iter()
+                .map(|sd| sd * r80 / normal_quantile(0.9))
+                .collect(),
+            method: format!("{}{season}", names.join("+")),
+            backtest: (near.origins > 0).then(|| Backtest {
+                origins: near.origins,
+                horizon,
+                mae: (mae * scale).min(f64::MAX),
+                relative_mae: if naive > 0.0 { mae / naive } else { 1.0 },
+                coverage_p80: near.coverage.0,
+                coverage_p95: near.coverage.1,
+            }),
+            mean: near.mean,
+            sd: near.sd,
+            reach: Reach(near.reach),
+            periods: near.periods,
+        }
+    }
+
+    /// By methods that look far beside their past, at days where steps are finer.
+    fn far(scaled: &[f64], horizon: usize, series: &Series<'_>, scale: f64) -> Self {
+        let per = steps_of_day(scaled, series);
+        let least = settings().history.least * per;
+        if per > 1 && scaled.len() >= least {
+            return Self::unfolded(scaled, horizon, per, scale);
+        }
+        let step = series.step.unwrap_or(Millis::DAY);
+        let most = settings().history.most;
+        let mut recent = scaled
+            .get(scaled.len().saturating_sub(most)..)
+            .unwrap_or_default()
+            .to_vec();
+        clean::mask_faults(&mut recent);
+        let inner = compute(&recent, step, horizon);
+        Self::of(&inner, scale, None)
+    }
+
+    fn unfolded(scaled: &[f64], horizon: usize, per: usize, scale: f64) -> Self {
+        let window = Window {
+            start: Timestamp::from_millis(0),
+            step: Millis(Millis::DAY.0 / per as u64),
+            values: scaled.to_vec(),
+        };
+        let days = clean::steps(&window, Fold::Mean);
+        let inner = compute(&days.values, Millis::DAY, horizon.div_ceil(per));
+        let mut readings = scaled.to_vec();
+        clean::mask_faults(&mut readings);
+        let day = (DayShape::of(&readings, per), horizon);
+        Self::of(&inner, scale, Some(&day))
+    }
+
+    fn of(inner: &Inner, scale: f64, day: Option<&(DayShape, usize)>) -> Self {
+        let reach = Reach([0.50, 0.80, 0.95].map(|level| inner.spread.reach(level)));
+        let factor = inner.spread.path_factor();
+        let tested = backtest(inner, scale);
+        let per = day.map_or(1, |(shape, _)| shape.per());
+        let horizon = day.map_or(inner.mean.len(), |(_, horizon)| *horizon);
+        let (mut mean, mut sd, mut astray) = (Vec::new(), Vec::new(), Vec::new());
+        for j in 0..horizon {
+            let of_day = inner.mean.get(j / per).copied().unwrap_or(0.0);
+            let spread = inner.spread.at(j / per + 1);
+            astray.push(factor * spread);
+            if let Some((shape, _)) = day {
+                mean.push(shape.put_on(of_day, j % per));
+                sd.push(spread.hypot(shape.noise(of_day)));
+            } else {
+                mean.push(of_day);
+                sd.push(spread);
+            }
+        }
+        let mut periods: Vec<usize> = if per > 1 { vec![per] } else { Vec::new() };
+        periods.extend(inner.periods.iter().map(|p| p * per));
+        Self {
+            mean,
+            sd,
+            reach,
+            astray,
+            periods,
+            method: method(inner),
+            backtest: (tested.origins > 0).then_some(tested),
+        }
+    }
+
+    /// In the series' own unit, from the end of what was given on.
+    fn told(self, scaled: &[f64], scale: f64, silent: usize, ask: &Ask<'_>) -> Extension {
+        let low = ask.floor.unwrap_or(-f64::MAX);
+        let high = ask.ceiling.unwrap_or(f64::MAX);
+        let cut = |v: f64| (v * scale).max(low).min(high);
+        let mut levels = ask.levels.to_vec();
+        levels.sort_by(|a, b| a.get().total_cmp(&b.get()));
+        let mut reach = 0.0_f64;
+        let bands = levels.into_iter().map(|level| {
+            // Calibration may bend, but a wider level is never narrower.
+            reach = reach.max(self.reach.at(level.get()));
+            let ends = |side: f64| {
+                let ahead = self.mean.iter().zip(&self.sd).skip(silent);
+                ahead
+                    .map(|(mean, sd)| cut(mean + side * reach * sd))
+                    .collect()
+            };
+            Band {
+                level,
+                lo: ends(-1.0),
+                hi: ends(1.0),
+            }
+        });
+        Extension {
+            bands: bands.collect(),
+            mean: self.mean.iter().skip(silent).map(|v| cut(*v)).collect(),
+            reached: self.reached(scaled, scale, silent, ask),
+            periods: self.periods,
+            method: self.method,
+            backtest: self.backtest,
+        }
+    }
+
+    fn reached(&self, scaled: &[f64], scale: f64, silent: usize, ask: &Ask<'_>) -> Vec<Reached> {
+        /// Readings whose median says where a series stands now.
+        const NOW: usize = 3;
+        if ask.thresholds.is_empty() {
+            return Vec::new();
+        }
+        let present = scaled.iter().rev().copied().filter(|v| v.is_finite());
+        let now = median(&present.take(NOW).collect::<Vec<_>>()).unwrap_or(f64::NEG_INFINITY);
+        let paths = Paths::draw(self.mean.len(), ask.seed);
+        let one = |threshold: &f64| {
+            let value = threshold / scale;
+            if now >= value {
+                return Reached {
+                    probability: 1.0,
+                    p10: Some(0.0),
+                    p50: Some(0.0),
+                    p90: Some(0.0),
+                    crossed: true,
+                };
+            }
+            let met = |ahead: usize, error: f64| {
+                let m = self.mean.get(ahead).copied().unwrap_or(f64::NAN);
+                m + self.astray.get(ahead).copied().unwrap_or(0.0) * error >= value
+            };
+            let found = paths.times(met).reached();
+            let [p10, p50, p90] = found
+                .quantiles
+                .map(|steps| steps.map(|steps| (steps - silent as f64).max(0.0)));
+            Reached {
+                probability: found.probability,
+                p10,
+                p50,
+                p90,
+                crossed: false,
+            }
+        };
+        ask.thresholds.iter().map(one).collect()
+    }
+}
+
+/// Steps of a day where steps are finer: by the step's length, or by the cycle where it is unknown.
+fn steps_of_day(values: &[f64], series: &Series<'_>) -> usize {
+    match series.step {
+        Some(step) if step.0 > 0 && step.0 < Millis::DAY.0 => {
+            usize::try_from(Millis::DAY.0 / step.0).unwrap_or(1)
+        }
+        Some(_) => 1,
+        None => near::day_of(values),
+    }
+}

@@ -1,0 +1,379 @@
+//! The near future: horizons that are short beside the past.
+//!
+//! For: a series at its own step, whatever that is. Not for: months ahead from months of history
+//! (`far`). The series' cycle is found (`cycle`), regressions on its own past (`lagged`), smoothing
+//! (`smoothing`, `theta`) on indices (`seasonal`) forecast from the end and from origins before it,
+//! and what each got right weighs it (`weigh`). Bands come from the same errors (`error`). Read
+//! [`project`] first.
+
+mod cycle;
+mod error;
+mod lagged;
+mod seasonal;
+mod smoothing;
+mod theta;
+mod weigh;
+
+use super::settings::settings;
+
+use cycle::Cycle;
+use lagged::Lagged;
+use seasonal::Indices;
+use smoothing::Slope;
+use weigh::Trial;
+
+/// Where a forecast stands: on the values before `at`, and how many steps it goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Origin {
+    at: usize,
+    ahead: usize,
+}
+
+/// A method and what it said at every origin; nothing where it does not apply.
+struct Told {
+    name: &'static str,
+    forecasts: Vec<Option<Vec<f64>>>,
+}
+
+/// What was forecast, and how well such forecasts did.
+#[derive(Debug, Clone)]
+pub(super) struct Near {
+    pub(super) mean: Vec<f64>,
+    /// One standard deviation of the error, a step.
+    pub(super) sd: Vec<f64>,
+    /// Sizes of errors in standard deviations at 50, 80 and 95 %.
+    pub(super) reach: [f64; 3],
+    /// Weights by name, heaviest first.
+    pub(super) shares: Vec<(&'static str, f64)>,
+    pub(super) periods: Vec<usize>,
+    pub(super) origins: usize,
+    /// Mean absolute error of the back-test, and that of the seasonal naive forecast.
+    pub(super) errors: (f64, f64),
+    /// Back-tested coverage of the 80 and 95 % bands, each origin by the errors of the others.
+    pub(super) coverage: (f64, f64),
+}
+
+/// The past as methods see it.
+struct Past {
+    /// Gaps filled by straight lines.
+    values: Vec<f64>,
+    /// Which of them were there.
+    present: Vec<bool>,
+    /// Logarithms, where all values are positive.
+    logs: Option<Vec<f64>>,
+    cycle: Cycle,
+}
+
+impl Past {
+    fn of(values: &[f64], periods: &[usize]) -> Self {
+        let filled = filled(values);
+        let cycle = Cycle::given(periods, filled.len()).unwrap_or_else(|| cycle::find(&filled));
+        let positive = filled.iter().all(|v| *v > 0.0);
+        Self {
+            present: values.iter().map(|v| v.is_finite()).collect(),
+            logs: positive.then(|| filled.iter().map(|v| v.ln()).collect()),
+            cycle,
+            values: filled,
+        }
+    }
+
+    fn origins(&self, horizon: usize) -> Vec<Origin> {
+        let set = &settings().near;
+        let n = self.values.len();
+        let steps = self.cycle.steps;
+        let least = (if self.cycle.is_some() {
+            2 * steps + 6
+        } else {
+            10
+        })
+        .max(n / 4)
+        .min(n);
+        let stride = (horizon / set.strides)
+            .max(horizon.min(n / set.span))
+            .max(1);
+        let back = (1..=set.origins).map(|k| k * stride);
+        let mut origins: Vec<Origin> = back
+            .take_while(|back| back + least <= n)
+            .map(|back| Origin {
+                at: n - back,
+                ahead: horizon.min(back),
+            })
+            .collect();
+        origins.reverse();
+        origins.push(Origin {
+            at: n,
+            ahead: horizon,
+        });
+        origins
+    }
+}
+
+/// Gaps filled by straight lines between what is there; ends are carried on.
+fn filled(values: &[f64]) -> Vec<f64> {
+    let mut filled = values.to_vec();
+    let mut last: Option<(usize, f64)> = None;
+    for (i, v) in values.iter().enumerate() {
+        if !v.is_finite() {
+            continue;
+        }
+        let (from, start) = last.map_or((0, *v), |(at, v)| (at + 1, v));
+        let length = (i + 1 - from) as f64;
+        for (k, cell) in filled.iter_mut().enumerate().take(i).skip(from) {
+            *cell = start + (v - start) * (k + 1 - from) as f64 / length;
+        }
+        last = Some((i, *v));
+    }
+    let (from, end) = last.map_or((0, 0.0), |(at, v)| (at + 1, v));
+    for cell in filled.iter_mut().skip(from) {
+        *cell = end;
+    }
+    filled
+}
+
+/// Forecasts values scaled to about 1; `periods` are told cycles, none to find them.
+///
+/// The last value is present.
+pub(super) fn project(values: &[f64], horizon: usize, periods: &[usize]) -> Near {
+    let past = Past::of(values, periods);
+    let origins = past.origins(horizon);
+    let mut told = Vec::new();
+    by_cycle(&past, &origins, &mut told);
+    by_walk(&past, &origins, &mut told);
+    smoothed(&past, &origins, &mut told);
+    let trial = Trial::new(&past, &origins, told);
+    trial.near(&past, horizon)
+}
+
+/// Steps of a day, where the cycle of the values is one; 1 where it is not.
+pub(super) fn day_of(values: &[f64]) -> usize {
+    let steps = cycle::find(&filled(values)).steps;
+    if settings().cycle.days.contains(&steps) {
+        steps
+    } else {
+        1
+    }
+}
+
+/// One regression at every origin, on values or on their logarithms where there are such.
+fn regression(
+    name: &'static str,
+    lagged: &Lagged,
+    of_logs: bool,
+    past: &Past,
+    origins: &[Origin],
+) -> Option<Told> {
+    let values = if of_logs {
+        past.logs.as_deref()?
+    } else {
+        &past.values
+    };
+    let mut forecasts = lagged.forecasts(values, &past.present, origins);
+    if of_logs {
+        for v in forecasts.iter_mut().flatten().flatten() {
+            *v = v.min(EXP_MAX).exp();
+        }
+    }
+    Some(Told { name, forecasts })
+}
+
+/// Regressions on the neighbourhood of each cycle back.
+fn by_cycle(past: &Past, origins: &[Origin], told: &mut Vec<Told>) {
+    let set = &settings().near;
+    let Cycle { steps, long } = past.cycle;
+    let reach = long.max(2 * steps);
+    if !past.cycle.is_some() || past.values.len() <= reach + 2 * steps {
+        return;
+    }
+    let narrow = Lagged {
+        lags: cycle_lags(steps, reach, false),
+        home: Some(steps),
+        ridge: set.cycle_ridge,
+        window: (56 * steps).max(8 * reach),
+        level: Some(4 * steps),
+        doubt: None,
+    };
+    let wide = Lagged {
+        lags: cycle_lags(steps, reach, true),
+        ridge: set.wide_ridge,
+        ..narrow.clone()
+    };
+    let mut ask = |name, lagged, of_logs| {
+        told.extend(regression(name, lagged, of_logs, past, origins));
+    };
+    ask("lags", &narrow, false);
+    ask("lags-log", &narrow, true);
+    ask("lags-wide-log", &wide, true);
+    if past.logs.is_none() {
+        ask("lags-wide", &wide, false);
+    }
+}
+
+/// Regressions of differences, and of levels, on a year of weeks back.
+fn by_walk(past: &Past, origins: &[Origin], told: &mut Vec<Told>) {
+    let set = &settings().near;
+    if past.cycle.steps > set.walk_cycle {
+        return;
+    }
+    let walk = Lagged {
+        lags: set.walk_lags.clone(),
+        home: None,
+        ridge: set.walk_ridge,
+        window: set.walk_window,
+        level: None,
+        doubt: Some(set.walk_doubt),
+    };
+    let long = Lagged {
+        ridge: set.long_ridge,
+        window: set.long_window,
+        ..walk.clone()
+    };
+    let level = Lagged {
+        home: Some(1),
+        ridge: set.level_ridge,
+        level: Some(set.level_steps),
+        doubt: None,
+        ..walk.clone()
+    };
+    let short = Lagged {
+        lags: set.short_lags.clone(),
+        ridge: set.long_ridge,
+        doubt: Some(set.short_doubt),
+        ..walk.clone()
+    };
+    let mut ask = |name, lagged, of_logs| {
+        told.extend(regression(name, lagged, of_logs, past, origins));
+    };
+    if past.values.len() >= set.walk_least {
+        ask("walk", &walk, false);
+        ask("walk-log", &walk, true);
+        ask("walk-long", &long, false);
+        ask("level", &level, false);
+    }
+    ask("walk-short", &short, false);
+    ask("walk-short-log", &short, true);
+}
+
+/// Above this, exp overflows.
+const EXP_MAX: f64 = 700.0;
+
+/// The last steps, and the neighbourhood of each cycle back to `reach`.
+fn cycle_lags(steps: usize, reach: usize, wide: bool) -> Vec<usize> {
+    /// More cycles back add lags and no knowledge.
+    const CYCLES: usize = 8;
+    let mut lags = vec![1, 2, 3];
+    for k in 1..=(reach / steps).min(CYCLES) {
+        if wide || k == 1 {
+            lags.extend([steps * k - 1, steps * k + 1]);
+        }
+        lags.push(steps * k);
+    }
+    lags.extend([reach - 1, reach, reach + 1]);
+    lags.retain(|lag| *lag > 0);
+    lags.sort_unstable();
+    lags.dedup();
+    lags
+}
+
+/// Smoothing and theta on the series without its season.
+fn smoothed(past: &Past, origins: &[Origin], told: &mut Vec<Told>) {
+    let set = &settings().near;
+    let n = past.values.len();
+    let steps = past.cycle.steps;
+    // The earliest origin needs a past of its own.
+    let earliest = origins.first().map_or(0, |o| n - o.at);
+    let window = set
+        .smooth_window
+        .max(5 * steps)
+        .max(earliest + set.smooth_window / 2);
+    // Where cycles are many, one more or less changes the indices little: they are found once.
+    let once = !past.cycle.is_some() || n >= set.many_cycles * steps;
+    let mut all: Vec<Told> = SMOOTHED
+        .iter()
+        .map(|name| Told {
+            name,
+            forecasts: Vec::new(),
+        })
+        .collect();
+    if once {
+        let from = n.saturating_sub(window);
+        extend_smoothed(past, from, n, origins, &mut all);
+    } else {
+        for origin in origins {
+            let from = origin.at.saturating_sub(window);
+            extend_smoothed(
+                past,
+                from,
+                origin.at,
+                std::slice::from_ref(origin),
+                &mut all,
+            );
+        }
+    }
+    told.append(&mut all);
+}
+
+const SMOOTHED: [&str; 7] = [
+    "naive",
+    "drift",
+    "ses",
+    "holt",
+    "damped",
+    "damped-log",
+    "theta",
+];
+
+/// Appends forecasts of every smoothing at `origins`, by indices found on `from..until`.
+fn extend_smoothed(past: &Past, from: usize, until: usize, origins: &[Origin], all: &mut [Told]) {
+    let values = past.values.get(from..until).unwrap_or_default();
+    let indices = Indices::of(values, past.cycle.steps, past.logs.is_some());
+    let flat = indices
+        .as_ref()
+        .map_or_else(|| values.to_vec(), |indices| indices.remove(values));
+    let local: Vec<Origin> = origins
+        .iter()
+        .map(|o| Origin {
+            at: o.at.saturating_sub(from),
+            ahead: o.ahead,
+        })
+        .collect();
+    let positive = flat.iter().all(|v| *v > 0.0);
+    for told in all {
+        let mut forecasts = match told.name {
+            "naive" => local.iter().map(|o| drift(&flat, *o, false)).collect(),
+            "drift" => local.iter().map(|o| drift(&flat, *o, true)).collect(),
+            "ses" => smoothing::forecasts(&flat, Slope::None, &local),
+            "holt" => smoothing::forecasts(&flat, Slope::Lasting, &local),
+            "damped" => smoothing::forecasts(&flat, Slope::Damped, &local),
+            "theta" => theta::forecasts(&flat, &local),
+            _ if positive => {
+                let logs: Vec<f64> = flat.iter().map(|v| v.ln()).collect();
+                let mut forecasts = smoothing::forecasts(&logs, Slope::Damped, &local);
+                for v in forecasts.iter_mut().flatten().flatten() {
+                    *v = v.min(EXP_MAX).exp();
+                }
+                forecasts
+            }
+            _ => vec![None; local.len()],
+        };
+        if let Some(indices) = &indices {
+            for (forecast, origin) in forecasts.iter_mut().zip(&local) {
+                if let Some(future) = forecast {
+                    indices.put_on(origin.at, future);
+                }
+            }
+        }
+        told.forecasts.append(&mut forecasts);
+    }
+}
+
+/// The last value, and perhaps the mean step from the first on.
+fn drift(values: &[f64], origin: Origin, moves: bool) -> Option<Vec<f64>> {
+    let upto = values.get(..origin.at)?;
+    let (first, last) = (*upto.first()?, *upto.last()?);
+    let step = if moves && upto.len() > 1 {
+        (last - first) / (upto.len() - 1) as f64
+    } else {
+        0.0
+    };
+    Some((1..=origin.ahead).map(|j| last + step * j as f64).collect())
+}

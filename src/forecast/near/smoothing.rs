@@ -1,0 +1,154 @@
+//! Exponential smoothing: a level, perhaps a slope that may fade, followed along the series.
+//!
+//! Constants come from a grid by squared errors one step ahead; all of the grid runs along the
+//! series at once, so that every origin on the way costs only its forecast. Source: Gardner 1985,
+//! "Exponential smoothing: the state of the art".
+
+use super::Origin;
+
+/// One set of constants on its way along the series.
+#[derive(Debug, Clone, Copy)]
+struct Runner {
+    alpha: f64,
+    /// `alpha` times the share of an error that goes to the slope.
+    beta: f64,
+    phi: f64,
+    level: f64,
+    slope: f64,
+    loss: f64,
+}
+
+/// Which smoothing: what the slope does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Slope {
+    /// There is none.
+    None,
+    /// It goes on.
+    Lasting,
+    /// It fades.
+    Damped,
+}
+
+const ALPHAS: [f64; 9] = [0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0];
+const BETAS: [f64; 4] = [0.02, 0.1, 0.3, 0.6];
+const FADES: [f64; 3] = [0.8, 0.9, 0.97];
+
+impl Slope {
+    fn runners(self, values: &[f64]) -> Vec<Runner> {
+        let (betas, phis): (&[f64], &[f64]) = match self {
+            Self::None => (&[0.0], &[0.0]),
+            Self::Lasting => (&BETAS, &[1.0]),
+            Self::Damped => (&BETAS, &FADES),
+        };
+        let (level, slope) = match self {
+            Self::None => (start_level(values), 0.0),
+            _ => start_line(values),
+        };
+        let mut runners = Vec::with_capacity(ALPHAS.len() * betas.len() * phis.len());
+        for phi in phis {
+            for alpha in ALPHAS {
+                runners.extend(betas.iter().map(|beta| Runner {
+                    alpha,
+                    beta: alpha * beta,
+                    phi: *phi,
+                    level,
+                    slope,
+                    loss: 0.0,
+                }));
+            }
+        }
+        runners
+    }
+}
+
+/// One forecast an origin.
+pub(super) fn forecasts(values: &[f64], slope: Slope, origins: &[Origin]) -> Vec<Option<Vec<f64>>> {
+    let mut runners = slope.runners(values);
+    let mut next = 0;
+    origins
+        .iter()
+        .map(|origin| {
+            for v in values.get(next..origin.at).unwrap_or_default() {
+                for r in &mut runners {
+                    let expected = r.level + r.phi * r.slope;
+                    let error = v - expected;
+                    r.loss += error * error;
+                    r.level = expected + r.alpha * error;
+                    r.slope = r.phi * r.slope + r.beta * error;
+                }
+            }
+            next = next.max(origin.at);
+            let best = runners.iter().min_by(|a, b| a.loss.total_cmp(&b.loss))?;
+            Some(best.ahead(origin.ahead))
+        })
+        .collect()
+}
+
+impl Runner {
+    fn ahead(&self, steps: usize) -> Vec<f64> {
+        let (mut at, mut slope) = (self.level, self.slope);
+        (0..steps)
+            .map(|_| {
+                slope *= self.phi;
+                at += slope;
+                at
+            })
+            .collect()
+    }
+}
+
+fn start_level(values: &[f64]) -> f64 {
+    const FIRST: usize = 6;
+    crate::stats::mean(values.get(..FIRST.min(values.len())).unwrap_or_default()).unwrap_or(0.0)
+}
+
+/// Level one step before the first value and slope, by least squares on the first values.
+fn start_line(values: &[f64]) -> (f64, f64) {
+    const FIRST: usize = 10;
+    let first = values.get(..FIRST.min(values.len())).unwrap_or_default();
+    let middle = (first.len() as f64 - 1.0) / 2.0;
+    let mean = crate::stats::mean(first).unwrap_or(0.0);
+    let (mut with, mut square) = (0.0, 0.0);
+    for (i, v) in first.iter().enumerate() {
+        let x = i as f64 - middle;
+        with += x * (v - mean);
+        square += x * x;
+    }
+    let slope = if square > 0.0 { with / square } else { 0.0 };
+    (mean - slope * (middle + 1.0), slope)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last(values: &[f64], slope: Slope, ahead: usize) -> Vec<f64> {
+        let origins = [Origin {
+            at: values.len(),
+            ahead,
+        }];
+        forecasts(values, slope, &origins).remove(0).unwrap()
+    }
+
+    #[test]
+    fn a_line_lasts_and_fades() {
+        let line: Vec<f64> = (0..60).map(|i| 10.0 + 3.0 * f64::from(i)).collect();
+        let lasting = last(&line, Slope::Lasting, 20);
+        assert!((lasting[19] - (10.0 + 3.0 * 79.0)).abs() < 1e-6);
+        let damped = last(&line, Slope::Damped, 200);
+        assert!(damped[199] < 10.0 + 3.0 * 259.0 && damped[199] > 190.0);
+        let flat = last(&line, Slope::None, 5);
+        assert!((flat[0] - 187.0).abs() < 1.0 && (flat[0] - flat[4]).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_origin_on_the_way_is_as_the_end_of_its_past() {
+        let values: Vec<f64> = (0..90).map(|i| f64::from((i * i) % 17)).collect();
+        let both = [Origin { at: 50, ahead: 4 }, Origin { at: 90, ahead: 4 }];
+        for slope in [Slope::None, Slope::Lasting, Slope::Damped] {
+            let found = forecasts(&values, slope, &both);
+            assert_eq!(found[0], Some(last(&values[..50], slope, 4)));
+            assert_eq!(found[1], Some(last(&values, slope, 4)));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! What each method got right, and what that makes it weigh.
+//!
+//! Errors from the origins are compared with those of the naive forecast; methods far behind the
+//! best are dropped, the others weigh prior × (relative error)^-power, and the forecast is the mean
+//! of the middle of their weighted distribution: between mean and median, so that one method that
+//! runs away moves nothing. Sources: Bates and Granger 1969, "The combination of forecasts"; Jose
+//! and Winkler 2008, "Simple robust averages of forecasts".
+
+use crate::forecast::settings::settings;
+
+use super::error::Errors;
+use super::{Near, Origin, Past, Told};
+
+/// Everything that was told, beside what came.
+pub(super) struct Trial {
+    origins: Vec<Origin>,
+    told: Vec<Told>,
+    /// Sum of absolute errors and count by method and origin; none where it did not apply.
+    losses: Vec<Vec<Option<(f64, f64)>>>,
+}
+
+impl Trial {
+    pub(super) fn new(past: &Past, origins: &[Origin], mut told: Vec<Told>) -> Self {
+        told.retain(
+            |t| matches!(t.forecasts.last(), Some(Some(f)) if f.iter().all(|v| v.is_finite())),
+        );
+        let before = origins.len().saturating_sub(1);
+        let loss = |forecast: &Option<Vec<f64>>, origin: &Origin| {
+            let forecast = forecast.as_ref()?;
+            let came = past.values.iter().zip(&past.present).skip(origin.at);
+            let (mut sum, mut count) = (0.0, 0.0);
+            for (f, (v, there)) in forecast.iter().zip(came) {
+                if *there {
+                    sum += (f - v).abs();
+                    count += 1.0;
+                }
+            }
+            sum.is_finite().then_some((sum, count))
+        };
+        let losses = told
+            .iter()
+            .map(|t| {
+                t.forecasts
+                    .iter()
+                    .zip(origins)
+                    .take(before)
+                    .map(|(f, o)| loss(f, o))
+                    .collect()
+            })
+            .collect();
+        Self {
+            origins: origins.to_vec(),
+            told,
+            losses,
+        }
+    }
+
+    fn before(&self) -> usize {
+        self.origins.len().saturating_sub(1)
+    }
+
+    /// Errors relative to the naive forecast over the origins at which both applied.
+    fn skills(&self) -> Vec<Option<f64>> {
+        let naive = self.told.iter().position(|t| t.name == "naive");
+        let naive = naive.and_then(|i| self.losses.get(i));
+        self.losses
+            .iter()
+            .map(|own| {
+                let (mut mine, mut other, mut count) = (0.0, 0.0, 0);
+                for (a, b) in own.iter().zip(naive?) {
+                    if let (Some(a), Some(b)) = (a, b) {
+                        mine += a.0;
+                        other += b.0;
+                        count += 1;
+                    }
+                }
+                // A method that applies at few origins was tried on easier ones, or harder.
+                (count > 0 && 2 * count >= self.before()).then(|| (mine + TINY) / (other + TINY))
+            })
+            .collect()
+    }
+
+    fn weights(&self, cycles: usize) -> Vec<f64> {
+        let set = &settings().near;
+        let skills = self.skills();
+        let best = skills
+            .iter()
+            .flatten()
+            .copied()
+            .fold(f64::INFINITY, f64::min);
+        let tried = best.is_finite();
+        let prior = |t: &Told| {
+            let many = cycles >= set.many_cycles && t.name.starts_with("lags");
+            let own = settings().near_prior.get(t.name).copied().unwrap_or(1.0);
+            if many { own * set.many_factor } else { own }
+        };
+        let given: Vec<f64> = self
+            .told
+            .iter()
+            .zip(&skills)
+            .map(|(t, skill)| match skill {
+                Some(skill) if *skill <= best * set.drop => prior(t),
+                None if !tried => prior(t),
+                _ => 0.0,
+            })
+            .collect();
+        let earned = given
+            .iter()
+            .zip(&skills)
+            .map(|(p, s)| p * s.unwrap_or(1.0).max(1e-6).powf(-set.power));
+        let earned: Vec<f64> = earned.collect();
+        let (all_given, all_earned) = (given.iter().sum::<f64>(), earned.iter().sum::<f64>());
+        let mix = |(g, e): (&f64, &f64)| {
+            set.shrink * g / all_given.max(TINY) + (1.0 - set.shrink) * e / all_earned.max(TINY)
+        };
+        given.iter().zip(&earned).map(mix).collect()
+    }
+
+    /// The forecast at one origin.
+    fn combined(&self, origin: usize, weights: &[f64]) -> Vec<f64> {
+        let ahead = self.origins.get(origin).map_or(0, |o| o.ahead);
+        let said: Vec<(&[f64], f64)> = self
+            .told
+            .iter()
+            .zip(weights)
+            .filter(|(_, w)| **w > 0.0)
+            .filter_map(|(t, w)| Some((t.forecasts.get(origin)?.as_deref()?, *w)))
+            .collect();
+        let mut column: Vec<(f64, f64)> = Vec::with_capacity(said.len());
+        (0..ahead)
+            .map(|j| {
+                column.clear();
+                column.extend(said.iter().filter_map(|(f, w)| Some((*f.get(j)?, *w))));
+                middle(&mut column)
+            })
+            .collect()
+    }
+
+    pub(super) fn near(&self, past: &Past, horizon: usize) -> Near {
+        let weights = self.weights(past.values.len() / past.cycle.steps.max(1));
+        let mean = self.combined(self.before(), &weights);
+        let backs: Vec<Vec<f64>> = (0..self.before())
+            .map(|i| self.combined(i, &weights))
+            .collect();
+        let errors = Errors::of(past, &self.origins, &backs);
+        let naive = self
+            .told
+            .iter()
+            .position(|t| t.name == "naive")
+            .and_then(|i| self.losses.get(i));
+        let naive = naive.map_or((0.0, 0.0), |losses| {
+            losses
+                .iter()
+                .flatten()
+                .fold((0.0, 0.0), |(s, c), (sum, count)| (s + sum, c + count))
+        });
+        let mut shares: Vec<(&'static str, f64)> =
+            self.told.iter().map(|t| t.name).zip(weights).collect();
+        shares.retain(|(_, w)| *w > 0.0);
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let periods = match past.cycle {
+            c if !c.is_some() => Vec::new(),
+            c if c.long > c.steps => vec![c.steps, c.long],
+            c => vec![c.steps],
+        };
+        Near {
+            sd: errors.sd(past, &mean, horizon),
+            reach: errors.reach(),
+            coverage: errors.coverage(),
+            errors: (
+                errors.mean_absolute(),
+                if naive.1 > 0.0 {
+                    naive.0 / naive.1
+                } else {
+                    0.0
+                },
+            ),
+            origins: self.before(),
+            mean,
+            shares,
+            periods,
+        }
+    }
+}
+
+const TINY: f64 = 1e-12;
+
+/// Mean of a weighted distribution between two of its quantiles.
+fn middle(column: &mut [(f64, f64)]) -> f64 {
+    let set = &settings().near;
+    column.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let whole: f64 = column.iter().map(|(_, w)| w).sum();
+    let (low, high) = (set.trim * whole, (1.0 - set.trim) * whole);
+    let (mut passed, mut sum, mut inside) = (0.0_f64, 0.0, 0.0);
+    for (v, w) in column.iter() {
+        let share = ((passed + w).min(high) - passed.max(low)).max(0.0);
+        sum += v * share;
+        inside += share;
+        passed += w;
+    }
+    if inside > 0.0 {
+        sum / inside
+    } else {
+        column.first().map_or(0.0, |(v, _)| *v)
+    }
+}
