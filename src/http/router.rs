@@ -12,7 +12,7 @@ use axum::routing::{MethodRouter, get, post};
 use super::error::Refusal;
 use super::{
     Site, archive, capacity, database, front, latency, local, metrics, openapi, pages, prom,
-    stream, write,
+    stream, what_if, write,
 };
 
 /// A parameter of a route.
@@ -54,6 +54,64 @@ const MONTHS: Param = Param {
     place: "query",
     about: "months ahead, 1 to 24; default 6",
 };
+const STEP: Param = Param {
+    name: "step",
+    place: "query",
+    about: "month (default) or day: the distance of projections",
+};
+const BEFORE: Param = Param {
+    name: "before",
+    place: "query",
+    about: "a date such as 2027-01-31: each threshold then has probabilityBefore",
+};
+const RESOURCE: Param = Param {
+    name: "resource",
+    place: "query",
+    about: "cpu, memory, storage, bandwidth, database, connections, or all (default)",
+};
+/// A scenario as terms of a query.
+const SCENARIO: &[Param] = &[
+    RESOURCE,
+    Param {
+        name: "growth",
+        place: "query",
+        about: "growth on top of the present level, times this, 0 to 1000",
+    },
+    Param {
+        name: "load",
+        place: "query",
+        about: "all of the load, times this, 0 to 1000; storage and databases then fill faster",
+    },
+    Param {
+        name: "season",
+        place: "query",
+        about: "FACTOR or FACTOR@DATE: seasons swing so much farther",
+    },
+    Param {
+        name: "event",
+        place: "query",
+        about: "FACTOR@FROM..TO, several with commas: the load between two dates",
+    },
+    Param {
+        name: "migration",
+        place: "query",
+        about: "AMOUNT or AMOUNT@DATE, several with commas: comes for good, with a minus goes",
+    },
+    Param {
+        name: "archive",
+        place: "query",
+        about: "PERCENT or PERCENT@DATE, several with commas: that share of the level is freed",
+    },
+    Param {
+        name: "limit",
+        place: "query",
+        about: "another limit, such as 2TB; for one resource",
+    },
+    MONTHS,
+    STEP,
+    BEFORE,
+    TARGET,
+];
 const JSON: &str = "application/json";
 const QUERY: Param = Param {
     name: "query",
@@ -97,6 +155,9 @@ const RANGE: &[Param] = &[
     },
 ];
 const WHICH: &[Param] = &[SELECTORS, START];
+
+/// Where scenarios are asked about.
+pub const WHAT_IF: &str = "/api/v1/performance/capacity/what-if";
 
 /// Every route that is served over TCP.
 pub const ROUTES: &[Route] = &[
@@ -160,7 +221,7 @@ pub const ROUTES: &[Route] = &[
         path: "/api/v1/performance/capacity/dashboard",
         summary: "Forecasts, alerts and trends of all resources.",
         does: "get capacity dashboard",
-        params: &[MONTHS, TARGET],
+        params: &[MONTHS, STEP, BEFORE, TARGET],
         answer: (JSON, "CapacityDashboard"),
         serve: || get(capacity::dashboard),
     },
@@ -176,10 +237,30 @@ pub const ROUTES: &[Route] = &[
                 about: "cpu, memory, storage, bandwidth, database or connections",
             },
             MONTHS,
+            STEP,
+            BEFORE,
             TARGET,
         ],
         answer: (JSON, "CapacityForecast"),
         serve: || get(capacity::forecast),
+    },
+    Route {
+        method: "GET",
+        path: WHAT_IF,
+        summary: "Stored forecasts under a scenario, at once: what breaks first, and when.",
+        does: "answer what if",
+        params: SCENARIO,
+        answer: (JSON, "WhatIf"),
+        serve: || get(what_if::get),
+    },
+    Route {
+        method: "POST",
+        path: WHAT_IF,
+        summary: "Stored forecasts under a scenario in JSON, at once: what breaks first, and when.",
+        does: "answer the posted what if",
+        params: &[RESOURCE, MONTHS, STEP, BEFORE, TARGET],
+        answer: (JSON, "WhatIf"),
+        serve: || post(what_if::post),
     },
     Route {
         method: "GET",
@@ -388,6 +469,15 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: "GET",
+        path: "/ui/what-if",
+        summary: "The chart of one resource under a scenario, for the page.",
+        does: "draw what if",
+        params: SCENARIO,
+        answer: ("text/html", ""),
+        serve: || get(what_if::drawn),
+    },
+    Route {
+        method: "GET",
         path: "/ui/app.js",
         summary: "The page's script.",
         does: "get the script",
@@ -431,7 +521,7 @@ pub const LOCAL_ROUTES: &[Route] = &[
         path: "/local/forecast/{resourceType}",
         summary: "Forecasts of one resource, or of all, for `plimsoll forecast`.",
         does: "forecast capacity",
-        params: &[MONTHS, TARGET],
+        params: &[MONTHS, STEP, BEFORE, TARGET],
         answer: (JSON, ""),
         serve: || get(local::forecast),
     },

@@ -6,8 +6,8 @@ use plimsoll::clock::{Clock, SettableClock};
 use plimsoll::config::{self, Config, Environment, Flag, Flags};
 use plimsoll::http::{Compat, ExporterName, Hooks, PageAsk, ReportFormat, Site};
 use plimsoll::model::capacity::{
-    Backtest, Crossing, Estimate, Forecast, ForecastPoint, Interval, Limit, LimitOrigin, Outlook,
-    Projection, Resource, SyntheticSpan,
+    Backtest, Change, ChangeKind, Confidence, Crossing, Estimate, Forecast, ForecastPoint,
+    Interval, Limit, LimitOrigin, Outlook, Projection, Resource, Season, Simulated, SyntheticSpan,
 };
 use plimsoll::model::database::{
     BlindSpot, Database, PoolUsage, Server, Snapshot, Statement, Table,
@@ -318,6 +318,7 @@ fn projection(resource: Resource, outlook: Option<Outlook>) -> Projection {
             from: now().minus(Millis(days * 86_400_000).as_duration()),
             until: now(),
         }),
+        lead_time: Millis(30 * 86_400_000),
     }
 }
 
@@ -386,5 +387,24 @@ fn outlook(level: f64, per_day: f64) -> Outlook {
             crossing("critical", 0.9, 200),
             crossing("limit", 1.0, 267),
         ],
+        changes: vec![Change {
+            at: now().minus(Millis(40 * 86_400_000).as_duration()),
+            kind: ChangeKind::Step,
+            size: 6.0 * GIB,
+        }],
+        seasons: vec![Season {
+            period: 7,
+            name: "week".to_owned(),
+            profile: [0.4, 0.4, 0.4, 0.4, 0.4, -1.0, -1.0]
+                .map(|v| v * GIB)
+                .to_vec(),
+            strength: 0.64,
+        }],
+        confidence: Some(Confidence::from_value(0.62)),
+        simulated: Some(Simulated {
+            spread: 1.0 / 1.2816,
+            swing: 0.0,
+            present: level * GIB,
+        }),
     }))
 }
