@@ -39,6 +39,11 @@ pub(super) fn text(answer: &WhatIf, paint: Paint) -> String {
     };
     text.push('\n');
     text.push_str(&resources(answer).draw(paint));
+    let _ = writeln!(
+        text,
+        "\nLoad × is the multiple of the present load that reaches the limit now, and by {}.",
+        day(&answer.then)
+    );
     if let [one] = answer.resources.as_slice()
         && !one.forecast.projections.is_empty()
     {
@@ -59,7 +64,7 @@ fn resources(answer: &WhatIf) -> Table {
         "LIMIT REACHED (80 %)",
         "AS IT IS",
         ">LOAD × NOW",
-        ">BY THEN",
+        ">LATER",
     ]);
     for row in &answer.resources {
         let forecast = &row.forecast;
