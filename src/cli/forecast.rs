@@ -197,7 +197,13 @@ fn told(forecast: &CapacityForecast) -> String {
     }
     if let Some(confidence) = forecast.confidence {
         let (word, value) = (confidence.word.word(), confidence.value);
-        let _ = writeln!(text, "Confidence {word} ({value:.2} of 1).");
+        let _ = match forecast.synthetic {
+            Some(_) => writeln!(
+                text,
+                "Confidence {word}, for history is made up ({value:.2} of 1 by its back-test)."
+            ),
+            None => writeln!(text, "Confidence {word} ({value:.2} of 1)."),
+        };
     }
     if let Some(date) = &forecast.act_by {
         let _ = writeln!(text, "Act by {}.", day(date));

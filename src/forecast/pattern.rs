@@ -187,8 +187,8 @@ fn is_sawtooth(shape: &[f64]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::period;
     use super::*;
+    use crate::forecast::period;
 
     fn noise(i: usize) -> f64 {
         ((i * 7919 + 13) % 101) as f64 / 101.0 - 0.5

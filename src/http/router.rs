@@ -2,6 +2,8 @@
 //!
 //! `openapi` describes exactly these rows, and the own latency is counted by their paths.
 
+mod params;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -13,6 +15,10 @@ use super::error::Refusal;
 use super::{
     Site, archive, capacity, database, front, latency, local, metrics, openapi, pages, prom,
     stream, what_if, write,
+};
+
+use params::{
+    BEFORE, INSTANT, MONTHS, RANGE, RESOURCE, SCENARIO, SELECTORS, START, STEP, TARGET, WHICH,
 };
 
 /// A parameter of a route.
@@ -44,117 +50,7 @@ pub struct Route {
     serve: fn() -> MethodRouter<Arc<Site>>,
 }
 
-const TARGET: Param = Param {
-    name: "target",
-    place: "query",
-    about: "name of the target; default: the first in order of name",
-};
-const MONTHS: Param = Param {
-    name: "months",
-    place: "query",
-    about: "months ahead, 1 to 24; default 6",
-};
-const STEP: Param = Param {
-    name: "step",
-    place: "query",
-    about: "month (default) or day: the distance of projections",
-};
-const BEFORE: Param = Param {
-    name: "before",
-    place: "query",
-    about: "a date such as 2027-01-31: each threshold then has probabilityBefore",
-};
-const RESOURCE: Param = Param {
-    name: "resource",
-    place: "query",
-    about: "cpu, memory, storage, bandwidth, database, connections, or all (default)",
-};
-/// A scenario as terms of a query.
-const SCENARIO: &[Param] = &[
-    RESOURCE,
-    Param {
-        name: "growth",
-        place: "query",
-        about: "growth on top of the present level, times this, 0 to 1000",
-    },
-    Param {
-        name: "load",
-        place: "query",
-        about: "all of the load, times this, 0 to 1000; storage and databases then fill faster",
-    },
-    Param {
-        name: "season",
-        place: "query",
-        about: "FACTOR or FACTOR@DATE: seasons swing so much farther",
-    },
-    Param {
-        name: "event",
-        place: "query",
-        about: "FACTOR@FROM..TO, several with commas: the load between two dates",
-    },
-    Param {
-        name: "migration",
-        place: "query",
-        about: "AMOUNT or AMOUNT@DATE, several with commas: comes for good, with a minus goes",
-    },
-    Param {
-        name: "archive",
-        place: "query",
-        about: "PERCENT or PERCENT@DATE, several with commas: that share of the level is freed",
-    },
-    Param {
-        name: "limit",
-        place: "query",
-        about: "another limit, such as 2TB; for one resource",
-    },
-    MONTHS,
-    STEP,
-    BEFORE,
-    TARGET,
-];
 const JSON: &str = "application/json";
-const QUERY: Param = Param {
-    name: "query",
-    place: "query",
-    about: "the expression, in PromQL",
-};
-const SELECTORS: Param = Param {
-    name: "match[]",
-    place: "query",
-    about: "a selector, such as x{a=\"b\"}; may come several times",
-};
-const START: Param = Param {
-    name: "start",
-    place: "query",
-    about: "seconds since 1970, or RFC 3339; only what had a value since",
-};
-const INSTANT: &[Param] = &[
-    QUERY,
-    Param {
-        name: "time",
-        place: "query",
-        about: "seconds since 1970, or RFC 3339; default: now",
-    },
-];
-const RANGE: &[Param] = &[
-    QUERY,
-    Param {
-        name: "start",
-        place: "query",
-        about: "first instant: seconds since 1970, or RFC 3339",
-    },
-    Param {
-        name: "end",
-        place: "query",
-        about: "last instant",
-    },
-    Param {
-        name: "step",
-        place: "query",
-        about: "seconds, or a length such as 5m; at most 11000 steps",
-    },
-];
-const WHICH: &[Param] = &[SELECTORS, START];
 
 /// Where scenarios are asked about.
 pub const WHAT_IF: &str = "/api/v1/performance/capacity/what-if";

@@ -1,7 +1,7 @@
 //! `/capacity/what-if`: stored forecasts under a scenario, answered from the board.
 //!
 //! For: reading what is asked and showing what comes of it. Not for: reading scenarios (`scenario`)
-//! or applying them (`work::what_if`).
+//! or applying them (`work::what_if`). Paths are simulated beside the sockets, on rayon.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -23,6 +23,7 @@ use crate::model::capacity::{Projection, Resource, UnknownResource};
 use crate::model::scenario::Scenario;
 use crate::report::html;
 use crate::work::board::TargetState;
+use crate::work::on_rayon;
 use crate::work::what_if::{self, Row};
 
 /// What is asked: of which target and resources, how far, and what is different.
@@ -36,7 +37,8 @@ struct Asked {
 
 /// `GET /capacity/what-if`.
 pub(super) async fn get(State(site): State<Arc<Site>>, ask: Ask) -> Result<Answer, Refusal> {
-    Answer::json(&answer(&site, &of_query(&site, &ask)?))
+    let asked = of_query(&site, &ask)?;
+    Answer::json(&on_rayon(move || answer(&site, &asked)).await)
 }
 
 /// `POST /capacity/what-if`.
@@ -54,7 +56,8 @@ pub(super) async fn post(
             "the body is no JSON object; write one such as {\"growth\": 2}".to_owned(),
         ));
     };
-    Answer::json(&answer(&site, &of_body(&site, &ask, body)?))
+    let asked = of_body(&site, &ask, body)?;
+    Answer::json(&on_rayon(move || answer(&site, &asked)).await)
 }
 
 /// `GET /ui/what-if`: the chart of one resource under a scenario, for the page.
@@ -67,12 +70,16 @@ pub(super) async fn drawn(State(site): State<Arc<Site>>, ask: Ask) -> Result<Ans
             wanted: "the resource to draw".to_owned(),
         });
     };
-    let was = capacity::projection(&site, &asked.target, &asked.state, *resource);
-    let rows = rows(&site, &asked, std::slice::from_ref(was.as_ref()));
-    let is = rows.first().map_or(was.as_ref(), |row| &row.projection);
+    let resource = *resource;
     let plain = |id: &&str| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-    let id = ask.text("id").filter(plain).unwrap_or("what-if");
-    let page = html::what_if(is, &was, &words(&asked), id);
+    let id = ask.text("id").filter(plain).unwrap_or("what-if").to_owned();
+    let page = on_rayon(move || {
+        let was = capacity::projection(&site, &asked.target, &asked.state, resource);
+        let rows = rows(&site, &asked, std::slice::from_ref(was.as_ref()));
+        let is = rows.first().map_or(was.as_ref(), |row| &row.projection);
+        html::what_if(is, &was, &words(&asked), &id)
+    });
+    let page = page.await;
     Ok(Answer::of("text/html; charset=utf-8", page))
 }
 
@@ -221,7 +228,7 @@ fn answer(site: &Site, asked: &Asked) -> WhatIf {
     let then = outlook::months_later(made_at, asked.slice.months).unwrap_or(made_at);
     let breaks_first = what_if::breaks_first(&rows).map(|(resource_type, limit)| BreaksFirst {
         resource_type,
-        limit: limit.into(),
+        limit: (&limit).into(),
     });
     let resources = rows
         .iter()

@@ -40,21 +40,41 @@ pub fn under(
     projections.iter().map(of).collect()
 }
 
-/// The resource that gives in first: reached now, else by the median date, else by the chance
-/// within the horizon; `None` where no limit is met on any path.
-pub fn breaks_first(rows: &[Row]) -> Option<(Resource, &Crossing)> {
-    let limits = rows.iter().filter_map(|row| {
-        let limit = row.projection.forecast()?.crossing("limit")?;
-        (limit.probability > 0.0).then_some((row.projection.resource, limit))
-    });
-    limits.min_by(|(_, a), (_, b)| {
+/// The resource that gives in first: of what is reached now, what bears the least load; else by the
+/// median date, else by the chance within the horizon. `None` where no limit is met on any path.
+pub fn breaks_first(rows: &[Row]) -> Option<(Resource, Crossing)> {
+    let limits = rows.iter().filter_map(|row| Some((row, meeting(row)?)));
+    let met = limits.filter(|(_, limit)| limit.probability > 0.0);
+    let first = met.min_by(|(one, a), (other, b)| {
         let date = |crossing: &Crossing| match (crossing.crossed, crossing.p50) {
             (true, _) => Timestamp::from_millis(i64::MIN),
             (_, Some(date)) => date,
             _ => Timestamp::from_millis(i64::MAX),
         };
+        // What piles up and is full bears no load at all.
+        let bears = |row: &Row| row.load_now.unwrap_or(0.0);
         let by_chance = b.probability.total_cmp(&a.probability);
-        date(a).cmp(&date(b)).then(by_chance)
+        let by_load = bears(one).total_cmp(&bears(other));
+        date(a).cmp(&date(b)).then(by_chance).then(by_load)
+    });
+    first.map(|(row, limit)| (row.projection.resource, limit))
+}
+
+/// When a row meets its limit. Without a forecast the present alone can be said.
+fn meeting(row: &Row) -> Option<Crossing> {
+    let projection = &row.projection;
+    if let Some(forecast) = projection.forecast() {
+        return forecast.crossing("limit").cloned();
+    }
+    let limit = projection.limit.as_ref()?.value;
+    (projection.usage? >= limit).then(|| Crossing {
+        name: "limit".to_owned(),
+        threshold: limit,
+        probability: 1.0,
+        p10: Some(projection.made_at),
+        p50: Some(projection.made_at),
+        p90: Some(projection.made_at),
+        crossed: true,
     })
 }
 

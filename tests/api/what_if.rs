@@ -58,6 +58,10 @@ async fn ten_times_the_load_is_answered_for_all_resources_at_once() {
     assert!((cpu["loadFactorNow"].as_f64().unwrap() - 2.0 / 1.2).abs() < 1e-9);
     assert!((cpu["currentUsage"].as_f64().unwrap() - 12.0).abs() < 1e-9);
     assert!((cpu["headroom"].as_f64().unwrap() + 10.0).abs() < 1e-9);
+    // At once, and so before the database.
+    assert_eq!(answer["breaksFirst"]["resourceType"], "cpu");
+    assert_eq!(answer["breaksFirst"]["crossed"], true);
+    let answer = asked("load=1.5&months=12").await;
     assert_eq!(answer["breaksFirst"]["resourceType"], "database");
 }
 
@@ -117,7 +121,7 @@ async fn what_makes_no_sense_is_refused_by_its_name() {
         let reply = posted(body).await;
         assert_eq!(
             (reply.status, &reply.json()["code"]),
-            (400, &json!("bad-body")),
+            (axum::http::StatusCode::BAD_REQUEST, &json!("bad-body")),
             "{body}"
         );
     }
@@ -173,7 +177,7 @@ async fn the_page_gets_the_chart_drawn_anew() {
     let text = reply.text();
     assert!(text.contains("class=\"as-is\"") && text.contains("id=\"t0-database-clip\""));
     assert!(
-        text.contains("What if: growth × 3; a limit of 120.0 GB."),
+        text.contains("What if: growth × 3; a limit of 120 GB."),
         "{text}"
     );
     let hostile = get("/ui/what-if?target=main&resource=database&id=%22%3E%3Cscript%3E").await;

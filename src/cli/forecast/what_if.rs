@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::super::status::{reached, tone};
-use super::super::table::{Cell, Paint, Table, Tone, day, percent};
 use super::{months, told};
+use crate::cli::status::{reached, tone};
+use crate::cli::table::{Cell, Paint, Table, Tone, day, percent};
 use crate::http::wire::{WhatIf, WhatIfResource, quantity};
 
 /// A line a resource: how it stands then, and what load it takes.
@@ -64,7 +64,7 @@ fn resources(answer: &WhatIf) -> Table {
         "LIMIT REACHED (80 %)",
         "AS IT IS",
         ">LOAD × NOW",
-        ">LATER",
+        ">× LATER",
     ]);
     for row in &answer.resources {
         let forecast = &row.forecast;

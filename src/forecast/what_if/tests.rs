@@ -222,8 +222,11 @@ fn the_chance_before_a_date_agrees_with_the_quantiles() {
     let limit = base.crossing("limit").unwrap();
     let chance = |date| probability_before(&base, 260.0, date, SEED).unwrap();
     for (date, share) in [(limit.p10, 0.1), (limit.p50, 0.5)] {
-        let just_after = date.unwrap().plus(Millis::DAY.as_duration());
-        assert!((chance(just_after) - share).abs() < 0.06, "{share}");
+        // A quantile is the step by whose end that share has crossed: many cross at a week's peak.
+        let date = date.unwrap();
+        assert!(chance(date) >= share - 0.006, "{share}");
+        let before = chance(date.minus(Millis::DAY.as_duration()));
+        assert!(before <= share + 0.006, "{share} {before}");
     }
     assert!(chance(day(&base, 0)).abs() < 1e-12);
     let never = Timestamp::from_millis(i64::MAX);

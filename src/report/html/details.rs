@@ -146,9 +146,12 @@ fn proof(forecast: &Forecast, projection: &Projection) -> String {
     let confidence = projection
         .confidence()
         .unwrap_or_else(|| forecast.confidence());
+    let made_up = projection
+        .synthetic
+        .map_or("", |_| ", for history is made up");
     format!(
         "<small>Method {}. Back-test from {} over {}: mean error {}, {:.2} of the seasonal \
-         naive forecast’s; {} of values fell into the 80 % band. Confidence {} ({:.2} of 1).</small>",
+         naive forecast’s; {} of values fell into the 80 % band. Confidence {}{made_up} ({:.2} of 1 by the back-test).</small>",
         escape(&words::one_line(&forecast.method, 60)),
         words::plural(test.origins, "origin"),
         words::days(days),
