@@ -322,27 +322,50 @@ fn projection(resource: Resource, outlook: Option<Outlook>) -> Projection {
     }
 }
 
+fn change() -> Change {
+    Change {
+        at: now().minus(Millis(40 * 86_400_000).as_duration()),
+        kind: ChangeKind::Step,
+        size: 6.0 * GIB,
+    }
+}
+
+fn week() -> Season {
+    Season {
+        period: 7,
+        name: "week".to_owned(),
+        profile: [0.4, 0.4, 0.4, 0.4, 0.4, -1.0, -1.0]
+            .map(|v| v * GIB)
+            .to_vec(),
+        strength: 0.64,
+    }
+}
+
+/// Normal bands of 50, 80 and 95 %.
+fn bands(mean: f64, sigma: f64) -> Vec<Interval> {
+    let band = |(level, z): (Level, f64)| Interval {
+        level,
+        lo: mean - z * sigma,
+        hi: mean + z * sigma,
+    };
+    let normal = [
+        (Level::P50, 0.6745),
+        (Level::P80, 1.2816),
+        (Level::P95, 1.96),
+    ];
+    normal.map(band).to_vec()
+}
+
 /// A straight line from `level` GiB upwards, with bands that widen.
 fn outlook(level: f64, per_day: f64) -> Outlook {
     let points = (0..740_u64)
         .map(|day| {
             let mean = (level + per_day * day as f64) * GIB;
             let sigma = 0.02 * GIB * (day as f64 + 1.0);
-            let band = |(level, z): (Level, f64)| Interval {
-                level,
-                lo: mean - z * sigma,
-                hi: mean + z * sigma,
-            };
             ForecastPoint {
                 at: now().plus(Millis(day * 86_400_000).as_duration()),
                 mean,
-                bands: [
-                    (Level::P50, 0.6745),
-                    (Level::P80, 1.2816),
-                    (Level::P95, 1.96),
-                ]
-                .map(band)
-                .to_vec(),
+                bands: bands(mean, sigma),
             }
         })
         .collect();
@@ -387,19 +410,8 @@ fn outlook(level: f64, per_day: f64) -> Outlook {
             crossing("critical", 0.9, 200),
             crossing("limit", 1.0, 267),
         ],
-        changes: vec![Change {
-            at: now().minus(Millis(40 * 86_400_000).as_duration()),
-            kind: ChangeKind::Step,
-            size: 6.0 * GIB,
-        }],
-        seasons: vec![Season {
-            period: 7,
-            name: "week".to_owned(),
-            profile: [0.4, 0.4, 0.4, 0.4, 0.4, -1.0, -1.0]
-                .map(|v| v * GIB)
-                .to_vec(),
-            strength: 0.64,
-        }],
+        changes: vec![change()],
+        seasons: vec![week()],
         confidence: Some(Confidence::from_value(0.62)),
         simulated: Some(Simulated {
             spread: 1.0 / 1.2816,
