@@ -45,8 +45,8 @@ pub(super) struct Forecast {
     /// Also say how likely each threshold is reached before this date, such as 2027-01-31
     #[arg(long, value_name = "DATE", value_parser = date)]
     before: Option<String>,
-    /// What would be different: growth=2, load=10, season=2[@DATE], event=3@FROM..TO,
-    /// migration=+50GB[@DATE], archive=20%[@DATE] or limit=2TB; may come several times
+    /// What would be different: growth=2, load=10, season=2, event=3@FROM..TO, migration=+50GB,
+    /// archive=20% or limit=2TB; @DATE behind a value says from when; may come several times
     #[arg(long, value_name = "TERM", value_parser = term)]
     what_if: Vec<Term>,
     /// Name of the target; default: the first in order of name
