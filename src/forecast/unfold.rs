@@ -71,7 +71,7 @@ impl DayShape {
             mad(&left.collect::<Vec<_>>()).unwrap_or(0.0) * MAD_TO_SD
         };
         // The largest of many noisy medians is above zero without any shape to the day.
-        let doubt = 3.0 * spread(&shape) / (days.len().max(1) as f64).sqrt();
+        let doubt = 4.0 * spread(&shape) / (days.len().max(1) as f64).sqrt();
         if shape.iter().all(|v| v.abs() <= doubt) {
             shape.fill(0.0);
         }

@@ -76,7 +76,8 @@ impl Products {
             self.sum(i, j) - centre * (total(i) + total(j)) + rows * centre * centre
         };
         let trace: f64 = (0..k).map(|i| product(i, i)).sum();
-        let pull = ridge * trace / k as f64 + 1e-12;
+        // Columns without variance leave nothing but rounding.
+        let pull = ridge * trace / k as f64 + 1e-10 * rows;
         let mut lower = vec![0.0; k * k];
         let mut right = Vec::with_capacity(k);
         for (i, row) in lower.chunks_exact_mut(k).enumerate() {

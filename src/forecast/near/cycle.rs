@@ -72,10 +72,13 @@ pub(super) fn find(values: &[f64]) -> Cycle {
         .iter()
         .filter(|(m, own)| longest % m == 0 && *own >= set.part * share);
     let steps = divides.map(|(m, _)| *m).min().unwrap_or(longest);
-    // A week that hides its days: it is seven of them.
+    // A week that hides its days is seven of them, unless a cycle of another length fills it.
     if steps == longest && set.weeks.contains(&longest) {
+        let day = longest / DAYS;
+        let other =
+            by_correlation(recent).filter(|p| longest % p == 0 && *p < longest && day % p != 0);
         return Cycle {
-            steps: longest / DAYS,
+            steps: other.unwrap_or(day),
             long: longest,
         };
     }

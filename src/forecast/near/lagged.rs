@@ -72,8 +72,8 @@ impl Lagged {
         };
         // A drift is believed as far as it stands out of the noise.
         let drift = self.doubt.map(|doubt| {
-            let t2 = mean * mean * products.rows() / variance.max(f64::MIN_POSITIVE);
-            mean * t2 / (t2 + doubt)
+            let noise = variance / (mean * mean * products.rows()).max(f64::MIN_POSITIVE);
+            mean / (1.0 + doubt * noise)
         });
         let home = self
             .home
