@@ -12,6 +12,7 @@
 mod clean;
 mod combine;
 mod crossing;
+mod extend;
 mod interval;
 mod member;
 mod period;
@@ -30,10 +31,12 @@ use crate::stats::{MAD_TO_SD, mad, median};
 
 use clean::Steps;
 use combine::{Scored, Shape, Trial, combined};
-use crossing::{Paths, Reached};
+use crossing::Paths;
 use interval::Spread;
 use member::MEMBERS;
 use settings::settings;
+
+pub use extend::{Ask, Band, Extension, Reached, Series, extend};
 
 /// Days in a month, as growth per month counts them.
 pub const DAYS_PER_MONTH: f64 = 30.44;
@@ -70,6 +73,12 @@ pub enum Error {
         /// Upper bound asked for.
         ceiling: f64,
     },
+    /// A series without a value.
+    #[error("no value is a number; give at least one, or leave the series out")]
+    NoValue,
+    /// A horizon of no step.
+    #[error("a horizon of 0 steps asks for nothing; ask for 1 or more")]
+    NoStep,
     /// A window whose step is zero.
     #[error("the window's step is zero; give the distance between its values")]
     Step,
@@ -437,7 +446,7 @@ fn crossings(scaled: &[f64], inner: &Inner, plan: &Plan, frame: &Frame<'_>) -> V
             let value = (threshold.value - frame.steps.swing) / frame.scale;
             let crossed = now >= value || frame.level >= value;
             let reached = if crossed {
-                Reached {
+                crossing::Reached {
                     probability: 1.0,
                     quantiles: [Some(0.0); 3],
                 }
