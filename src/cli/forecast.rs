@@ -1,11 +1,13 @@
-//! `plimsoll forecast`.
+//! `plimsoll forecast`: of a resource from the running server, or of series from a file.
 
 use std::fmt::Write as _;
 
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{Args, ValueEnum};
 
-use super::client::{Client, parameter};
-use super::output::{Format, json};
+use super::client::{self, Client, parameter};
+use super::output::json;
+use super::series::{self, Input};
 use super::status::resources;
 use super::table::{Cell, Paint, Table, Tone, day, percent};
 use super::{Outcome, World};
@@ -14,26 +16,45 @@ use crate::model::capacity::{Resource, UnknownResource};
 
 /// Show when a resource reaches its limit, and how sure that is
 ///
-/// The running server computes forecasts by itself; this shows the last ones.
+/// The running server computes forecasts by itself; this shows the last ones. With --input, series
+/// from a file are forecast here, without a server.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   plimsoll forecast all
   plimsoll forecast database --months 12
-  plimsoll forecast storage --target replica --format json")]
+  plimsoll forecast storage --target replica --format json
+  plimsoll forecast --input disks.csv --horizon 90 --step 1d
+  plimsoll forecast --input hourly.csv.gz --horizon 48 --period 24,168 --levels 80,95 --out next.csv
+  plimsoll forecast --input disks.csv --horizon 365 --step 1d --thresholds sizes.csv --crossings-out full.csv --out next.csv
+  zstdcat load.csv.zst | plimsoll forecast --input - --horizon 24 --format json --keep-going")]
 pub(super) struct Forecast {
     /// cpu, memory, storage, bandwidth, database, connections, or all
-    #[arg(value_parser = resource)]
-    resource: String,
+    #[arg(value_parser = resource, required_unless_present = "input")]
+    resource: Option<String>,
     /// Months ahead
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=24))]
     months: u32,
     /// Name of the target; default: the first in order of name
     #[arg(long)]
     target: Option<String>,
-    /// How to show it
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    /// How to show it; default: a table, but csv for series that do not go to a terminal
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    #[command(flatten)]
+    series: Input,
+}
+
+/// For people or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Aligned; a row a series
+    #[value(alias = "text")]
+    Table,
+    /// JSON; for series, an object a line
+    Json,
+    /// For series: a line a step
+    Csv,
 }
 
 fn resource(text: &str) -> Result<String, UnknownResource> {
@@ -43,24 +64,39 @@ fn resource(text: &str) -> Result<String, UnknownResource> {
     Ok(text.to_owned())
 }
 
-pub(super) async fn run(command: &Forecast, world: &World<'_>) -> anyhow::Result<Outcome> {
+pub(super) fn run(command: &Forecast, world: &World<'_>) -> anyhow::Result<Outcome> {
+    if let Some(path) = &command.series.file {
+        return series::run(&command.series, path, command.format, world);
+    }
+    let resource = command.resource.as_deref().unwrap_or("all");
+    match command.format {
+        Some(Format::Csv) => Err(clap::Error::raw(
+            ErrorKind::ArgumentConflict,
+            "--format csv is for series of a file (--input); for a resource choose table or json\n",
+        )
+        .into()),
+        format => client::wait(of_resource(resource, command, format, world)),
+    }
+}
+
+async fn of_resource(
+    resource: &str,
+    command: &Forecast,
+    format: Option<Format>,
+    world: &World<'_>,
+) -> anyhow::Result<Outcome> {
     let config = world.load()?;
-    let mut path = format!(
-        "/local/forecast/{}?months={}",
-        command.resource, command.months
-    );
+    let mut path = format!("/local/forecast/{resource}?months={}", command.months);
     if let Some(target) = &command.target {
         path = format!("{path}&{}", parameter("target", target));
     }
     let forecasts: Vec<CapacityForecast> = Client::new(&config.socket()).json(&path).await?;
-    Ok(Outcome::done(
-        match (command.format, forecasts.as_slice()) {
-            (Format::Json, [one]) => json(one)?,
-            (Format::Json, all) => json(&all)?,
-            (Format::Text, [one]) => text(one, world.paint),
-            (Format::Text, all) => resources(all).draw(world.paint),
-        },
-    ))
+    Ok(Outcome::done(match (format, forecasts.as_slice()) {
+        (Some(Format::Json), [one]) => json(one)?,
+        (Some(Format::Json), all) => json(&all)?,
+        (_, [one]) => text(one, world.paint),
+        (_, all) => resources(all).draw(world.paint),
+    }))
 }
 
 fn text(forecast: &CapacityForecast, paint: Paint) -> String {
