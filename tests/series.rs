@@ -289,6 +289,9 @@ fn a_wrong_command_line_exits_with_64() {
         (with(&["--period", "0"]), "above 0"),
         (with(&["--step", "0s"]), "longer than 0"),
         (with(&["--step", "soon"]), "no duration"),
+        (with(&["--step", "month"]), "30d"),
+        (vec!["cpu", "--step", "1h"], "month or day"),
+        (with(&["--what-if", "load=10"]), "cannot be used with"),
         (with(&["--thresholds", "t.csv"]), "--crossings-out"),
         (with(&["--crossings-out", "c.csv"]), "--thresholds"),
         (

@@ -13,12 +13,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
 use clap::Args;
-use clap::error::ErrorKind;
 
-use super::forecast::Format;
+use super::forecast::{Format, usage};
 use super::table::Paint;
 use super::{FAILED, OK, Outcome, World};
-use crate::config::parse_duration;
 use crate::exchange::gzip::unpacked;
 use crate::exchange::projection::{
     CROSSINGS, Percent, Projection, heading, put_meetings, put_rows,
@@ -54,7 +52,7 @@ pub(super) struct Input {
         value_name = "FILE",
         requires = "horizon"
     )]
-    #[arg(conflicts_with_all = ["resource", "target", "months"])]
+    #[arg(conflicts_with_all = ["resource", "target", "months", "before", "what_if"])]
     pub(super) file: Option<PathBuf>,
     /// Steps ahead, 1 to 100000
     #[arg(long, value_name = "N", requires = "input", conflicts_with = "resource", value_parser = horizon)]
@@ -68,9 +66,6 @@ pub(super) struct Input {
     )]
     #[arg(value_delimiter = ',', value_parser = period)]
     period: Vec<usize>,
-    /// Distance of values, such as 1h; default: the median distance of ts, else one unit
-    #[arg(long, value_name = "LENGTH", requires = "input", conflicts_with = "resource", value_parser = step)]
-    step: Option<Millis>,
     /// Bands, in percent of the futures
     #[arg(
         long,
@@ -116,21 +111,21 @@ fn period(text: &str) -> Result<usize, String> {
         .ok_or_else(|| "write numbers of steps above 0, such as 24,168".to_owned())
 }
 
-fn step(text: &str) -> Result<Millis, String> {
-    match parse_duration(text)? {
-        Millis(0) => Err("a step is longer than 0; write one such as 1h".to_owned()),
-        step => Ok(step),
-    }
+/// What else was said on the command line.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    /// The file of series.
+    pub(super) path: &'a Path,
+    /// Distance of values.
+    pub(super) step: Option<Millis>,
+    /// How to show the answers.
+    pub(super) format: Option<Format>,
 }
 
-/// Forecasts the series of `path`.
-pub(super) fn run(
-    input: &Input,
-    path: &Path,
-    format: Option<Format>,
-    world: &World<'_>,
-) -> anyhow::Result<Outcome> {
-    let format = format.unwrap_or_else(|| {
+/// Forecasts the series of a file.
+pub(super) fn run(input: &Input, asked: &Asked<'_>, world: &World<'_>) -> anyhow::Result<Outcome> {
+    let path = asked.path;
+    let format = asked.format.unwrap_or_else(|| {
         if input.out.is_none() && io::stdout().is_terminal() {
             Format::Table
         } else {
@@ -141,7 +136,7 @@ pub(super) fn run(
     check(input)?;
     let cannot = || format!("cannot read {}", shown(path));
     let (file, meter) = open(path).with_context(cannot)?;
-    let sequences = Sequences::new(file, input.step).with_context(cannot)?;
+    let sequences = Sequences::new(file, asked.step).with_context(cannot)?;
     let thresholds = match &input.thresholds {
         Some(path) => read_thresholds(path)?,
         None => Thresholds::new(),
@@ -157,7 +152,7 @@ pub(super) fn run(
         read: Arc::clone(&meter.read),
         ..Order::default()
     };
-    let knows_step = axis == Axis::Times || input.step.is_some();
+    let knows_step = axis == Axis::Times || asked.step.is_some();
     let paint = if input.out.is_none() {
         world.paint
     } else {
@@ -197,21 +192,16 @@ pub(super) fn run(
 /// What clap does not check.
 fn check(input: &Input) -> anyhow::Result<()> {
     if input.period.len() > PERIODS_MAX {
-        return Err(usage(format!(
+        return Err(usage(&format!(
             "--period takes at most {PERIODS_MAX} periods"
         )));
     }
     let out = input.out.as_deref().unwrap_or(Path::new("-"));
     if input.crossings_out.as_deref() == Some(out) {
         let what = "--out and --crossings-out name the same file; give each its own";
-        return Err(usage(what.to_owned()));
+        return Err(usage(what));
     }
     Ok(())
-}
-
-/// What is wrong with the command line and clap cannot see.
-fn usage(what: String) -> anyhow::Error {
-    clap::Error::raw(ErrorKind::ArgumentConflict, what + "\n").into()
 }
 
 fn shown(path: &Path) -> String {
@@ -231,7 +221,9 @@ fn levels(asked: &[Percent], format: Format) -> anyhow::Result<Vec<Percent>> {
     levels.sort_by(|a, b| a.level().get().total_cmp(&b.level().get()));
     levels.dedup();
     if levels.len() > LEVELS_MAX {
-        return Err(usage(format!("--levels takes at most {LEVELS_MAX} levels")));
+        return Err(usage(&format!(
+            "--levels takes at most {LEVELS_MAX} levels"
+        )));
     }
     Ok(levels)
 }
