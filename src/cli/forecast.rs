@@ -1,24 +1,29 @@
-//! `plimsoll forecast`.
+//! `plimsoll forecast`: of a resource from the running server, or of series from a file.
 
 mod what_if;
 
 use std::fmt::Write as _;
 
-use clap::Args;
+use clap::error::ErrorKind;
+use clap::{Args, ValueEnum};
 
-use super::client::{Client, parameter};
-use super::output::{Format, json};
+use super::client::{self, Client, parameter};
+use super::output::json;
+use super::series::{self, Asked, Input};
 use super::status::resources;
 use super::table::{Cell, Paint, Table, Tone, day, percent};
 use super::{Outcome, World};
+use crate::config::parse_duration;
 use crate::http::router::WHAT_IF;
 use crate::http::scenario::{self, TERMS};
 use crate::http::wire::{CapacityForecast, WhatIf, quantity};
 use crate::model::capacity::{ChangeKind, Resource, UnknownResource};
+use crate::model::units::Millis;
 
 /// Show when a resource reaches its limit, and how sure that is
 ///
-/// The running server computes forecasts by itself; this shows the last ones.
+/// The running server computes forecasts by itself; this shows the last ones. With --input, series
+/// from a file are forecast here, without a server.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
@@ -31,17 +36,24 @@ What if (answered from the last forecast, at once):
   plimsoll forecast database --what-if growth=2 --what-if archive=20%@2027-03-01
   plimsoll forecast database --what-if limit=2TB --what-if migration=+50GB@2027-01-15
   plimsoll forecast cpu --what-if event=3@2026-11-20..2026-12-01 --what-if season=2
-  plimsoll forecast all --what-if load=10")]
+  plimsoll forecast all --what-if load=10
+
+Series of a file:
+  plimsoll forecast --input disks.csv --horizon 90 --step 1d
+  plimsoll forecast --input hourly.csv.gz --horizon 48 --period 24,168 --levels 80,95 --out next.csv
+  plimsoll forecast --input disks.csv --horizon 365 --step 1d --thresholds sizes.csv --crossings-out full.csv --out next.csv
+  zstdcat load.csv.zst | plimsoll forecast --input - --horizon 24 --format json --keep-going")]
 pub(super) struct Forecast {
     /// cpu, memory, storage, bandwidth, database, connections, or all
-    #[arg(value_parser = resource)]
-    resource: String,
+    #[arg(value_parser = resource, required_unless_present = "input")]
+    resource: Option<String>,
     /// Months ahead
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=24))]
     months: u32,
-    /// A point a month, or a day
-    #[arg(long, value_parser = ["month", "day"], default_value = "month")]
-    step: String,
+    /// Of a resource: a point a month (the default), or a day. Of series: the distance of values, such
+    /// as 1h; default: the median distance of ts, else one unit
+    #[arg(long, value_name = "month|day|LENGTH", value_parser = step)]
+    step: Option<Step>,
     /// Also say how likely each threshold is reached before this date, such as 2027-01-31
     #[arg(long, value_name = "DATE", value_parser = date)]
     before: Option<String>,
@@ -52,9 +64,42 @@ pub(super) struct Forecast {
     /// Name of the target; default: the first in order of name
     #[arg(long)]
     target: Option<String>,
-    /// How to show it
-    #[arg(long, value_enum, default_value_t)]
-    format: Format,
+    /// How to show it; default: a table, but csv for series that do not go to a terminal
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    #[command(flatten)]
+    series: Input,
+}
+
+/// How far apart points are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Month,
+    Day,
+    Length(Millis),
+}
+
+fn step(text: &str) -> Result<Step, String> {
+    match text {
+        "month" => Ok(Step::Month),
+        "day" => Ok(Step::Day),
+        _ => match parse_duration(text)? {
+            Millis(0) => Err("a step is longer than 0; write one such as 1h".to_owned()),
+            step => Ok(Step::Length(step)),
+        },
+    }
+}
+
+/// For people or for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// Aligned; a row a series
+    #[value(alias = "text")]
+    Table,
+    /// JSON; for series, an object a line
+    Json,
+    /// For series: a line a step
+    Csv,
 }
 
 fn resource(text: &str) -> Result<String, UnknownResource> {
@@ -89,8 +134,8 @@ fn date(text: &str) -> Result<String, String> {
 /// The query that the flags make, without the resource.
 fn query(command: &Forecast) -> String {
     let mut query = format!("months={}", command.months);
-    if command.step != "month" {
-        query = format!("{query}&step={}", command.step);
+    if command.step == Some(Step::Day) {
+        query.push_str("&step=day");
     }
     for (name, value) in [("before", &command.before), ("target", &command.target)] {
         if let Some(value) = value {
@@ -100,10 +145,50 @@ fn query(command: &Forecast) -> String {
     query
 }
 
-pub(super) async fn run(command: &Forecast, world: &World<'_>) -> anyhow::Result<Outcome> {
+pub(super) fn run(command: &Forecast, world: &World<'_>) -> anyhow::Result<Outcome> {
+    if let Some(path) = &command.series.file {
+        let step = match command.step {
+            None => None,
+            Some(Step::Length(step)) => Some(step),
+            Some(Step::Day) => Some(Millis::DAY),
+            Some(Step::Month) => {
+                let what =
+                    "a month has no fixed length; give --step of a series as one such as 30d";
+                return Err(usage(what));
+            }
+        };
+        let asked = Asked {
+            path,
+            step,
+            format: command.format,
+        };
+        return series::run(&command.series, &asked, world);
+    }
+    if let Some(Step::Length(_)) = command.step {
+        return Err(usage("--step of a resource is month or day"));
+    }
+    if command.format == Some(Format::Csv) {
+        return Err(usage(
+            "--format csv is for series of a file (--input); for a resource choose table or json",
+        ));
+    }
+    let resource = command.resource.as_deref().unwrap_or("all");
+    client::wait(of_resource(resource, command, world))
+}
+
+/// What is wrong with the command line and clap cannot see.
+pub(super) fn usage(what: &str) -> anyhow::Error {
+    clap::Error::raw(ErrorKind::ArgumentConflict, format!("{what}\n")).into()
+}
+
+async fn of_resource(
+    resource: &str,
+    command: &Forecast,
+    world: &World<'_>,
+) -> anyhow::Result<Outcome> {
     let config = world.load()?;
     if !command.what_if.is_empty() {
-        let mut path = format!("{WHAT_IF}?resource={}&{}", command.resource, query(command));
+        let mut path = format!("{WHAT_IF}?resource={}&{}", resource, query(command));
         for name in TERMS {
             let values = command.what_if.iter().filter(|(own, _)| own == name);
             let values: Vec<&str> = values.map(|(_, value)| value.as_str()).collect();
@@ -113,18 +198,18 @@ pub(super) async fn run(command: &Forecast, world: &World<'_>) -> anyhow::Result
         }
         let answer: WhatIf = Client::new(&config.socket()).json(&path).await?;
         return Ok(Outcome::done(match command.format {
-            Format::Json => json(&answer)?,
-            Format::Text => what_if::text(&answer, world.paint),
+            Some(Format::Json) => json(&answer)?,
+            _ => what_if::text(&answer, world.paint),
         }));
     }
-    let path = format!("/local/forecast/{}?{}", command.resource, query(command));
+    let path = format!("/local/forecast/{}?{}", resource, query(command));
     let forecasts: Vec<CapacityForecast> = Client::new(&config.socket()).json(&path).await?;
     Ok(Outcome::done(
         match (command.format, forecasts.as_slice()) {
-            (Format::Json, [one]) => json(one)?,
-            (Format::Json, all) => json(&all)?,
-            (Format::Text, [one]) => text(one, world.paint),
-            (Format::Text, all) => resources(all).draw(world.paint),
+            (Some(Format::Json), [one]) => json(one)?,
+            (Some(Format::Json), all) => json(&all)?,
+            (_, [one]) => text(one, world.paint),
+            (_, all) => resources(all).draw(world.paint),
         },
     ))
 }

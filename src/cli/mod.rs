@@ -15,6 +15,7 @@ mod history;
 mod output;
 mod query;
 mod report;
+mod series;
 mod serve;
 mod settings;
 mod site;
@@ -141,6 +142,11 @@ pub fn run(
     match result.and_then(|outcome| write(&outcome)) {
         Ok(code) => code,
         Err(error) => {
+            if let Some(usage) = error.downcast_ref::<clap::Error>() {
+                // What clap cannot find out by itself.
+                let _ = usage.print();
+                return USAGE;
+            }
             let _ = writeln!(io::stderr(), "plimsoll: {error:#}");
             match error.downcast_ref::<crate::config::Error>() {
                 _ if is_check => UNKNOWN,
@@ -161,7 +167,7 @@ fn dispatch(
         Command::Serve(command) => serve::run(&command, world, start_log),
         Command::Status(command) => client::wait(status::run(&command, world)),
         Command::Check(command) => client::wait(check::run(&command, world)),
-        Command::Forecast(command) => client::wait(forecast::run(&command, world)),
+        Command::Forecast(command) => forecast::run(&command, world),
         Command::Query(command) => client::wait(query::run(&command, world)),
         Command::Report(command) => client::wait(report::run(&command, world)),
         Command::History(command) => history::run(&command, world),

@@ -3,13 +3,19 @@
 //! For: bytes and lines to series and samples, and back; every limit of size is checked before
 //! memory is taken. Not for: keeping samples (`store`) or deciding whether to (`work`). Read
 //! [`remote`] for Prometheus remote write, [`csv`] and [`openmetrics`] for files, [`name`] for how a
-//! series is written as text.
+//! series is written as text. Series without labels that are to be forecast come by [`sequence`] and
+//! leave by [`projection`].
 
 pub mod csv;
+pub mod gzip;
 pub mod labels;
 pub mod name;
 pub mod openmetrics;
+pub mod projection;
 pub mod remote;
+pub mod sequence;
+pub mod sheet;
+pub mod thresholds;
 pub mod value;
 
 /// Why something could not be read.

@@ -12,6 +12,7 @@ mod collect;
 pub mod demo;
 mod evidence;
 pub mod export;
+pub mod extend;
 pub mod fault;
 pub mod import;
 pub mod intake;

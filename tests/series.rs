@@ -1,0 +1,520 @@
+//! `plimsoll forecast --input`: files as people bring them, and files that are hostile.
+#![expect(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use serde_json::Value;
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> String {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let files = std::fs::read_dir(&self.0).unwrap();
+        let mut names: Vec<_> = files
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    command.arg("forecast").args(arguments).env_clear();
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    command(arguments).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(0), "{}", err(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Runs what must fail with this code, write nothing, and say all of `told`.
+fn refused(arguments: &[&str], code: i32, told: &[&str]) {
+    let output = run(arguments);
+    let said = err(&output);
+    assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+    assert!(output.stdout.is_empty(), "{arguments:?}");
+    for what in told {
+        assert!(said.contains(what), "{arguments:?}: {said}");
+    }
+}
+
+/// What each week adds to a series.
+const WAVE: [f64; 7] = [0.0, 3.0, 4.0, 4.0, 3.0, -5.0, -9.0];
+
+/// A file of so many series that rise by their number a step, with a wave of seven.
+fn rising(series: usize, steps: usize) -> String {
+    let mut file = "series,step,y\n".to_owned();
+    for s in 0..series {
+        for i in 0..steps {
+            let wave = WAVE.get(i % 7).unwrap();
+            let y = 100.0 + wave + (s * i) as f64;
+            writeln!(file, "s{s},{i},{y}").unwrap();
+        }
+    }
+    file
+}
+
+fn rows(csv: &str) -> Vec<Vec<&str>> {
+    csv.lines().map(|line| line.split(',').collect()).collect()
+}
+
+/// Every number of an answer in CSV, which must be finite.
+fn finite(csv: &str) {
+    for row in rows(csv).iter().skip(1) {
+        for cell in row.iter().skip(2) {
+            assert!(cell.parse::<f64>().unwrap().is_finite(), "{row:?}");
+        }
+    }
+}
+
+#[test]
+fn series_go_on_from_their_last_step_with_the_bands_asked_for() {
+    let folder = Folder::new();
+    let file = folder.put("in.csv", rising(3, 60));
+    let text = out(&run(&[
+        "--input",
+        &file,
+        "--horizon",
+        "5",
+        "--levels",
+        "95,50",
+    ]));
+    let rows = rows(&text);
+    assert_eq!(
+        rows[0],
+        ["series", "step", "mean", "lo50", "hi50", "lo95", "hi95"]
+    );
+    assert_eq!(rows.len(), 1 + 3 * 5);
+    assert_eq!(rows[6][..2], ["s1", "60"]);
+    assert_eq!(rows[15][..2], ["s2", "64"]);
+    for row in &rows[1..] {
+        let n: Vec<f64> = row[2..].iter().map(|cell| cell.parse().unwrap()).collect();
+        assert!(
+            n[3] <= n[1] && n[1] <= n[0] && n[0] <= n[2] && n[2] <= n[4],
+            "{row:?}"
+        );
+    }
+}
+
+#[test]
+fn packed_piped_or_by_one_thread_the_answer_is_the_same() {
+    let folder = Folder::new();
+    let file = rising(40, 30);
+    let plain = folder.put("in.csv", &file);
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(file.as_bytes()).unwrap();
+    let packed = folder.put("in.csv.gz", gzip.finish().unwrap());
+    let wanted = out(&run(&["--input", &plain, "--horizon", "2"]));
+    assert_eq!(out(&run(&["--input", &packed, "--horizon", "2"])), wanted);
+    let one = command(&["--input", &plain, "--horizon", "2"])
+        .env("RAYON_NUM_THREADS", "1")
+        .output()
+        .unwrap();
+    assert_eq!(out(&one), wanted);
+    let mut piped = command(&["--input", "-", "--horizon", "2"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut to = piped.stdin.take().unwrap();
+    to.write_all(file.as_bytes()).unwrap();
+    drop(to);
+    assert_eq!(out(&piped.wait_with_output().unwrap()), wanted);
+    let target = folder.path("out.csv");
+    let written = run(&["--input", &packed, "--horizon", "2", "--out", &target]);
+    assert_eq!(out(&written), "");
+    assert_eq!(std::fs::read_to_string(target).unwrap(), wanted);
+    assert_eq!(folder.names(), ["in.csv", "in.csv.gz", "out.csv"]);
+}
+
+#[test]
+fn times_go_on_as_times_and_columns_of_others_are_named_once() {
+    let folder = Folder::new();
+    let mut file = "host,ts,series,y\n".to_owned();
+    for i in 0..40 {
+        writeln!(
+            file,
+            "h,2026-03-{:02} {:02}:00,a,{}",
+            1 + i / 24,
+            i % 24,
+            i % 5
+        )
+        .unwrap();
+    }
+    let file = folder.put("in.csv", file);
+    let output = run(&["--input", &file, "--horizon", "2"]);
+    let text = out(&output);
+    assert!(text.starts_with("series,ts,mean,"), "{text}");
+    assert!(text.contains("\na,2026-03-02T16:00:00Z,"), "{text}");
+    assert_eq!(err(&output).matches("ignored: host").count(), 1);
+}
+
+#[test]
+fn crossings_are_in_days_where_a_step_is_known_and_in_steps_else() {
+    let folder = Folder::new();
+    let file = folder.put("in.csv", rising(3, 60));
+    let thresholds = folder.put("t.csv", "series,threshold\ns2,1000\ns1,5\ns2,250\ns2,1e9\n");
+    let crossings = folder.path("c.csv");
+    let ask = |more: &[&str]| {
+        let plain = [
+            "--input",
+            &file,
+            "--horizon",
+            "60",
+            "--thresholds",
+            &thresholds,
+        ];
+        let all = [&plain[..], &["--crossings-out", &crossings], more].concat();
+        out(&run(&all));
+        std::fs::read_to_string(&crossings).unwrap()
+    };
+    let steps = ask(&[]);
+    let in_steps = rows(&steps);
+    assert_eq!(
+        steps.lines().next(),
+        Some("series,threshold,p_cross,days_p10,days_p50,days_p90")
+    );
+    let names: Vec<String> = in_steps[1..].iter().map(|row| row[..2].join(",")).collect();
+    assert_eq!(names, ["s1,5", "s2,1000", "s2,250", "s2,1000000000"]);
+    assert_eq!(in_steps[1][2..], ["1", "0", "0", "0"]);
+    assert_eq!(in_steps[4][3..], ["", "", ""]);
+    let half: f64 = in_steps[3][4].parse().unwrap();
+    assert!((5.0..40.0).contains(&half), "{steps}");
+    let days = ask(&["--step", "6h"]);
+    let in_days: f64 = rows(&days)[3][4].parse().unwrap();
+    assert!((1.0..12.0).contains(&in_days), "{days}");
+}
+
+#[test]
+fn json_and_tables_say_the_same() {
+    let folder = Folder::new();
+    let file = folder.put("in.csv", rising(2, 60));
+    let thresholds = folder.put("t.csv", "series,threshold\ns1,165\n");
+    let crossings = folder.path("c.csv");
+    let ask = |format| {
+        let plain = [
+            "--input",
+            &file,
+            "--horizon",
+            "14",
+            "--step",
+            "1d",
+            "--format",
+            format,
+        ];
+        let more = ["--thresholds", &thresholds, "--crossings-out", &crossings];
+        out(&run(&[&plain[..], &more].concat()))
+    };
+    let text = ask("json");
+    let lines: Vec<Value> = text
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(lines.len(), 2);
+    let one = &lines[1];
+    assert_eq!(one["series"], "s1");
+    assert_eq!(one["points"].as_array().unwrap().len(), 14);
+    assert_eq!(one["points"][0]["step"], 60);
+    assert_eq!(one["bands"][1]["level"], 0.95);
+    assert_eq!(one["bands"][1]["hi"].as_array().unwrap().len(), 14);
+    assert_eq!(one["crossings"][0]["threshold"], 165.0);
+    assert!(one["crossings"][0]["daysP50"].is_number());
+    assert!(one["method"].is_string() && one["periods"].is_array());
+    assert!(one["backtest"]["relativeMae"].is_number());
+    let table = ask("table");
+    let lines: Vec<&str> = table.lines().collect();
+    assert!(
+        lines[0].starts_with("SERIES") && lines[0].ends_with("THRESHOLD MET"),
+        "{table}"
+    );
+    assert!(lines[0].contains("PER DAY"));
+    assert!(
+        lines[2].starts_with("s1 ") && lines[2].contains("in "),
+        "{table}"
+    );
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_64() {
+    let folder = Folder::new();
+    let file = folder.put("in.csv", rising(1, 5));
+    let input = ["--input", &file, "--horizon", "3"];
+    let with = |more: &[&'static str]| [&input[..], more].concat();
+    for (wrong, told) in [
+        (vec!["--input", &file], "--horizon"),
+        (vec!["--input", &file, "--horizon", "0"], "1 to 100000"),
+        (
+            vec!["--input", &file, "--horizon", "1000000"],
+            "1 to 100000",
+        ),
+        (vec!["--horizon", "3"], "--input"),
+        (vec!["cpu", "--horizon", "3"], "cannot be used with"),
+        (vec!["cpu", "--out", "x"], "cannot be used with"),
+        (vec!["cpu", "--levels", "50"], "cannot be used with"),
+        (with(&["cpu"]), "cannot be used with"),
+        (with(&["--target", "db"]), "cannot be used with"),
+        (with(&["--months", "3"]), "cannot be used with"),
+        (with(&["--levels", "0"]), "above 0 and below 100"),
+        (with(&["--levels", "80,100"]), "above 0 and below 100"),
+        (with(&["--levels", "NaN"]), "above 0 and below 100"),
+        (with(&["--period", "0"]), "above 0"),
+        (with(&["--step", "0s"]), "longer than 0"),
+        (with(&["--step", "soon"]), "no duration"),
+        (with(&["--step", "month"]), "30d"),
+        (vec!["cpu", "--step", "1h"], "month or day"),
+        (with(&["--what-if", "load=10"]), "cannot be used with"),
+        (with(&["--thresholds", "t.csv"]), "--crossings-out"),
+        (with(&["--crossings-out", "c.csv"]), "--thresholds"),
+        (
+            with(&["--thresholds", "t", "--crossings-out", "c", "--out", "c"]),
+            "each its own",
+        ),
+        (with(&["--period", "1,2,3,4,5,6,7,8,9"]), "at most 8"),
+        (vec!["cpu", "--format", "csv"], "--input"),
+        (vec![], "Usage"),
+    ] {
+        refused(&wrong, 64, &[told]);
+    }
+}
+
+#[test]
+fn a_bad_file_is_named_with_series_line_and_cure_and_nothing_is_written() {
+    let folder = Folder::new();
+    let wrong: &[(&str, &[&str])] = &[
+        ("", &["line 1", "empty"]),
+        ("a,0,1\n", &["line 1", "series,step,y"]),
+        ("series,step,y\n", &["no row"]),
+        (
+            "series,step,y\na,0,1\na,0,2\n",
+            &["\"a\"", "line 3", "sort by series and step"],
+        ),
+        (
+            "series,step,y\na,1,1\na,0,2\n",
+            &["\"a\"", "line 3", "sort"],
+        ),
+        (
+            "series,step,y\na,0,1\nb,0,1\na,1,1\n",
+            &["\"a\"", "line 4", "together"],
+        ),
+        ("series,step,y\na,0\n", &["\"a\"", "line 2", "2 columns"]),
+        (
+            "series,step,y\na,0,x\n",
+            &["\"a\"", "line 2", "leave it empty"],
+        ),
+        ("series,step,y\na,0,inf\n", &["\"a\"", "line 2", "infinite"]),
+        (
+            "series,step,y\na,0,\na,1,NaN\n",
+            &["\"a\"", "line 2", "no value is a number"],
+        ),
+        (
+            "series,step,y\na,0,1\na,99999999999,1\n",
+            &["\"a\"", "line 3", "may be missing"],
+        ),
+        (
+            "series,ts,y\na,2026-03-01,1\n",
+            &["\"a\"", "line 2", "--step"],
+        ),
+        ("series,step,y\n\"a,0,1\n", &["line 2", "quotes"]),
+    ];
+    let target = folder.path("out.csv");
+    for (file, told) in wrong {
+        let input = folder.put("in.csv", file);
+        let ask = ["--input", &input, "--horizon", "3"];
+        refused(&ask, 1, told);
+        refused(&[&ask[..], &["--out", &target]].concat(), 1, told);
+        assert_eq!(folder.names(), ["in.csv"]);
+    }
+    refused(
+        &["--input", &target, "--horizon", "3"],
+        1,
+        &["out.csv", "No such file"],
+    );
+    let folder_path = folder.0.path().to_str().unwrap();
+    refused(
+        &["--input", folder_path, "--horizon", "3"],
+        1,
+        &["directory"],
+    );
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(rising(50, 50).as_bytes()).unwrap();
+    let packed = gzip.finish().unwrap();
+    let cut = folder.put("cut.csv.gz", &packed[..packed.len() / 2]);
+    refused(
+        &["--input", &cut, "--horizon", "3"],
+        1,
+        &["cut off", "again"],
+    );
+}
+
+#[test]
+fn bad_thresholds_are_named_and_neither_file_is_written() {
+    let folder = Folder::new();
+    let input = folder.put("in.csv", rising(2, 5));
+    let (target, crossings) = (folder.path("out.csv"), folder.path("c.csv"));
+    for (file, told) in [
+        ("series,threshold\ns0,1\nzebra,2\n", "\"zebra\""),
+        ("series,threshold\ns0,NaN\n", "line 2"),
+        ("series,threshold\ns0,inf\n", "\"s0\""),
+        ("s0,1\n", "series,threshold"),
+        ("", "empty"),
+    ] {
+        let thresholds = folder.put("t.csv", file);
+        let ask = ["--input", &input, "--horizon", "3", "--out", &target];
+        let more = ["--thresholds", &thresholds, "--crossings-out", &crossings];
+        refused(&[&ask[..], &more].concat(), 1, &[told]);
+        assert_eq!(folder.names(), ["in.csv", "t.csv"]);
+    }
+}
+
+#[test]
+fn who_keeps_going_gets_the_others_and_exits_with_1() {
+    let folder = Folder::new();
+    let file = "series,step,y\na,0,1\nb,0,\nc,0,1\nc,0,2\nd,0,2\n";
+    let input = folder.put("in.csv", file);
+    let output = run(&["--input", &input, "--horizon", "1", "--keep-going"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    let names: Vec<&str> = rows(&text).iter().map(|row| row[0]).collect();
+    assert_eq!(names, ["series", "a", "d"]);
+    let said = err(&output);
+    assert!(
+        said.contains("left out: series \"b\"") && said.contains("series \"c\", line 5"),
+        "{said}"
+    );
+}
+
+#[test]
+fn hostile_values_get_an_honest_finite_answer() {
+    let folder = Folder::new();
+    let listed = |values: &[&str]| {
+        let mut file = "series,step,y\n".to_owned();
+        for (i, y) in values.iter().enumerate() {
+            writeln!(file, "a,{i},{y}").unwrap();
+        }
+        file
+    };
+    let repeated = |y, times| listed(&vec![y; times]);
+    let mixed = ["1e308", "-1e308", "5e-324", "", "0"].repeat(20);
+    for (file, mean) in [
+        (repeated("42", 1), Some(42.0)),
+        (repeated("42", 200), Some(42.0)),
+        (repeated("0", 200), Some(0.0)),
+        (repeated("1e308", 3), Some(1e308)),
+        (repeated("1e308", 200), None),
+        (repeated("-1.7976931348623157e308", 50), None),
+        (listed(&mixed), None),
+        ("series,step,y\na,0,7\na,5000000,\n".to_owned(), Some(7.0)),
+    ] {
+        let input = folder.put("in.csv", file);
+        let text = out(&run(&[
+            "--input",
+            &input,
+            "--horizon",
+            "400",
+            "--period",
+            "24",
+        ]));
+        assert_eq!(text.lines().count(), 401);
+        finite(&text);
+        if let Some(mean) = mean {
+            // The engine scales values to 1 and back.
+            let told: f64 = rows(&text)[1][2].parse().unwrap();
+            assert!((told - mean).abs() <= mean * 1e-12, "{told} {mean}");
+        }
+    }
+}
+
+#[test]
+fn one_value_has_a_wide_band() {
+    let folder = Folder::new();
+    let input = folder.put("in.csv", "series,step,y\na,0,42\n");
+    let text = out(&run(&[
+        "--input",
+        &input,
+        "--horizon",
+        "1",
+        "--levels",
+        "95",
+    ]));
+    let row = &rows(&text)[1];
+    let width = row[4].parse::<f64>().unwrap() - row[3].parse::<f64>().unwrap();
+    assert!(width > 42.0 / 10.0, "{text}");
+}
+
+#[test]
+fn ten_million_points_pass_in_bounded_memory() {
+    let folder = Folder::new();
+    let path = folder.path("in.csv");
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).unwrap());
+    file.write_all(b"series,step,y\n").unwrap();
+    for i in 0..10_000_000_u32 {
+        writeln!(file, "a,{i},{}", i % 9).unwrap();
+    }
+    file.into_inner().unwrap();
+    // 80 MB are the values themselves; twice that while they grow.
+    let limited = limited(&path, 400_000);
+    assert_eq!(limited.status.code(), Some(0), "{}", err(&limited));
+    let text = String::from_utf8(limited.stdout).unwrap();
+    assert_eq!(rows(&text)[1][..2], ["a", "10000000"]);
+    finite(&text);
+}
+
+/// Runs a forecast in a process that may have so many kilobytes of data.
+fn limited(path: &str, kilobytes: u32) -> Output {
+    let script =
+        format!("ulimit -d {kilobytes} && exec \"$0\" forecast --input \"$1\" --horizon 3");
+    Command::new("sh")
+        .args(["-c", &script, env!("CARGO_BIN_EXE_plimsoll"), path])
+        .env("RAYON_NUM_THREADS", "2")
+        .output()
+        .unwrap()
+}
+
+#[test]
+fn any_number_of_series_pass_in_bounded_memory() {
+    const SERIES: usize = 100_000;
+    let folder = Folder::new();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(b"series,step,y\n").unwrap();
+    for s in 0..SERIES {
+        for i in 0..10 {
+            writeln!(gzip, "a rather long name of a series: {s},{i},{i}").unwrap();
+        }
+    }
+    let path = folder.put("in.csv.gz", gzip.finish().unwrap());
+    let output = limited(&path, 300_000);
+    let text = out(&output);
+    assert_eq!(text.lines().count(), 1 + 3 * SERIES);
+    assert!(text.ends_with('\n'));
+    let last = format!("a rather long name of a series: {},12,", SERIES - 1);
+    assert!(text.lines().last().unwrap().starts_with(&last));
+}
