@@ -22,7 +22,7 @@ fn key(number: u32) -> SeriesKey {
     }
 }
 
-fn learn(store: &Store, number: u32) -> Option<SeriesId> {
+pub(crate) fn learn(store: &Store, number: u32) -> Option<SeriesId> {
     let series = NewSeries {
         target: "push:job@host",
         key: &key(number),
@@ -37,7 +37,7 @@ fn learn(store: &Store, number: u32) -> Option<SeriesId> {
 }
 
 /// A batch of one run a series: samples as offsets from [`start`].
-fn batch<'a>(runs: impl IntoIterator<Item = (SeriesId, &'a [(i64, f64)])>) -> Batch {
+pub(crate) fn batch<'a>(runs: impl IntoIterator<Item = (SeriesId, &'a [(i64, f64)])>) -> Batch {
     let mut batch = Batch::default();
     for (id, run) in runs {
         for (ms, value) in run {
@@ -48,13 +48,13 @@ fn batch<'a>(runs: impl IntoIterator<Item = (SeriesId, &'a [(i64, f64)])>) -> Ba
     batch
 }
 
-fn push(store: &Store, batch: &Batch) {
+pub(crate) fn push(store: &Store, batch: &Batch) {
     let pushed = store.history().push(batch).unwrap();
     assert_eq!(pushed.samples, batch.len() as u64);
     store.history().commit(pushed).unwrap();
 }
 
-fn bits(store: &Store, id: SeriesId) -> Vec<(i64, u64)> {
+pub(crate) fn bits(store: &Store, id: SeriesId) -> Vec<(i64, u64)> {
     let raw = store.history().raw(id, at(-hours(48)), at(hours(480)));
     raw.unwrap()
         .into_iter()
