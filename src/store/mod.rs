@@ -87,7 +87,7 @@ pub use self::retention::Retention;
 pub use self::rollup::{Bucket, GAP, Tier};
 pub use self::scan::Samples;
 pub use self::seal::Tick;
-pub use self::selector::{BadPattern, Compare, Matcher, NAME, PUSHED, Selector, TARGET};
+pub use self::selector::{BadPattern, Matcher, NAME, PUSHED, Selector, TARGET};
 pub use self::sketches::{Latency, RecentLatency};
 pub use self::stats::{HistoryStats, TierStats};
 pub use self::verify::{Problem, Verification, verify};
