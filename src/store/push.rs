@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::catalogue::SeriesId;
+use super::frame;
 use super::history::{Head, History, rounded};
 use super::keys::{SPAN, TIME_END, span_of};
-use super::wal;
 use super::{Error, Result};
 use crate::model::units::Timestamp;
 
@@ -222,8 +222,8 @@ fn put_push(
     values: &[f64],
 ) -> Vec<(u32, u64)> {
     let mut before = Vec::with_capacity(batch.runs.len());
-    wal::put_framed(frames, |out| {
-        wal::put_push(out, batch.runs.len());
+    frame::put_framed(frames, |out| {
+        frame::put_push(out, batch.runs.len());
         let (mut last, mut shared) = (0i64, None);
         for run in &batch.runs {
             let new = (shared != Some(run.times)).then(|| batch.times(run));
@@ -235,7 +235,7 @@ fn put_push(
                 bits = value.to_bits();
                 xor
             });
-            wal::put_run(out, i64::from(run.id) - last, new, xors);
+            frame::put_run(out, i64::from(run.id) - last, new, xors);
             head.open.set_bits(run.id, bits);
             (last, shared) = (i64::from(run.id), Some(run.times));
         }

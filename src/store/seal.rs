@@ -10,11 +10,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, TryLockError};
 
-use super::barrier::{Database, Op};
+use super::barrier::Database;
 use super::buckets::Members;
 use super::codec::Damaged;
 use super::history::History;
 use super::keys::{self, DATA, LAST, META, SEALED, SPAN, TALLY};
+use super::op::Op;
 use super::rollup::{self, Tier};
 use super::segment::{Rows, Segment, settle};
 use super::tiers::{bucket_op, merged_buckets};

@@ -333,7 +333,7 @@ impl ByMetric {
 mod tests {
     use super::*;
     use crate::model::series::SeriesKey;
-    use crate::store::catalogue::put_key;
+    use crate::store::definition::put_key;
 
     fn matcher(label: &str, compare: Compare, value: &str) -> Matcher {
         Matcher::new(label, compare, value).unwrap()
