@@ -241,8 +241,12 @@ fn steps(span: Span) -> Result<Steps> {
 /// Conditions as the store takes them.
 fn selector(matchers: &[promql::Matcher]) -> Result<Selector> {
     let one = |matcher: &promql::Matcher| {
-        Matcher::new(matcher.label.clone(), matcher.compare, matcher.value.clone())
-            .map_err(|bad| Error::Pattern(bad.to_string()))
+        Matcher::new(
+            matcher.label.clone(),
+            matcher.compare,
+            matcher.value.clone(),
+        )
+        .map_err(|bad| Error::Pattern(bad.to_string()))
     };
     let matchers = matchers.iter().map(one).collect::<Result<_>>()?;
     Ok(Selector::matching(matchers))
