@@ -207,6 +207,7 @@ pub(super) fn read_samples(
     times: &[i64],
     into: &mut Vec<(i64, f64)>,
 ) -> Result<(), Damaged> {
+    into.reserve(times.len());
     let mut left = times;
     each_batch(bytes, times.len(), |batch| {
         let (now, rest) = left.split_at_checked(batch.len()).unwrap_or_default();

@@ -22,7 +22,7 @@ use super::op::Op;
 use super::recovery::{Opened, load_catalogue, load_synthetic, recover};
 use super::retention::Retention;
 use super::rollup::{Bucket, Tier};
-use super::rotation::Filling;
+use super::rotation::{Filling, Sealed};
 use super::seal::Upkeep;
 use super::segment::Segment;
 use super::selector::Selector;
@@ -61,6 +61,7 @@ pub struct History {
     /// The log did not reach the disk once: what it holds is to be sealed from memory.
     pub(super) suspect: AtomicBool,
     pub(super) filling: Mutex<Filling>,
+    pub(super) sealed: Sealed,
     pub(super) commits: Commits,
     pub(super) names: RwLock<Names>,
 }
@@ -168,6 +169,7 @@ impl History {
             unfolded: Mutex::new(unfolded),
             suspect: AtomicBool::new(false),
             filling: Mutex::default(),
+            sealed: Sealed::default(),
             commits: Commits::default(),
             names: RwLock::default(),
         })

@@ -42,6 +42,7 @@ mod folder;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gather;
 mod history;
 mod intern;
 mod keys;

@@ -4,7 +4,8 @@
 //! Not for: sealing (`seal`) or the log's bytes (`wal`). Read [`History::rotate_if_due`] first.
 
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::history::{Head, History};
 use super::keys::{self, SPAN};
@@ -15,6 +16,10 @@ use crate::model::units::{Millis, Timestamp};
 
 /// Closed logs that may wait for sealing before the open one is no longer closed.
 const CLOSED_MAX: usize = 8;
+/// What closed logs take in memory at most before a push that would close one more waits.
+const CLOSED_ROOM: usize = 12 << 20;
+/// How long it waits for them to be sealed.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// A log with less of the past than this waits for the end of its span.
 const BACK_FILL: u64 = 4 << 20;
 /// Back-filling is over when the log has grown by no more than [`QUIET_GROWTH`] in this time.
@@ -36,7 +41,47 @@ pub(super) struct Filling {
     grew: Option<(Timestamp, u64)>,
 }
 
+/// Wakes those who wait for a closed log to be sealed.
+#[derive(Debug, Default)]
+pub(super) struct Sealed {
+    turn: Mutex<()>,
+    done: Condvar,
+}
+
 impl History {
+    /// Waits, for some seconds at most, while the open log should be closed and those that are
+    /// closed already take too much memory: who fills in a past is taken in as fast as it is sealed.
+    ///
+    /// The caller holds no lock of the head.
+    pub(super) fn await_seals(&self, newest: Option<u32>) {
+        let is_crowded = |(): &mut ()| {
+            let head = self.head();
+            let room = || -> usize { head.closed.iter().map(|segment| segment.room()).sum() };
+            self.is_full(&head, newest) && room() > CLOSED_ROOM
+        };
+        let turn = self.sealed.turn.lock();
+        let turn = turn.unwrap_or_else(PoisonError::into_inner);
+        // Whether it waited in vain does not matter here: `rotate` knows how many there may be.
+        _ = self
+            .sealed
+            .done
+            .wait_timeout_while(turn, PATIENCE, is_crowded);
+    }
+
+    /// Says that a closed log was sealed.
+    pub(super) fn seal_is_done(&self) {
+        let turn = self.sealed.turn.lock();
+        drop(turn.unwrap_or_else(PoisonError::into_inner));
+        self.sealed.done.notify_all();
+    }
+
+    /// Whether the open log is to be closed before anything of span `newest` is taken.
+    pub(super) fn is_full(&self, head: &Head, newest: Option<u32>) -> bool {
+        let ends = head.open.begun.zip(newest);
+        ends.is_some_and(|(begun, newest)| newest > begun)
+            || head.log.len() > self.options.retention.log_max()
+    }
+
     /// Closes the open log and begins the next; the closed one waits to be sealed.
     pub(super) fn rotate(&self, head: &mut Head) -> Result<()> {
         if head.open.is_empty() || head.closed.len() >= CLOSED_MAX {

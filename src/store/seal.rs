@@ -12,7 +12,7 @@ use std::sync::{Arc, TryLockError};
 
 use super::barrier::Database;
 use super::buckets::Members;
-use super::codec::Damaged;
+use super::gather::read_group;
 use super::history::History;
 use super::keys::{self, DATA, LAST, META, SEALED, SPAN, TALLY};
 use super::op::Op;
@@ -112,6 +112,7 @@ impl History {
         self.head_mut()
             .closed
             .retain(|closed| closed.number != segment.number);
+        self.seal_is_done();
         wal::remove(self.logs(), segment.number)
     }
 
@@ -349,53 +350,4 @@ impl Order {
         let sorted: BTreeMap<u32, f64> = values.into_iter().collect();
         sorted.into_iter().collect()
     }
-}
-
-/// Sealed values of the wanted members of a group in a span, in order of time.
-pub(super) fn read_group(
-    database: &Database,
-    target: u32,
-    place: (u32, u32),
-    wanted: impl Fn(u8) -> bool,
-) -> Result<BTreeMap<u8, Vec<(i64, f64)>>> {
-    let mut all = BTreeMap::new();
-    append_group(database, target, place, wanted, &mut all)?;
-    Ok(all
-        .into_iter()
-        .map(|(member, values)| (member, settle(values)))
-        .collect())
-}
-
-/// Appends the sealed values of the wanted members of a group in a span, log by log.
-pub(super) fn append_group(
-    database: &Database,
-    target: u32,
-    (span, group): (u32, u32),
-    wanted: impl Fn(u8) -> bool,
-    all: &mut BTreeMap<u8, Vec<(i64, f64)>>,
-) -> Result<()> {
-    let damaged = |damage| database.damaged(damage);
-    database.scan(DATA, &keys::group_key(span, group), |key, value| {
-        if value.is_empty() {
-            return Ok(());
-        }
-        let Some((_, _, log)) = keys::read_raw_key(key) else {
-            return Err(damaged(Damaged("a key of a chunk")));
-        };
-        let packed = chunk::Group::open(value).map_err(damaged)?;
-        let members: Vec<u8> = packed.members().filter(|m| wanted(*m)).collect();
-        if members.is_empty() {
-            return Ok(());
-        }
-        let times_key = keys::raw_key(span, keys::times_group(target), log);
-        let times = match database.get(DATA, &times_key)? {
-            Some(times) => chunk::read_times(&times).map_err(damaged)?,
-            None => return Err(damaged(Damaged("a chunk without its times"))),
-        };
-        for member in members {
-            let into = all.entry(member).or_default();
-            packed.values(member, &times, into).map_err(damaged)?;
-        }
-        Ok(())
-    })
 }

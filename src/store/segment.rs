@@ -274,6 +274,12 @@ impl Segment {
     pub(super) fn samples(&self) -> u64 {
         self.samples
     }
+
+    /// Bytes that its columns take in memory, about.
+    pub(super) fn room(&self) -> usize {
+        let columns = self.rows.values().flat_map(|rows| rows.columns.values());
+        columns.map(Column::room).sum()
+    }
 }
 
 impl Rows {

@@ -253,8 +253,8 @@ pub(super) fn remove(folder: &Path, number: u32) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::frame::tests::{bytes_of, frames};
     use super::*;
+    use crate::store::frame::tests::{bytes_of, frames};
     use proptest::prelude::*;
 
     #[test]

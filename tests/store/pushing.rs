@@ -135,6 +135,44 @@ fn a_past_that_is_pushed_into_a_running_store_is_sealed_when_no_more_comes() {
 }
 
 #[test]
+fn who_pushes_faster_than_can_be_sealed_waits_for_it() {
+    const SPANS: i64 = 8;
+    let dir = folder();
+    let store = open(&dir);
+    let ids: Vec<_> = (0..500).map(|n| learn(&store, n).unwrap()).collect();
+    let noise = |n: i64| f64::from_bits(n.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2);
+    let (said, heard) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let (store, ids) = (&store, &ids);
+        scope.spawn(move || {
+            for span in 0..SPANS {
+                let run: Vec<(i64, f64)> = (0..720)
+                    .map(|n| (hours(2 * span) + n * STEP, noise(span * 720 + n)))
+                    .collect();
+                push(store, &batch(ids.iter().map(|id| (*id, &run[..]))));
+                said.send(span).unwrap();
+            }
+        });
+        let mut waited = 0;
+        loop {
+            match heard.recv_timeout(std::time::Duration::from_secs(2)) {
+                Ok(_) => {}
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                    // It waits: what lies in memory has a bound.
+                    let logs = std::fs::read_dir(dir.path().join("store/wal")).unwrap();
+                    assert!(logs.count() < 7, "all of it lies in memory");
+                    store.tick(at(hours(48))).unwrap();
+                    waited += 1;
+                }
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        assert!(waited > 0, "nobody waited");
+    });
+    assert_eq!(bits(&store, ids[3]).len(), 720 * SPANS as usize);
+}
+
+#[test]
 fn what_cannot_be_kept_is_refused_whole() {
     let dir = folder();
     let store = Store::open(Options {
