@@ -12,6 +12,7 @@ const ROUNDER: f64 = 6_755_399_441_055_744.0;
 
 /// Sum of numbers of which every sum on the way is exact: few of them, and whole. `None` where that
 /// is not sure. In any order it is what [`sum`] comes to, in a fraction of the time.
+#[expect(clippy::float_cmp, reason = "whether it is whole is what is asked")]
 fn plain_sum(mut values: impl ExactSizeIterator<Item = f64>) -> Option<f64> {
     if values.len() > PLAIN_MAX {
         return None;

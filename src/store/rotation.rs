@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::history::{Head, History};
 use super::keys::{self, SPAN};
+use super::seal::Tick;
 use super::segment::Segment;
 use super::wal::{self, Log};
 use super::{Error, Result};
@@ -49,19 +50,28 @@ pub(super) struct Sealed {
 }
 
 impl History {
-    /// Waits, for some seconds at most, while the open log should be closed and those that are
-    /// closed already take too much memory: who fills in a past is taken in as fast as it is sealed.
+    /// Seals, or waits some seconds at most for who is at it, while the open log should be closed
+    /// and those that are closed already take too much memory: a past that is filled in is taken
+    /// in as fast as it is sealed.
     ///
     /// The caller holds no lock of the head.
     pub(super) fn await_seals(&self, newest: Option<u32>) {
-        let is_crowded = |(): &mut ()| {
+        let is_crowded = || {
             let head = self.head();
             let room = || -> usize { head.closed.iter().map(|segment| segment.room()).sum() };
             self.is_full(&head, newest) && room() > CLOSED_ROOM
         };
+        // Before the first tick there is nothing to go by, and after a failure a tick tries again.
+        if is_crowded()
+            && let Ok(mut upkeep) = self.upkeep.try_lock()
+            && let Some(now) = upkeep.last.filter(|_| upkeep.seal_after.is_none())
+        {
+            _ = self.seal_closed(&mut upkeep, now, &mut Tick::default());
+        }
         let turn = self.sealed.turn.lock();
         let turn = turn.unwrap_or_else(PoisonError::into_inner);
         // Whether it waited in vain does not matter here: `rotate` knows how many there may be.
+        let is_crowded = |(): &mut ()| is_crowded();
         _ = self
             .sealed
             .done

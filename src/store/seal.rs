@@ -46,7 +46,8 @@ pub(super) struct Upkeep {
     pub(super) retain_at: Option<Timestamp>,
     /// Bytes of the logs when the limit in bytes was last looked at.
     pub(super) measured: Option<Bytes>,
-    seal_after: Option<Timestamp>,
+    /// After a failure, when to try again.
+    pub(super) seal_after: Option<Timestamp>,
     /// Months whose latencies by five minutes are gone.
     pub(super) cleared: BTreeSet<String>,
 }
@@ -88,7 +89,12 @@ impl History {
         Ok(tick)
     }
 
-    fn seal_closed(&self, upkeep: &mut Upkeep, now: Timestamp, tick: &mut Tick) -> Result<()> {
+    pub(super) fn seal_closed(
+        &self,
+        upkeep: &mut Upkeep,
+        now: Timestamp,
+        tick: &mut Tick,
+    ) -> Result<()> {
         upkeep.seal_after = Some(now.plus(RETRY.as_duration()));
         while let Some(segment) = { self.head().closed.first().map(Arc::clone) } {
             // What a seal writes must fit.
