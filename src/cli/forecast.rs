@@ -1,5 +1,7 @@
 //! `plimsoll forecast`.
 
+mod what_if;
+
 use std::fmt::Write as _;
 
 use clap::Args;
@@ -9,8 +11,10 @@ use super::output::{Format, json};
 use super::status::resources;
 use super::table::{Cell, Paint, Table, Tone, day, percent};
 use super::{Outcome, World};
-use crate::http::wire::{CapacityForecast, quantity};
-use crate::model::capacity::{Resource, UnknownResource};
+use crate::http::router::WHAT_IF;
+use crate::http::scenario::{self, TERMS};
+use crate::http::wire::{CapacityForecast, WhatIf, quantity};
+use crate::model::capacity::{ChangeKind, Resource, UnknownResource};
 
 /// Show when a resource reaches its limit, and how sure that is
 ///
@@ -20,7 +24,14 @@ use crate::model::capacity::{Resource, UnknownResource};
 Examples:
   plimsoll forecast all
   plimsoll forecast database --months 12
-  plimsoll forecast storage --target replica --format json")]
+  plimsoll forecast database --before 2027-01-31
+  plimsoll forecast storage --target replica --step day --format json
+
+What if (answered from the last forecast, at once):
+  plimsoll forecast database --what-if growth=2 --what-if archive=20%@2027-03-01
+  plimsoll forecast database --what-if limit=2TB --what-if migration=+50GB@2027-01-15
+  plimsoll forecast cpu --what-if event=3@2026-11-20..2026-12-01 --what-if season=2
+  plimsoll forecast all --what-if load=10")]
 pub(super) struct Forecast {
     /// cpu, memory, storage, bandwidth, database, connections, or all
     #[arg(value_parser = resource)]
@@ -28,6 +39,16 @@ pub(super) struct Forecast {
     /// Months ahead
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=24))]
     months: u32,
+    /// A point a month, or a day
+    #[arg(long, value_parser = ["month", "day"], default_value = "month")]
+    step: String,
+    /// Also say how likely each threshold is reached before this date, such as 2027-01-31
+    #[arg(long, value_name = "DATE", value_parser = date)]
+    before: Option<String>,
+    /// What would be different: growth=2, load=10, season=2, event=3@FROM..TO, migration=+50GB,
+    /// archive=20% or limit=2TB; @DATE behind a value says from when; may come several times
+    #[arg(long, value_name = "TERM", value_parser = term)]
+    what_if: Vec<Term>,
     /// Name of the target; default: the first in order of name
     #[arg(long)]
     target: Option<String>,
@@ -43,15 +64,60 @@ fn resource(text: &str) -> Result<String, UnknownResource> {
     Ok(text.to_owned())
 }
 
+/// A part of a scenario: its name, and what it is.
+type Term = (String, String);
+
+/// Checks a term before the server is asked.
+fn term(text: &str) -> Result<Term, String> {
+    let Some((name, value)) = text.split_once('=') else {
+        return Err(format!(
+            "write NAME=VALUE, with NAME one of {}",
+            TERMS.join(", ")
+        ));
+    };
+    scenario::read([(name, value)]).map_err(|wrong| wrong.to_string())?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn date(text: &str) -> Result<String, String> {
+    match scenario::date(text) {
+        Some(_) => Ok(text.to_owned()),
+        None => Err("write a date such as 2027-01-31 or 2027-01-31T12:00:00Z".to_owned()),
+    }
+}
+
+/// The query that the flags make, without the resource.
+fn query(command: &Forecast) -> String {
+    let mut query = format!("months={}", command.months);
+    if command.step != "month" {
+        query = format!("{query}&step={}", command.step);
+    }
+    for (name, value) in [("before", &command.before), ("target", &command.target)] {
+        if let Some(value) = value {
+            query = format!("{query}&{}", parameter(name, value));
+        }
+    }
+    query
+}
+
 pub(super) async fn run(command: &Forecast, world: &World<'_>) -> anyhow::Result<Outcome> {
     let config = world.load()?;
-    let mut path = format!(
-        "/local/forecast/{}?months={}",
-        command.resource, command.months
-    );
-    if let Some(target) = &command.target {
-        path = format!("{path}&{}", parameter("target", target));
+    if !command.what_if.is_empty() {
+        let mut path = format!("{WHAT_IF}?resource={}&{}", command.resource, query(command));
+        for name in TERMS {
+            let values = command.what_if.iter().filter(|(own, _)| own == name);
+            let values: Vec<&str> = values.map(|(_, value)| value.as_str()).collect();
+            if !values.is_empty() {
+                path = format!("{path}&{}", parameter(name, &values.join(",")));
+            }
+        }
+        let answer: WhatIf = Client::new(&config.socket()).json(&path).await?;
+        return Ok(Outcome::done(match command.format {
+            Format::Json => json(&answer)?,
+            Format::Text => what_if::text(&answer, world.paint),
+        }));
     }
+    let path = format!("/local/forecast/{}?{}", command.resource, query(command));
     let forecasts: Vec<CapacityForecast> = Client::new(&config.socket()).json(&path).await?;
     Ok(Outcome::done(
         match (command.format, forecasts.as_slice()) {
@@ -70,6 +136,7 @@ fn text(forecast: &CapacityForecast, paint: Paint) -> String {
         text.push('\n');
         text.push_str(&months(forecast).draw(paint));
     }
+    text.push_str(&told(forecast));
     if let (Some(method), Some(backtest)) = (&forecast.method, &forecast.backtest) {
         let _ = writeln!(
             text,
@@ -94,6 +161,58 @@ fn text(forecast: &CapacityForecast, paint: Paint) -> String {
         );
     }
     text
+}
+
+/// Changes, seasons, confidence, chances and the day to act, a line each.
+fn told(forecast: &CapacityForecast) -> String {
+    let mut text = String::new();
+    let unit = forecast.unit;
+    let signed = |value: f64| {
+        let sign = if value < 0.0 { '-' } else { '+' };
+        format!("{sign}{}", quantity(value.abs(), unit))
+    };
+    for change in &forecast.changes {
+        let (size, date) = (signed(change.size), day(&change.date));
+        let _ = match change.kind {
+            ChangeKind::Step => writeln!(text, "Jumped by {size} on {date}."),
+            ChangeKind::Slope => writeln!(text, "Growth changed by {size} a day on {date}."),
+        };
+    }
+    let seasons = forecast.seasons.iter().map(|season| {
+        let (swing, share) = (quantity(season.swing(), unit), season.strength * 100.0);
+        format!("{} (swing {swing}, strength {share:.0} %)", season.name)
+    });
+    let seasons: Vec<String> = seasons.collect();
+    if !seasons.is_empty() {
+        let _ = writeln!(text, "Repeats by: {}.", seasons.join(", "));
+    }
+    for threshold in &forecast.thresholds {
+        if let Some(chance) = threshold.probability_before {
+            let (name, chance) = (&threshold.name, chance * 100.0);
+            let _ = writeln!(
+                text,
+                "{chance:.0} % likely to reach {name} before the date asked."
+            );
+        }
+    }
+    if let Some(confidence) = forecast.confidence {
+        let (word, value) = (confidence.word.word(), confidence.value);
+        let _ = match forecast.synthetic {
+            Some(_) => writeln!(
+                text,
+                "Confidence {word}, for history is made up ({value:.2} of 1 by its back-test)."
+            ),
+            None => writeln!(text, "Confidence {word} ({value:.2} of 1)."),
+        };
+    }
+    if let Some(date) = &forecast.act_by {
+        let _ = writeln!(text, "Act by {}.", day(date));
+    }
+    if text.is_empty() {
+        text
+    } else {
+        format!("\n{text}")
+    }
 }
 
 fn months(forecast: &CapacityForecast) -> Table {

@@ -100,16 +100,7 @@ pub(super) fn resources(forecasts: &[CapacityForecast]) -> Table {
         let shown = |value: Option<f64>| {
             value.map_or_else(|| "–".to_owned(), |value| quantity(value, forecast.unit))
         };
-        let used = forecast.utilization_rate;
-        let tone = forecast
-            .thresholds
-            .iter()
-            .filter(|t| t.crossed)
-            .map(|t| t.name.as_str());
-        let tone = tone.fold(Tone::Plain, |worst, name| match (worst, name) {
-            (Tone::Critical, _) | (_, "critical" | "limit") => Tone::Critical,
-            _ => Tone::Warning,
-        });
+        let (used, tone) = (forecast.utilization_rate, tone(forecast));
         table.row([
             forecast.resource_type.name().into(),
             shown(forecast.current_usage).into(),
@@ -122,14 +113,28 @@ pub(super) fn resources(forecasts: &[CapacityForecast]) -> Table {
     table
 }
 
-fn reached(forecast: &CapacityForecast) -> String {
+/// How loud the usage is shown: by the thresholds that are reached.
+pub(super) fn tone(forecast: &CapacityForecast) -> Tone {
+    let crossed = forecast.thresholds.iter().filter(|t| t.crossed);
+    let names = crossed.map(|t| t.name.as_str());
+    names.fold(Tone::Plain, |worst, name| match (worst, name) {
+        (Tone::Critical, _) | (_, "critical" | "limit") => Tone::Critical,
+        _ => Tone::Warning,
+    })
+}
+
+/// When the limit is reached, or why that cannot be said.
+pub(super) fn reached(forecast: &CapacityForecast) -> String {
     match forecast.outlook.as_str() {
         "notEnoughData" => {
             let (have, need) = (
                 forecast.have_days.unwrap_or(0.0),
                 forecast.need_days.unwrap_or(0.0),
             );
-            return format!("not enough history: {have:.1} of {need:.0} days");
+            let more = forecast.more_days.unwrap_or(0.0).ceil();
+            return format!(
+                "not enough history: {have:.1} of {need:.0} days, {more:.0} more needed"
+            );
         }
         "unmeasured" => return "not measured".to_owned(),
         _ => {}

@@ -53,7 +53,10 @@ pub fn duration(text: &str) -> Result<Millis, String> {
 }
 
 /// Reads a size: a number, with a fraction or without, and a unit out of B, kB, MB, GB, TB.
-pub(super) fn size(text: &str) -> Result<Bytes, String> {
+///
+/// # Errors
+/// What is wrong with the text, and what to write.
+pub fn size(text: &str) -> Result<Bytes, String> {
     let cure =
         || format!("{text:?} is no size; write one such as 512MB, 1.5GB or a count of bytes");
     let text_ = text.trim().trim_end_matches("/s").trim_end();

@@ -194,6 +194,12 @@ pub const KEYS: &[Key] = &[
         "distance of forecast runs; a day changes little in a forecast of months",
     ),
     key(
+        "forecast.lead_time",
+        Shape::Duration(Millis(0), Millis(2 * 365 * 86_400_000)),
+        Some("30d"),
+        "how long a remedy takes from the decision on: the day to act by is the early end of reaching the limit less this; a month covers an order or a migration",
+    ),
+    key(
         "thresholds.warn",
         Shape::Number(0.0, 1.0),
         Some("0.75"),

@@ -20,7 +20,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use environment::Environment;
-pub use human::duration as parse_duration;
+pub use human::{duration as parse_duration, size as parse_size};
 pub use keys::{KEYS, Key};
 pub use load::{Flag, Flags};
 pub use target::{Secret, Target};
@@ -140,6 +140,8 @@ pub struct Config {
     pub history: History,
     /// Distance of forecast runs.
     pub forecast_every: Millis,
+    /// How long a remedy takes from the decision on.
+    pub forecast_lead_time: Millis,
     /// Shares of a limit that matter.
     pub thresholds: Thresholds,
     /// Bounds of the server.
@@ -363,6 +365,7 @@ fn assemble(settings: &Settings, token: Option<Secret>, environment: Environment
             max_bytes: settings.size("history.max_bytes"),
         },
         forecast_every: settings.length("forecast.every"),
+        forecast_lead_time: settings.length("forecast.lead_time"),
         thresholds: Thresholds {
             warn: settings.ratio("thresholds.warn"),
             critical: settings.ratio("thresholds.critical"),

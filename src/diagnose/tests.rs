@@ -22,6 +22,7 @@ fn projection(resource: Resource, usage: f64, limit: f64) -> Projection {
         history_start: NOW,
         coverage: 1.0,
         synthetic: None,
+        lead_time: Millis::DAY,
     }
 }
 
@@ -68,6 +69,10 @@ fn growing(usage: f64, a_day: f64, limit: f64) -> Projection {
                 coverage_p95: 1.0,
             },
             crossings: vec![crossing],
+            changes: Vec::new(),
+            seasons: Vec::new(),
+            confidence: None,
+            simulated: None,
         }))),
         ..projection(Resource::Storage, usage, limit)
     }

@@ -60,45 +60,68 @@ impl Paths {
     pub(super) fn reach(&self, mean: &[f64], spread: &Spread, threshold: f64) -> Reached {
         let factor = spread.path_factor();
         let spreads: Vec<f64> = (1..=mean.len()).map(|j| factor * spread.at(j)).collect();
+        let met = |ahead: usize, error: f64| {
+            let m = mean.get(ahead).copied().unwrap_or(f64::NAN);
+            let s = spreads.get(ahead).copied().unwrap_or(0.0);
+            m + s * error >= threshold
+        };
+        self.times(met).reached()
+    }
+
+    /// When each path first satisfies `met`, which is given a step (from 0) and the path's error
+    /// there.
+    pub(super) fn times(&self, met: impl Fn(usize, f64) -> bool) -> Times {
         let mut times: Vec<f64> = self
             .errors
             .iter()
-            .map(|path| self.first(path, mean, &spreads, threshold))
+            .map(|path| self.first(path, &met))
             .collect();
         times.sort_by(f64::total_cmp);
-        let reached = times.iter().filter(|t| t.is_finite()).count();
-        let at = |share: f64| {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "a share of a length"
-            )]
-            let place = (share * times.len() as f64) as usize;
-            times.get(place).copied().filter(|t| t.is_finite())
-        };
-        Reached {
-            probability: reached as f64 / times.len().max(1) as f64,
-            quantiles: [at(0.10), at(0.50), at(0.90)],
-        }
+        Times(times)
     }
 
-    fn first(&self, path: &[f64], mean: &[f64], spreads: &[f64], threshold: f64) -> f64 {
+    fn first(&self, path: &[f64], met: &impl Fn(usize, f64) -> bool) -> f64 {
         let mut before = (0_usize, path.first().copied().unwrap_or(0.0));
         for (knot, error) in self.knots.iter().zip(path) {
             let (from, start) = before;
             let length = (knot - from).max(1) as f64;
             for j in from + 1..=*knot {
                 let share = (j - from) as f64 / length;
-                let e = start + (error - start) * share;
-                let m = mean.get(j - 1).copied().unwrap_or(f64::NAN);
-                let s = spreads.get(j - 1).copied().unwrap_or(0.0);
-                if m + s * e >= threshold {
+                if met(j - 1, start + (error - start) * share) {
                     return j as f64;
                 }
             }
             before = (*knot, *error);
         }
         f64::INFINITY
+    }
+}
+
+/// Steps ahead at which each path got there, rising; infinite for those that do not.
+pub(super) struct Times(Vec<f64>);
+
+impl Times {
+    /// Share of the paths that are there `steps` ahead.
+    pub(super) fn share_by(&self, steps: f64) -> f64 {
+        let there = self.0.partition_point(|time| *time <= steps);
+        there as f64 / self.0.len().max(1) as f64
+    }
+
+    /// The share that gets there at all, and by when 10, 50 and 90 % of all are there.
+    pub(super) fn reached(&self) -> Reached {
+        let at = |share: f64| {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "a share of a length"
+            )]
+            let place = (share * self.0.len() as f64) as usize;
+            self.0.get(place).copied().filter(|t| t.is_finite())
+        };
+        Reached {
+            probability: self.share_by(f64::MAX),
+            quantiles: [at(0.10), at(0.50), at(0.90)],
+        }
     }
 }
 

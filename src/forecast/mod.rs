@@ -14,15 +14,17 @@ mod combine;
 mod crossing;
 mod interval;
 mod member;
+mod pattern;
 mod period;
 mod random;
 mod settings;
 mod shift;
+pub mod what_if;
 
 use rayon::prelude::*;
 
 use crate::model::capacity::{
-    Backtest, Crossing, Estimate, Forecast, ForecastPoint, Interval, Outlook,
+    Backtest, Confidence, Crossing, Estimate, Forecast, ForecastPoint, Interval, Outlook, Simulated,
 };
 use crate::model::series::Window;
 use crate::model::units::{Level, Millis, Timestamp};
@@ -33,6 +35,8 @@ use combine::{Scored, Shape, Trial, combined};
 use crossing::{Paths, Reached};
 use interval::Spread;
 use member::MEMBERS;
+use pattern::Found;
+use period::Seasons;
 use settings::settings;
 
 /// Days in a month, as growth per month counts them.
@@ -207,6 +211,9 @@ struct Inner {
     scores: Vec<Scored>,
     weights: Vec<f64>,
     periods: Vec<usize>,
+    seasons: Seasons,
+    /// The past without its seasons.
+    flat: Vec<f64>,
 }
 
 fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
@@ -245,6 +252,20 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
         lo: share(per_day.lo),
         hi: share(per_day.hi),
     });
+    let frame = Frame {
+        steps,
+        scale,
+        level,
+        silent,
+        end,
+    };
+    let found = Found {
+        seasons: &inner.seasons,
+        flat: &inner.flat,
+        step: steps.step,
+        scale,
+    };
+    let backtest = backtest(&inner, scale);
     Forecast {
         level: back(level),
         step: steps.step,
@@ -253,19 +274,16 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
         growth_per_month,
         periods: inner.periods.clone(),
         method: method(&inner),
-        backtest: backtest(&inner, scale),
-        crossings: crossings(
-            &scaled,
-            &inner,
-            plan,
-            &Frame {
-                steps,
-                scale,
-                level,
-                silent,
-                end,
-            },
-        ),
+        confidence: Some(Confidence::of(&backtest)),
+        backtest,
+        crossings: crossings(&scaled, &inner, plan, &frame),
+        changes: found.changes(frame.last_end()),
+        seasons: found.seasons(level, scaled.len() + silent),
+        simulated: Some(Simulated {
+            spread: inner.spread.path_factor() / inner.spread.reach(0.80),
+            swing: back(steps.swing / scale),
+            present: back(frame.present(&scaled)),
+        }),
     }
 }
 
@@ -295,6 +313,8 @@ fn compute(values: &[f64], step: Millis, horizon: usize) -> Inner {
         scores,
         weights,
         periods: shape.seasons.periods(),
+        seasons: shape.seasons,
+        flat,
     }
 }
 
@@ -424,18 +444,32 @@ struct Frame<'a> {
     end: Timestamp,
 }
 
+impl Frame<'_> {
+    /// Where the series stands now: its last readings or its level, whichever is higher.
+    fn present(&self, scaled: &[f64]) -> f64 {
+        let last = scaled.iter().rev().copied().filter(|v| v.is_finite());
+        let now = median(&last.take(NOW).collect::<Vec<_>>()).unwrap_or(self.level);
+        now.max(self.level)
+    }
+
+    /// The end of the last step that holds a value.
+    fn last_end(&self) -> Timestamp {
+        let silent = self.steps.step.0.saturating_mul(self.steps.silent as u64);
+        self.end.minus(Millis(silent).as_duration())
+    }
+}
+
 fn crossings(scaled: &[f64], inner: &Inner, plan: &Plan, frame: &Frame<'_>) -> Vec<Crossing> {
     if plan.thresholds.is_empty() {
         return Vec::new();
     }
-    let present = scaled.iter().rev().copied().filter(|v| v.is_finite());
-    let now = median(&present.take(NOW).collect::<Vec<_>>()).unwrap_or(frame.level);
+    let present = frame.present(scaled);
     let paths = Paths::draw(inner.mean.len(), plan.seed);
     plan.thresholds
         .iter()
         .map(|threshold| {
             let value = (threshold.value - frame.steps.swing) / frame.scale;
-            let crossed = now >= value || frame.level >= value;
+            let crossed = present >= value;
             let reached = if crossed {
                 Reached {
                     probability: 1.0,

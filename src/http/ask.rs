@@ -7,7 +7,10 @@ use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
 
 use super::error::Refusal;
+use super::outlook::Slice;
+use super::scenario;
 use crate::model::target::Reach;
+use crate::model::units::Timestamp;
 use crate::work::board::{Board, TargetState};
 
 /// How far the forecasts of the run reach, in months; a request slices them.
@@ -59,6 +62,28 @@ impl Ask {
         self.number("months", 6, (1, MAX_MONTHS))
     }
 
+    /// A date, if one was given: a day or an instant.
+    pub(super) fn date(&self, name: &'static str) -> Result<Option<Timestamp>, Refusal> {
+        let Some(text) = self.text(name) else {
+            return Ok(None);
+        };
+        let read = scenario::date(text).ok_or_else(|| Refusal::Parameter {
+            name,
+            text: text.to_owned(),
+            wanted: scenario::DATE.to_owned(),
+        });
+        read.map(Some)
+    }
+
+    /// Which part of a forecast: `months`, `step` and `before`.
+    pub(super) fn slice(&self) -> Result<Slice, Refusal> {
+        Ok(Slice {
+            months: self.months()?,
+            daily: self.choice("step", &[("month", false), ("day", true)], false)?,
+            before: self.date("before")?,
+        })
+    }
+
     /// One of several words, the first of them when not given.
     pub(super) fn choice<T: Copy>(
         &self,
@@ -84,14 +109,19 @@ impl Ask {
     pub(super) fn target(&self, board: &Board) -> Result<(String, TargetState), Refusal> {
         match self.text("target") {
             None => board.first().ok_or(Refusal::NoTargets),
-            Some(name) => match board.target(name) {
-                Some(state) => Ok((name.to_owned(), state)),
-                None => Err(Refusal::UnknownTarget {
-                    name: name.to_owned(),
-                    known: board.names(),
-                }),
-            },
+            Some(name) => target(name, board),
         }
+    }
+}
+
+/// The target of this name.
+pub(super) fn target(name: &str, board: &Board) -> Result<(String, TargetState), Refusal> {
+    match board.target(name) {
+        Some(state) => Ok((name.to_owned(), state)),
+        None => Err(Refusal::UnknownTarget {
+            name: name.to_owned(),
+            known: board.names(),
+        }),
     }
 }
 

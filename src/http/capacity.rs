@@ -1,5 +1,6 @@
 //! `/capacity/…`: the records of the last forecast run, sliced; nothing is computed per request.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
@@ -8,7 +9,7 @@ use super::Site;
 use super::ask::{Ask, not_yet};
 use super::body::Answer;
 use super::error::Refusal;
-use super::outlook;
+use super::outlook::{self, Slice};
 use super::wire::{CapacityDashboard, CapacityForecast};
 use crate::model::capacity::{Projection, Resource};
 use crate::model::units::Timestamp;
@@ -32,10 +33,10 @@ pub(super) async fn forecast(
     ask: Ask,
 ) -> Result<Answer, Refusal> {
     let resource: Resource = resource.parse()?;
-    let months = ask.months()?;
+    let slice = ask.slice()?;
     let (name, state) = ask.target(&site.board)?;
     projections(&state)?;
-    Answer::json(&one(&site, &name, &state, resource, months))
+    Answer::json(&one(&site, &name, &state, resource, slice))
 }
 
 /// The forecast of one resource; one that the run left out is unmeasured.
@@ -44,8 +45,19 @@ pub(super) fn one(
     target: &str,
     state: &TargetState,
     resource: Resource,
-    months: u32,
+    slice: Slice,
 ) -> CapacityForecast {
+    let projection = projection(site, target, state, resource);
+    outlook::forecast(&projection, slice, &site.thresholds)
+}
+
+/// The projection of one resource; one that the run left out is unmeasured.
+pub(super) fn projection<'s>(
+    site: &Site,
+    target: &str,
+    state: &'s TargetState,
+    resource: Resource,
+) -> Cow<'s, Projection> {
     let unmeasured = || Projection {
         target: target.to_owned(),
         resource,
@@ -60,22 +72,22 @@ pub(super) fn one(
         history_start: Timestamp::from_millis(0),
         coverage: 0.0,
         synthetic: None,
+        lead_time: site.lead_time,
     };
-    match state.projection(resource) {
-        Some(projection) => outlook::forecast(projection, months, &site.thresholds),
-        None => outlook::forecast(&unmeasured(), months, &site.thresholds),
-    }
+    state
+        .projection(resource)
+        .map_or_else(|| Cow::Owned(unmeasured()), Cow::Borrowed)
 }
 
 /// `GET /capacity/dashboard`.
 pub(super) async fn dashboard(State(site): State<Arc<Site>>, ask: Ask) -> Result<Answer, Refusal> {
-    let months = ask.months()?;
+    let slice = ask.slice()?;
     let (name, state) = ask.target(&site.board)?;
     let projections = projections(&state)?;
     Answer::json(&CapacityDashboard {
         timestamp: site.clock.now().to_string(),
         forecasts: Resource::ALL
-            .map(|resource| one(&site, &name, &state, resource, months))
+            .map(|resource| one(&site, &name, &state, resource, slice))
             .to_vec(),
         alerts: state.alerts.iter().map(Into::into).collect(),
         trends: projections.iter().filter_map(outlook::trend).collect(),

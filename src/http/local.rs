@@ -7,6 +7,7 @@ use axum::extract::{Path, State};
 use super::ask::Ask;
 use super::body::Answer;
 use super::error::Refusal;
+use super::outlook::Slice;
 use super::wire::{self, SeverityCounts, Status, TargetFindings, TargetStatus};
 use super::{ReportFormat, Site, capacity};
 use crate::model::capacity::Resource;
@@ -35,7 +36,7 @@ fn target_status(site: &Site, name: String, state: &TargetState) -> TargetStatus
     let resources = state
         .projections
         .iter()
-        .map(|projection| capacity::one(site, &name, state, projection.resource, 1));
+        .map(|projection| capacity::one(site, &name, state, projection.resource, Slice::months(1)));
     TargetStatus {
         resources: resources.collect(),
         state: word,
@@ -90,12 +91,12 @@ pub(super) async fn forecast(
         "all" => Resource::ALL.to_vec(),
         name => vec![name.parse::<Resource>()?],
     };
-    let months = ask.months()?;
+    let slice = ask.slice()?;
     let (name, state) = ask.target(&site.board)?;
     capacity::projections(&state)?;
     let forecasts: Vec<_> = resources
         .into_iter()
-        .map(|resource| capacity::one(&site, &name, &state, resource, months))
+        .map(|resource| capacity::one(&site, &name, &state, resource, slice))
         .collect();
     Answer::json(&forecasts)
 }

@@ -25,9 +25,11 @@ mod pages;
 mod prom;
 mod recommend;
 pub mod router;
+pub mod scenario;
 mod server;
 mod stall;
 mod stream;
+mod what_if;
 pub mod wire;
 mod write;
 
@@ -178,6 +180,7 @@ pub struct Site {
     clock: Arc<dyn Clock>,
     settings: crate::config::Http,
     thresholds: Thresholds,
+    lead_time: Millis,
     scrape: Millis,
     catalog: Millis,
     listen: SocketAddr,
@@ -204,6 +207,7 @@ impl Site {
             clock,
             settings: config.http.clone(),
             thresholds: config.thresholds,
+            lead_time: config.forecast_lead_time,
             scrape: config.collect.scrape,
             catalog: config.collect.catalog,
             listen: config.listen,

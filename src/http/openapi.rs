@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::body::Answer;
 use super::error::Refusal;
-use super::router::{Param, ROUTES, Route};
+use super::router::{Param, ROUTES, Route, WHAT_IF};
 use super::write;
 
 /// Fields of each shape. A type is `text`, `time`, `whole`, `number` or `flag`, a shape's name, or
@@ -58,8 +58,47 @@ const SHAPES: &[(&str, &str)] = &[
       recommendations [CapacityRecommendation], target text, unit text, madeAt time, \
       outlook text, haveDays number?, needDays number?, limitOrigin LimitOrigin?, method text?, \
       backtest Backtest?, growthPerDay Estimate?, growthPerMonth Estimate?, \
-      thresholds [ThresholdDate], coverage number, synthetic SyntheticTimes?",
+      thresholds [ThresholdDate], coverage number, synthetic SyntheticTimes?, moreDays number?, \
+      level number?, changes [ChangePoint], seasons [Season], confidence Confidence?, actBy time?",
     ),
+    ("ChangePoint", "date time, kind text, size number"),
+    (
+        "Season",
+        "period whole, name text, profile [number], strength number",
+    ),
+    ("Confidence", "value number, word text"),
+    (
+        "WhatIf",
+        "target text, scenario [text], then time, breaksFirst BreaksFirst?, \
+      resources [WhatIfResource]",
+    ),
+    (
+        "BreaksFirst",
+        "resourceType text, name text, value number, probability number, p10 time?, p50 time?, \
+      p90 time?, crossed flag, probabilityBefore number?",
+    ),
+    (
+        "WhatIfResource",
+        "resourceType text, currentUsage number?, currentCapacity number?, \
+      utilizationRate number?, projections [CapacityProjection], \
+      recommendations [CapacityRecommendation], target text, unit text, madeAt time, \
+      outlook text, haveDays number?, needDays number?, limitOrigin LimitOrigin?, method text?, \
+      backtest Backtest?, growthPerDay Estimate?, growthPerMonth Estimate?, \
+      thresholds [ThresholdDate], coverage number, synthetic SyntheticTimes?, moreDays number?, \
+      level number?, changes [ChangePoint], seasons [Season], confidence Confidence?, \
+      actBy time?, headroom number?, loadFactorNow number?, loadFactorThen number?, \
+      asIs [ThresholdDate]",
+    ),
+    (
+        "Scenario",
+        "growth number?, load number?, season SeasonFactor?, events [Event]?, \
+      migrations [Migration]?, archives [Archive]?, limit number?, resource text?, target text?, \
+      months whole?",
+    ),
+    ("SeasonFactor", "factor number, from time?"),
+    ("Event", "from time, to time, factor number"),
+    ("Migration", "at time?, amount number"),
+    ("Archive", "at time?, share number"),
     (
         "CapacityProjection",
         "date time, predictedUsage number, predictedCapacity number?, \
@@ -81,7 +120,7 @@ const SHAPES: &[(&str, &str)] = &[
     (
         "ThresholdDate",
         "name text, value number, probability number, p10 time?, p50 time?, \
-      p90 time?, crossed flag",
+      p90 time?, crossed flag, probabilityBefore number?",
     ),
     ("SyntheticTimes", "from time, until time"),
     (
@@ -147,6 +186,36 @@ const NOTES: &[(&str, &str, &str)] = &[
         "CapacityForecast",
         "outlook",
         "forecast, notEnoughData or unmeasured",
+    ),
+    (
+        "CapacityForecast",
+        "actBy",
+        "10 % point of reaching the limit less forecast.lead_time; today where that has passed",
+    ),
+    (
+        "CapacityForecast",
+        "seasons",
+        "profiles are deviations from the level, one a step from the forecast's first on",
+    ),
+    (
+        "Confidence",
+        "value",
+        "0 to 1: skill against seasonal naive × coverage of the bands × n/(n+1) origins",
+    ),
+    (
+        "ChangePoint",
+        "kind",
+        "step (size in the unit) or slope (size in the unit per day)",
+    ),
+    (
+        "WhatIfResource",
+        "loadFactorNow",
+        "the load, times the present one, that reaches the limit now; null where none does",
+    ),
+    (
+        "WhatIfResource",
+        "loadFactorThen",
+        "the load, times the present one, that reaches the limit by `then`",
     ),
     (
         "CapacityForecast",
@@ -243,6 +312,18 @@ fn operation(route: &Route) -> Value {
         .and_then(Value::as_object_mut)
     {
         responses.insert(code.to_owned(), answer);
+    }
+    if let ((WHAT_IF, "POST"), Some(operation)) =
+        ((route.path, route.method), operation.as_object_mut())
+    {
+        operation.insert(
+            "requestBody".to_owned(),
+            json!({
+                "required": true,
+                "description": "What is different; fields that are left out stay as they are.",
+                "content": {"application/json": {"schema": kind("Scenario")}},
+            }),
+        );
     }
     if let (write::WRITE, Some(operation)) = (route.path, operation.as_object_mut()) {
         operation.insert("requestBody".to_owned(), json!({

@@ -1,27 +1,47 @@
-//! A stored projection, sliced into months: nothing is fitted here.
+//! A stored projection, sliced into months or days: nothing is fitted here.
 
 use super::recommend::recommend;
-use super::wire::{CapacityForecast, CapacityProjection, CapacityTrend, DataPoint};
+use super::wire::{CapacityForecast, CapacityProjection, CapacityTrend, DataPoint, ThresholdDate};
 use crate::config::Thresholds;
 use crate::model::capacity::{Forecast, ForecastPoint, Interval, Outlook, Projection};
 use crate::model::units::{Millis, Timestamp};
+use crate::work::what_if::probability_before;
 
 /// Days that a trend shows at most: a quarter.
 const TREND_DAYS: usize = 90;
 /// How near the predicted usage counts as right, as a share of it: what `confidence` speaks of.
 const NEAR: f64 = 0.10;
 
-/// The forecast of one resource, `months` ahead.
+/// Which part of a forecast is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Slice {
+    /// Months ahead.
+    pub(super) months: u32,
+    /// A point a day instead of a month.
+    pub(super) daily: bool,
+    /// The date before which thresholds may be reached.
+    pub(super) before: Option<Timestamp>,
+}
+
+impl Slice {
+    /// Monthly points, no date.
+    pub(super) const fn months(months: u32) -> Self {
+        Self {
+            months,
+            daily: false,
+            before: None,
+        }
+    }
+}
+
+/// The forecast of one resource.
 pub(super) fn forecast(
     projection: &Projection,
-    months: u32,
+    slice: Slice,
     thresholds: &Thresholds,
 ) -> CapacityForecast {
     let capacity = projection.limit.as_ref().map(|limit| limit.value);
-    let made = match &projection.outlook {
-        Some(Outlook::Forecast(forecast)) => Some(forecast.as_ref()),
-        _ => None,
-    };
+    let made = projection.forecast();
     let (outlook, have_days, need_days) = match &projection.outlook {
         Some(Outlook::Forecast(_)) => ("forecast", None, None),
         Some(Outlook::NotEnoughData {
@@ -30,13 +50,19 @@ pub(super) fn forecast(
         }) => ("notEnoughData", Some(*have_days), Some(*need_days)),
         None => ("unmeasured", None, None),
     };
-    let months = made.map(|made| monthly(made, projection.made_at, months, capacity));
+    let projections = made.map(|made| {
+        if slice.daily {
+            daily(made, projection.made_at, slice.months, capacity)
+        } else {
+            monthly(made, projection.made_at, slice.months, capacity)
+        }
+    });
     CapacityForecast {
         resource_type: projection.resource,
         current_usage: projection.usage,
         current_capacity: capacity,
         utilization_rate: rate(projection.usage, capacity),
-        projections: months.unwrap_or_default(),
+        projections: projections.unwrap_or_default(),
         recommendations: recommend(projection, thresholds),
         target: projection.target.clone(),
         unit: projection.resource.unit(),
@@ -49,12 +75,32 @@ pub(super) fn forecast(
         backtest: made.map(|made| made.backtest.clone()),
         growth_per_day: made.map(|made| made.growth_per_day),
         growth_per_month: made.and_then(|made| made.growth_per_month),
-        thresholds: made.map_or_else(Vec::new, |made| {
-            made.crossings.iter().map(Into::into).collect()
-        }),
+        thresholds: made.map_or_else(Vec::new, |made| met(made, slice.before)),
         coverage: projection.coverage,
         synthetic: projection.synthetic.map(Into::into),
+        more_days: have_days
+            .zip(need_days)
+            .map(|(have, need)| (need - have).max(0.0)),
+        level: made.map(|made| made.level),
+        changes: made.map_or_else(Vec::new, |made| {
+            made.changes.iter().map(Into::into).collect()
+        }),
+        seasons: made.map_or_else(Vec::new, |made| made.seasons.clone()),
+        confidence: projection.confidence(),
+        act_by: projection.act_by().map(|at| at.to_string()),
     }
+}
+
+/// When thresholds are met, and how likely that is before a date.
+pub(super) fn met(forecast: &Forecast, before: Option<Timestamp>) -> Vec<ThresholdDate> {
+    let crossings = forecast.crossings.iter();
+    crossings
+        .map(|crossing| ThresholdDate {
+            probability_before: before
+                .and_then(|date| probability_before(forecast, crossing.threshold, date)),
+            ..crossing.into()
+        })
+        .collect()
 }
 
 /// Usage over limit, if both are known. It may exceed 1: a limit can be configured below the usage.
@@ -73,21 +119,39 @@ fn monthly(
     (1..=months)
         .map_while(|month| {
             let date = months_later(from, month)?;
-            let point = point_at(forecast, date)?;
-            Some(CapacityProjection {
-                date: date.to_string(),
-                predicted_usage: point.mean,
-                predicted_capacity: capacity,
-                utilization_rate: rate(Some(point.mean), capacity),
-                confidence: confidence(point),
-                intervals: point.bands.clone(),
-            })
+            Some(projected(point_at(forecast, date)?, date, capacity))
         })
         .collect()
 }
 
+/// Every point of the coming months; a point's date is the start of its step.
+fn daily(
+    forecast: &Forecast,
+    from: Timestamp,
+    months: u32,
+    capacity: Option<f64>,
+) -> Vec<CapacityProjection> {
+    let until = months_later(from, months);
+    let points = forecast.points.iter();
+    points
+        .take_while(|point| until.is_some_and(|until| point.at <= until))
+        .map(|point| projected(point, point.at, capacity))
+        .collect()
+}
+
+fn projected(point: &ForecastPoint, date: Timestamp, capacity: Option<f64>) -> CapacityProjection {
+    CapacityProjection {
+        date: date.to_string(),
+        predicted_usage: point.mean,
+        predicted_capacity: capacity,
+        utilization_rate: rate(Some(point.mean), capacity),
+        confidence: confidence(point),
+        intervals: point.bands.clone(),
+    }
+}
+
 /// The same day `months` later, or the month's last where it has no such day.
-fn months_later(from: Timestamp, months: u32) -> Option<Timestamp> {
+pub(super) fn months_later(from: Timestamp, months: u32) -> Option<Timestamp> {
     let from = jiff::Timestamp::from_millisecond(from.as_millis()).ok()?;
     let later = from
         .to_zoned(jiff::tz::TimeZone::UTC)

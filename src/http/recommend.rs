@@ -185,11 +185,16 @@ mod tests {
                     coverage_p95: 0.95,
                 },
                 crossings,
+                changes: Vec::new(),
+                seasons: Vec::new(),
+                confidence: None,
+                simulated: None,
             }))),
             history: Vec::new(),
             history_start: Timestamp::from_millis(0),
             coverage: 1.0,
             synthetic: None,
+            lead_time: Millis::DAY,
         };
         let thresholds = Thresholds {
             warn: Ratio::new(0.75).unwrap(),

@@ -2,6 +2,8 @@
 //!
 //! `openapi` describes exactly these rows, and the own latency is counted by their paths.
 
+mod params;
+
 use std::sync::Arc;
 
 use axum::Router;
@@ -12,7 +14,11 @@ use axum::routing::{MethodRouter, get, post};
 use super::error::Refusal;
 use super::{
     Site, archive, capacity, database, front, latency, local, metrics, openapi, pages, prom,
-    stream, write,
+    stream, what_if, write,
+};
+
+use params::{
+    BEFORE, INSTANT, MONTHS, RANGE, RESOURCE, SCENARIO, SELECTORS, START, STEP, TARGET, WHICH,
 };
 
 /// A parameter of a route.
@@ -44,59 +50,10 @@ pub struct Route {
     serve: fn() -> MethodRouter<Arc<Site>>,
 }
 
-const TARGET: Param = Param {
-    name: "target",
-    place: "query",
-    about: "name of the target; default: the first in order of name",
-};
-const MONTHS: Param = Param {
-    name: "months",
-    place: "query",
-    about: "months ahead, 1 to 24; default 6",
-};
 const JSON: &str = "application/json";
-const QUERY: Param = Param {
-    name: "query",
-    place: "query",
-    about: "the expression, in PromQL",
-};
-const SELECTORS: Param = Param {
-    name: "match[]",
-    place: "query",
-    about: "a selector, such as x{a=\"b\"}; may come several times",
-};
-const START: Param = Param {
-    name: "start",
-    place: "query",
-    about: "seconds since 1970, or RFC 3339; only what had a value since",
-};
-const INSTANT: &[Param] = &[
-    QUERY,
-    Param {
-        name: "time",
-        place: "query",
-        about: "seconds since 1970, or RFC 3339; default: now",
-    },
-];
-const RANGE: &[Param] = &[
-    QUERY,
-    Param {
-        name: "start",
-        place: "query",
-        about: "first instant: seconds since 1970, or RFC 3339",
-    },
-    Param {
-        name: "end",
-        place: "query",
-        about: "last instant",
-    },
-    Param {
-        name: "step",
-        place: "query",
-        about: "seconds, or a length such as 5m; at most 11000 steps",
-    },
-];
-const WHICH: &[Param] = &[SELECTORS, START];
+
+/// Where scenarios are asked about.
+pub const WHAT_IF: &str = "/api/v1/performance/capacity/what-if";
 
 /// Every route that is served over TCP.
 pub const ROUTES: &[Route] = &[
@@ -160,7 +117,7 @@ pub const ROUTES: &[Route] = &[
         path: "/api/v1/performance/capacity/dashboard",
         summary: "Forecasts, alerts and trends of all resources.",
         does: "get capacity dashboard",
-        params: &[MONTHS, TARGET],
+        params: &[MONTHS, STEP, BEFORE, TARGET],
         answer: (JSON, "CapacityDashboard"),
         serve: || get(capacity::dashboard),
     },
@@ -176,10 +133,30 @@ pub const ROUTES: &[Route] = &[
                 about: "cpu, memory, storage, bandwidth, database or connections",
             },
             MONTHS,
+            STEP,
+            BEFORE,
             TARGET,
         ],
         answer: (JSON, "CapacityForecast"),
         serve: || get(capacity::forecast),
+    },
+    Route {
+        method: "GET",
+        path: WHAT_IF,
+        summary: "Stored forecasts under a scenario, at once: what breaks first, and when.",
+        does: "answer what if",
+        params: SCENARIO,
+        answer: (JSON, "WhatIf"),
+        serve: || get(what_if::get),
+    },
+    Route {
+        method: "POST",
+        path: WHAT_IF,
+        summary: "Stored forecasts under a scenario in JSON, at once: what breaks first, and when.",
+        does: "answer the posted what if",
+        params: &[RESOURCE, MONTHS, STEP, BEFORE, TARGET],
+        answer: (JSON, "WhatIf"),
+        serve: || post(what_if::post),
     },
     Route {
         method: "GET",
@@ -388,6 +365,15 @@ pub const ROUTES: &[Route] = &[
     },
     Route {
         method: "GET",
+        path: "/ui/what-if",
+        summary: "The chart of one resource under a scenario, for the page.",
+        does: "draw what if",
+        params: SCENARIO,
+        answer: ("text/html", ""),
+        serve: || get(what_if::drawn),
+    },
+    Route {
+        method: "GET",
         path: "/ui/app.js",
         summary: "The page's script.",
         does: "get the script",
@@ -431,7 +417,7 @@ pub const LOCAL_ROUTES: &[Route] = &[
         path: "/local/forecast/{resourceType}",
         summary: "Forecasts of one resource, or of all, for `plimsoll forecast`.",
         does: "forecast capacity",
-        params: &[MONTHS, TARGET],
+        params: &[MONTHS, STEP, BEFORE, TARGET],
         answer: (JSON, ""),
         serve: || get(local::forecast),
     },

@@ -1,13 +1,18 @@
 //! Capacity: resources, their limits, and when one meets the other.
 //!
-//! For: what a forecast says and a report shows. Not for: how it is computed (`forecast`).
+//! For: what is forecast of what, and what a report shows. Not for: how it is computed. What a
+//! forecast says of any series stands in [`forecast`](super::forecast).
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::units::{Level, Millis, Timestamp};
+pub use super::forecast::{
+    Backtest, Change, ChangeKind, Confidence, Crossing, Estimate, Forecast, ForecastPoint,
+    Interval, Outlook, Season, Simulated, Trust,
+};
+use super::units::{Millis, Timestamp};
 
 /// Something that can run out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -31,6 +36,11 @@ pub enum Resource {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no resource; one of cpu, memory, storage, bandwidth, database, connections")]
 pub struct UnknownResource(pub String);
+
+impl UnknownResource {
+    /// The names that there are, for people.
+    pub const KNOWN: &str = "cpu, memory, storage, bandwidth, database, connections";
+}
 
 impl Resource {
     /// All, in the order that reports show.
@@ -62,6 +72,14 @@ impl Resource {
             Self::Memory | Self::Storage | Self::Database => Unit::Bytes,
             Self::Bandwidth => Unit::BytesPerSecond,
             Self::Connections => Unit::Connections,
+        }
+    }
+
+    /// Whether it piles up: more load then fills it faster, but not at once.
+    pub const fn piles_up(self) -> bool {
+        match self {
+            Self::Storage | Self::Database => true,
+            Self::Cpu | Self::Memory | Self::Bandwidth | Self::Connections => false,
         }
     }
 }
@@ -116,120 +134,6 @@ pub struct Limit {
     pub origin: LimitOrigin,
 }
 
-/// A band around a value.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Interval {
-    /// Probability mass between `lo` and `hi`.
-    pub level: Level,
-    /// Lower end.
-    pub lo: f64,
-    /// Upper end, never below `lo`.
-    pub hi: f64,
-}
-
-/// A value with an 80 % interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Estimate {
-    /// Most likely value.
-    pub value: f64,
-    /// Lower end of the 80 % interval.
-    pub lo: f64,
-    /// Upper end of the 80 % interval.
-    pub hi: f64,
-}
-
-/// One step of a forecast.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ForecastPoint {
-    /// Start of the step.
-    pub at: Timestamp,
-    /// Expected value, in the series' own unit.
-    pub mean: f64,
-    /// One band a level asked for, narrowest first; they nest.
-    pub bands: Vec<Interval>,
-}
-
-/// How a method did on this very series, by forecasting pasts that are known.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Backtest {
-    /// How many origins were forecast from.
-    pub origins: usize,
-    /// Steps ahead that were scored.
-    pub horizon: usize,
-    /// Mean absolute error, in the series' unit.
-    pub mae: f64,
-    /// Mean absolute error over that of the seasonal naive forecast; below 1 is better than it.
-    pub relative_mae: f64,
-    /// Share of actual values that fell into the 80 % band.
-    pub coverage_p80: f64,
-    /// Share of actual values that fell into the 95 % band.
-    pub coverage_p95: f64,
-}
-
-/// When a series reaches a value, if it does.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Crossing {
-    /// `warn`, `critical` or `limit`, or a name the caller gave.
-    pub name: String,
-    /// The value, in the series' unit.
-    pub threshold: f64,
-    /// Probability of reaching it within the horizon.
-    pub probability: f64,
-    /// Time by which 10 % of simulated paths have reached it; `None` is beyond the horizon.
-    pub p10: Option<Timestamp>,
-    /// Median time; `None` is beyond the horizon.
-    pub p50: Option<Timestamp>,
-    /// Time by which 90 % of simulated paths have reached it; `None` is beyond the horizon.
-    pub p90: Option<Timestamp>,
-    /// The series is already at or over it.
-    pub crossed: bool,
-}
-
-/// A forecast of one series.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Forecast {
-    /// The last value that it rests on, smoothed over the last season.
-    pub level: f64,
-    /// Distance between points.
-    pub step: Millis,
-    /// One a step, oldest first.
-    pub points: Vec<ForecastPoint>,
-    /// Change per day in the series' unit.
-    pub growth_per_day: Estimate,
-    /// Change per 30.44 days as a share of the level; `None` when the level is not positive.
-    pub growth_per_month: Option<Estimate>,
-    /// Seasons found, in steps, strongest first.
-    pub periods: Vec<usize>,
-    /// The method chosen, such as `trend+season`.
-    pub method: String,
-    /// How that method did on this series.
-    pub backtest: Backtest,
-    /// One a threshold asked for, in the order asked.
-    pub crossings: Vec<Crossing>,
-}
-
-/// What can be said of a series' future.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", tag = "outlook")]
-pub enum Outlook {
-    /// A forecast.
-    Forecast(Box<Forecast>),
-    /// Too little history; honest silence.
-    #[serde(rename_all = "camelCase")]
-    NotEnoughData {
-        /// Days of history that hold values.
-        have_days: f64,
-        /// Days needed before the first forecast.
-        need_days: f64,
-    },
-}
-
 /// Times between which a target's history is made up (demo), not recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -265,6 +169,45 @@ pub struct Projection {
     pub coverage: f64,
     /// Where the past is made up.
     pub synthetic: Option<SyntheticSpan>,
+    /// How long a remedy takes from the decision on.
+    #[serde(default = "month")]
+    pub lead_time: Millis,
+}
+
+/// The lead time of records that name none: the default of `forecast.lead_time` when it came.
+const fn month() -> Millis {
+    Millis(30 * Millis::DAY.0)
+}
+
+impl Projection {
+    /// Its forecast, where it has one.
+    pub fn forecast(&self) -> Option<&Forecast> {
+        match &self.outlook {
+            Some(Outlook::Forecast(forecast)) => Some(forecast),
+            _ => None,
+        }
+    }
+
+    /// How far its forecast may be trusted; the word is `low` where history is made up.
+    pub fn confidence(&self) -> Option<Confidence> {
+        let confidence = self.forecast()?.confidence();
+        let word = match self.synthetic {
+            Some(_) => Trust::Low,
+            None => confidence.word,
+        };
+        Some(Confidence { word, ..confidence })
+    }
+
+    /// The date by which to act: the early end (10 %) of reaching the limit less the lead time, or
+    /// the day of the forecast where that has passed; `None` where no date is in sight.
+    pub fn act_by(&self) -> Option<Timestamp> {
+        let limit = self.forecast()?.crossing("limit")?;
+        if limit.crossed {
+            return Some(self.made_at);
+        }
+        let by = limit.p10?.minus(self.lead_time.as_duration());
+        Some(by.max(self.made_at))
+    }
 }
 
 mod gaps_as_null {
@@ -313,11 +256,41 @@ mod tests {
             history_start: Timestamp::from_millis(0),
             coverage: 0.5,
             synthetic: None,
+            lead_time: Millis::DAY,
         };
         let text = serde_json::to_string(&projection).unwrap();
         assert!(text.contains("[1.0,null]"), "{text}");
         let back: Projection = serde_json::from_str(&text).unwrap();
         assert_eq!(back.outlook, projection.outlook);
         assert!(back.history[1].is_nan());
+    }
+
+    /// A projection as recorded before there were change points, seasons and confidence.
+    const OLD: &str = r#"{"target":"t","resource":"cpu","madeAt":5,"usage":1.0,"limit":null,
+        "outlook":{"outlook":"forecast","level":1.0,"step":86400000,"points":[],
+        "growthPerDay":{"value":0.0,"lo":0.0,"hi":0.0},"growthPerMonth":null,"periods":[7],
+        "method":"naive","backtest":{"origins":8,"horizon":9,"mae":1.0,"relativeMae":0.62,
+        "coverageP80":0.79,"coverageP95":0.94},"crossings":[{"name":"limit","threshold":2.0,
+        "probability":0.5,"p10":8640000000,"p50":null,"p90":null,"crossed":false}]},
+        "history":[],"historyStart":0,"coverage":1.0,"synthetic":null}"#;
+
+    #[test]
+    fn a_record_of_an_earlier_version_is_read() {
+        let old: Projection = serde_json::from_str(OLD).unwrap();
+        assert_eq!(old.confidence().unwrap().word, Trust::High);
+        // A hundred days less thirty.
+        assert_eq!(old.act_by().unwrap().as_millis(), 70 * 86_400_000);
+        let forecast = old.forecast().unwrap();
+        assert_eq!((forecast.changes.len(), forecast.seasons.len()), (0, 0));
+    }
+
+    #[test]
+    fn the_day_to_act_is_never_before_the_forecast() {
+        let text = OLD.replace("8640000000", "86400000");
+        let late: Projection = serde_json::from_str(&text).unwrap();
+        assert_eq!(late.act_by(), Some(late.made_at));
+        let crossed = OLD.replace("\"crossed\":false", "\"crossed\":true");
+        let crossed: Projection = serde_json::from_str(&crossed).unwrap();
+        assert_eq!(crossed.act_by(), Some(crossed.made_at));
     }
 }

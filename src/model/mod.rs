@@ -23,6 +23,8 @@
 pub mod capacity;
 pub mod database;
 pub mod finding;
+pub mod forecast;
+pub mod scenario;
 pub mod series;
 pub mod target;
 pub mod units;

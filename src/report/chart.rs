@@ -11,6 +11,7 @@ mod pen;
 use std::fmt::Write as _;
 
 use super::headroom;
+use super::pattern;
 use super::words;
 use crate::model::capacity::{Crossing, ForecastPoint, Projection};
 use crate::model::units::{Millis, Timestamp};
@@ -59,6 +60,15 @@ pub(crate) struct Drawn {
 ///
 /// A projection without history or forecast gives an empty frame with its limit.
 pub fn projection(projection: &Projection, id: &str) -> String {
+    drawing(projection, &[], id)
+}
+
+/// Draws a projection under a scenario, and what was expected without it as a broken line.
+pub fn what_if(changed: &Projection, was: &Projection, id: &str) -> String {
+    drawing(changed, &drawn_points(was), id)
+}
+
+fn drawing(projection: &Projection, was: &[Drawn], id: &str) -> String {
     let points = drawn_points(projection);
     let view = View::around(projection, &points);
     let mut body = String::new();
@@ -68,8 +78,10 @@ pub fn projection(projection: &Projection, id: &str) -> String {
     let _ = write!(body, "<g clip-path=\"url(#{id}-clip)\">");
     bands(&mut body, &points, &view);
     past(&mut body, projection, &view);
-    mean(&mut body, &points, &view);
+    line(&mut body, "as-is", was, &view);
+    line(&mut body, "mean", &points, &view);
     body.push_str("</g>");
+    changes(&mut body, projection, &view);
     today(&mut body, projection.made_at, &view);
     limits(&mut body, projection, &view);
     let name = escape(words::resource(projection.resource));
@@ -252,11 +264,18 @@ fn past(body: &mut String, projection: &Projection, view: &View) {
     );
 }
 
-fn mean(body: &mut String, points: &[Drawn], view: &View) {
+fn line(body: &mut String, class: &str, points: &[Drawn], view: &View) {
+    if points.is_empty() {
+        return;
+    }
     let places = points
         .iter()
         .map(|point| (view.x(point.at), Some(view.y(point.mean))));
-    let _ = write!(body, "<path class=\"mean\" d=\"{}\"/>", broken_line(places));
+    let _ = write!(
+        body,
+        "<path class=\"{class}\" d=\"{}\"/>",
+        broken_line(places)
+    );
 }
 
 fn today(body: &mut String, now: Timestamp, view: &View) {
@@ -277,6 +296,25 @@ fn today(body: &mut String, now: Timestamp, view: &View) {
          <text class=\"tick\" x=\"{x:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">today</text>",
         TOP - 6.0
     );
+}
+
+/// A mark at each change of the drawn past, with its words for whoever points at it.
+fn changes(body: &mut String, projection: &Projection, view: &View) {
+    let found = headroom::forecast(projection).map_or(&[][..], |f| f.changes.as_slice());
+    let floor = HEIGHT - BOTTOM;
+    for change in found {
+        let x = view.x(change.at.as_millis() as f64);
+        if !(LEFT..=view.right()).contains(&x) {
+            continue;
+        }
+        let said = escape(&pattern::change(change, projection.resource.unit()));
+        let _ = write!(
+            body,
+            "<g><title>{said}</title><path class=\"change\" d=\"M{x:.1} {TOP}V{floor}\"/>\
+             <path class=\"change-mark\" d=\"M{:.1} {floor}h8l-4 -5Z\"/></g>",
+            x - 4.0
+        );
+    }
 }
 
 /// The limit with the 80 % interval of reaching it, and the thresholds below.
@@ -361,6 +399,9 @@ pub(crate) fn description(projection: &Projection) -> String {
             month(growth.value)
         );
     }
+    if let Some(forecast) = headroom::forecast(projection) {
+        text.push_str(&pattern::sentences(forecast, unit));
+    }
     if let Some(span) = projection.synthetic {
         let span = words::date_range(span.from, span.until);
         let _ = write!(text, " History of {span} is synthetic.");
@@ -405,6 +446,22 @@ mod tests {
         let svg = projection(made_up.unwrap(), "x");
         assert!(svg.contains("url(#x-hatch)") && svg.contains(">synthetic<"));
         assert!(svg.contains("is synthetic."));
+    }
+
+    #[test]
+    fn changes_are_marked_where_they_were_and_said_in_words() {
+        let mut changed = fixture::rich().targets[0].projections[2].clone();
+        let svg = projection(&changed, "x");
+        assert_eq!(svg.matches("class=\"change\"").count(), 1);
+        assert!(svg.contains("<title>jumped by +4 GB on 26 Feb 2026</title>"));
+        assert!(svg.contains("It jumped by +4 GB"));
+        let Some(crate::model::capacity::Outlook::Forecast(forecast)) = &mut changed.outlook else {
+            panic!("it has a forecast");
+        };
+        // Before what is drawn: not marked, but still said.
+        forecast.changes[0].at = Timestamp::from_millis(0);
+        let svg = projection(&changed, "x");
+        assert!(!svg.contains("class=\"change\"") && svg.contains("1 Jan 1970"));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::{DataExtent, Reach, ReportInput, TargetReport};
 use crate::model::capacity::{
-    Backtest, Crossing, Estimate, Forecast, ForecastPoint, Interval, Limit, LimitOrigin, Outlook,
-    Projection, Resource, SyntheticSpan,
+    Backtest, Change, ChangeKind, Crossing, Estimate, Forecast, ForecastPoint, Interval, Limit,
+    LimitOrigin, Outlook, Projection, Resource, Season, SyntheticSpan,
 };
 use crate::model::database::{BlindSpot, PoolUsage, Server, Statement};
 use crate::model::finding::{
@@ -134,6 +134,21 @@ impl Curve {
                 self.crossing("critical", 0.9),
                 self.crossing("limit", 1.0),
             ],
+            changes: vec![Change {
+                at: now().floor_to(Millis::DAY).minus(days(64.0)),
+                kind: ChangeKind::Step,
+                size: self.week * 2.0,
+            }],
+            seasons: vec![Season {
+                period: 7,
+                name: "week".into(),
+                profile: (0..7)
+                    .map(|day| self.value(DAYS as f64 + f64::from(day)) - self.value(DAYS as f64))
+                    .collect(),
+                strength: 0.7,
+            }],
+            confidence: None,
+            simulated: None,
         }
     }
 
@@ -156,6 +171,7 @@ impl Curve {
                 from: start,
                 until: start.plus(days(110.0)),
             }),
+            lead_time: Millis(30 * Millis::DAY.0),
         }
     }
 }

@@ -3,62 +3,19 @@
 //! For: one [`HeadroomRow`] a projection. Not for: the whole (`verdict`) nor for forecasting.
 //!
 //! Dates come from the crossings of a forecast. The 10 % and 90 % times are called its 80 %
-//! interval. *Act by* is the early end of the limit's interval less the time that a remedy takes.
+//! interval. *Act by* is the early end of the limit's interval less the configured lead time.
 
 use serde::{Deserialize, Serialize};
 
 use super::verdict::Standing;
 use super::words;
-use crate::model::capacity::{Backtest, Crossing, Estimate, Forecast, LimitOrigin, Outlook};
-use crate::model::capacity::{Projection, Resource};
-use crate::model::units::{Millis, Timestamp};
+use crate::model::capacity::{
+    Crossing, Estimate, Forecast, LimitOrigin, Outlook, Projection, Resource, Trust,
+};
+use crate::model::units::Timestamp;
 
 /// An act-by date nearer than this many days is a warning; one that has passed is critical.
 const SOON_DAYS: f64 = 30.0;
-
-/// How far a forecast may be trusted, from how it did on this series' own past.
-///
-/// - `High`: at least 5 origins, at least 70 % of values fell into the 80 % band, and the mean
-///   absolute error was at most 0.9 of the seasonal naive forecast's.
-/// - `Medium`: at least 3 origins, at least 60 % in the band, and at most 1.1 of that error.
-/// - `Low`: everything else, and every forecast that rests on made-up history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Confidence {
-    /// Take the date as a hint.
-    Low,
-    /// Plan with the interval, not with the date.
-    Medium,
-    /// Plan with it.
-    High,
-}
-
-impl Confidence {
-    /// The word for tables.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Low => "low",
-            Self::Medium => "medium",
-            Self::High => "high",
-        }
-    }
-
-    /// Reads the word off a back-test, by the rule above.
-    pub fn of(backtest: &Backtest) -> Self {
-        let passes = |origins, coverage, error| {
-            backtest.origins >= origins
-                && backtest.coverage_p80 >= coverage
-                && backtest.relative_mae <= error
-        };
-        if passes(5, 0.70, 0.9) {
-            Self::High
-        } else if passes(3, 0.60, 1.1) {
-            Self::Medium
-        } else {
-            Self::Low
-        }
-    }
-}
 
 /// When a resource reaches a threshold.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -136,7 +93,7 @@ pub struct HeadroomRow {
     /// What to do, in words.
     pub action: String,
     /// How far the dates may be trusted; `None` without a forecast.
-    pub confidence: Option<Confidence>,
+    pub confidence: Option<Trust>,
     /// Part of the history is made up.
     pub synthetic: bool,
 }
@@ -168,23 +125,19 @@ pub fn headroom(projection: &Projection) -> HeadroomRow {
         warn: when(projection, "warn"),
         critical: when(projection, "critical"),
         full,
-        act_by: act_by(projection.resource, &full),
+        act_by: projection
+            .act_by()
+            .filter(|_| matches!(full, When::Expected { .. } | When::Unlikely { .. })),
         standing,
         action: action(projection, &full, standing),
-        confidence: forecast.map(|forecast| match projection.synthetic {
-            Some(_) => Confidence::Low,
-            None => Confidence::of(&forecast.backtest),
-        }),
+        confidence: projection.confidence().map(|confidence| confidence.word),
         synthetic: projection.synthetic.is_some(),
     }
 }
 
 /// The forecast of a projection, where it has one.
 pub(crate) fn forecast(projection: &Projection) -> Option<&Forecast> {
-    match &projection.outlook {
-        Some(Outlook::Forecast(forecast)) => Some(forecast),
-        _ => None,
-    }
+    projection.forecast()
 }
 
 /// A threshold's date and interval in words: `19 Jun 2026 (80 %: 11 Jun – 3 Jul 2026)`.
@@ -210,7 +163,12 @@ pub(crate) fn when_words(when: &When) -> String {
         When::NotEnoughData {
             have_days,
             need_days,
-        } => format!("not enough data yet: {have_days:.0} of {need_days:.0} days"),
+        } => {
+            let more = words::days((need_days - have_days).max(0.0).ceil());
+            format!(
+                "not enough data yet: {have_days:.0} of {need_days:.0} days, {more} more needed"
+            )
+        }
         When::NoLimit => "no limit known".to_owned(),
         When::NotMeasured => "not measured".to_owned(),
         When::NotForecast => "no forecast yet".to_owned(),
@@ -294,28 +252,9 @@ fn met(crossing: &Crossing, forecast: &Forecast) -> When {
     }
 }
 
-/// How long a remedy takes from the decision on: a setting and a restart, a larger volume, a
-/// larger machine. Deliberately generous; the date is for a calendar, not for an alarm.
-const fn lead_days(resource: Resource) -> u64 {
-    match resource {
-        Resource::Connections => 7,
-        Resource::Storage | Resource::Database => 14,
-        Resource::Cpu | Resource::Memory | Resource::Bandwidth => 30,
-    }
-}
-
-fn act_by(resource: Resource, full: &When) -> Option<Timestamp> {
-    let early = match full {
-        When::Expected { p10, .. } => *p10,
-        When::Unlikely { p10, .. } => (*p10)?,
-        _ => return None,
-    };
-    Some(early.minus(Millis(lead_days(resource) * Millis::DAY.0).as_duration()))
-}
-
 pub(crate) fn standing(projection: &Projection, now: Timestamp) -> Standing {
     let full = when(projection, "limit");
-    let by_date = match (&full, act_by(projection.resource, &full)) {
+    let by_date = match (&full, projection.act_by()) {
         (When::Crossed, _) => Standing::Critical,
         // An unlikely date is shown, but it alarms nobody.
         (When::Expected { .. }, Some(by)) => match words::days_between(now, by) {
@@ -388,7 +327,7 @@ mod tests {
             panic!("{:?}", row.full)
         };
         let left = words::days_between(row.act_by.unwrap(), p10);
-        assert!((left - 14.0).abs() < 1e-9);
+        assert!((left - 30.0).abs() < 1e-9);
         assert_eq!(row.standing, Standing::Warning);
     }
 
@@ -400,8 +339,8 @@ mod tests {
             let row = rows.iter().find(|row| row.resource == resource);
             row.and_then(|row| row.confidence)
         };
-        assert_eq!(confidence(Resource::Storage), Some(Confidence::High));
-        assert_eq!(confidence(Resource::Database), Some(Confidence::Low));
+        assert_eq!(confidence(Resource::Storage), Some(Trust::High));
+        assert_eq!(confidence(Resource::Database), Some(Trust::Low));
     }
 
     #[test]

@@ -15,6 +15,7 @@ use super::verdict::{rows, verdict};
 use super::words;
 use super::{HeadroomRow, ReportInput, TargetReport};
 use crate::model::capacity::Projection;
+use details::Asking;
 
 /// The style sheet, served at `/ui/style.css` and carried inside the report.
 pub const STYLE: &str = include_str!("../http/ui/style.css");
@@ -35,7 +36,7 @@ pub fn page(input: &ReportInput) -> String {
             &target_rows(input, target),
             input.made_at,
         ));
-        body.push_str(&details::charts(target, i));
+        body.push_str(&details::charts(target, i, Asking::No));
         body.push_str(&details::findings(&target.findings));
         body.push_str(&details::bottlenecks(&target.bottlenecks));
         body.push_str(&details::waits(target));
@@ -88,7 +89,7 @@ pub fn dashboard_main(input: &ReportInput) -> String {
             input.made_at,
         ));
         body.push_str(&details::findings(&target.findings));
-        body.push_str(&details::charts(target, i));
+        body.push_str(&details::charts(target, i, Asking::Yes));
         body.push_str(&details::bottlenecks(&target.bottlenecks));
         body.push_str(&details::waits(target));
         body.push_str(&details::statements(target));
@@ -96,6 +97,12 @@ pub fn dashboard_main(input: &ReportInput) -> String {
         body.push_str("</section>");
     }
     body
+}
+
+/// The chart of one resource under a scenario, with what was expected without it: what
+/// `/ui/what-if` answers. `scenario` holds its parts in words; `id` must be unique in the page.
+pub fn what_if(changed: &Projection, was: &Projection, scenario: &[String], id: &str) -> String {
+    details::what_if(changed, was, scenario, id)
 }
 
 fn lead(input: &ReportInput) -> String {

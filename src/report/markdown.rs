@@ -101,7 +101,8 @@ fn headroom(out: &mut String, rows: &[HeadroomRow]) {
             when_words(&row.critical),
             when_words(&row.full),
             row.act_by.map_or_else(|| "–".to_owned(), words::long_date),
-            row.confidence.map_or("–", super::Confidence::word),
+            row.confidence
+                .map_or("–", crate::model::capacity::Trust::word),
             row.standing.word(),
             plain(&row.action)
         );

@@ -13,6 +13,7 @@ pub mod html;
 pub mod json;
 pub mod markdown;
 mod months;
+mod pattern;
 pub mod sqlite;
 pub mod verdict;
 mod words;
@@ -30,7 +31,7 @@ use crate::model::finding::{Alert, Bottleneck, Finding};
 use crate::model::target::Reach;
 use crate::model::units::Timestamp;
 
-pub use headroom::{Confidence, HeadroomRow, When, headroom};
+pub use headroom::{HeadroomRow, When, headroom};
 pub use verdict::{NextLimit, Standing, Verdict, verdict};
 
 /// Everything that a report shows, from the live store or from an archive.

@@ -328,7 +328,10 @@ mod tests {
     fn two_days_of_history_are_called_too_few() {
         let verdict = verdict(&fixture::fresh());
         assert_eq!(verdict.standing, Standing::Unknown);
-        assert_eq!(verdict.headline, "Not enough data yet: 2 of 14 days");
+        assert_eq!(
+            verdict.headline,
+            "Not enough data yet: 2 of 14 days, 12 d more needed"
+        );
         assert_eq!(verdict.next_limit, None);
     }
 

@@ -24,6 +24,7 @@ mod source;
 pub mod stop;
 mod upkeep;
 mod usage;
+pub mod what_if;
 
 pub use app::{App, store_options};
 

@@ -40,7 +40,7 @@ const IMPATIENT: Duration = Duration::from_millis(500);
 const YOUNG: Millis = Millis::HOUR;
 
 /// Seed of the simulated paths: fixed, so that the same history gives the same report.
-const SEED: u64 = 0x706c_696d_736f_6c6c;
+pub(crate) const SEED: u64 = 0x706c_696d_736f_6c6c;
 
 /// The kind that projections are recorded under.
 const KIND: &str = "projection";
@@ -179,6 +179,7 @@ impl Projector {
             if let Some(usage) = reader.current(projection.resource)? {
                 projection.usage = Some(usage);
             }
+            projection.lead_time = self.config.forecast_lead_time;
             projection.limit = reader
                 .limit(projection.resource)
                 .or(projection.limit.take());
@@ -240,6 +241,7 @@ impl Projector {
                     ("limit", 1.0),
                 ],
                 synthetic,
+                lead_time: self.config.forecast_lead_time,
                 window,
             });
         }
@@ -317,6 +319,7 @@ struct Asked {
     limit: Option<Limit>,
     thresholds: [(&'static str, f64); 3],
     synthetic: Option<crate::model::capacity::SyntheticSpan>,
+    lead_time: Millis,
 }
 
 /// Fits all series in parallel.
@@ -343,6 +346,7 @@ fn fit(asked: Vec<Asked>) -> Vec<Projection> {
             history_start: days.start,
             history: days.values,
             synthetic: asked.synthetic,
+            lead_time: asked.lead_time,
         });
     }
     projections

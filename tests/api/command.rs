@@ -53,6 +53,10 @@ async fn a_forecast_is_a_table_a_month_with_its_band() {
         let (code, text) = plimsoll(socket, &["forecast", "all", "--target", "main"]).await;
         assert_eq!(code, 0, "{text}");
         insta::assert_snapshot!(text);
+        let asked = [&one[..], &["--before", "2026-08-20"]].concat();
+        let (code, text) = plimsoll(socket, &asked).await;
+        assert_eq!(code, 0, "{text}");
+        assert!(text.contains("% likely to reach warn before"), "{text}");
         let json = [&one[..], &["--format", "json"]].concat();
         let (_, text) = plimsoll(socket, &json).await;
         let forecast: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -63,6 +67,56 @@ async fn a_forecast_is_a_table_a_month_with_its_band() {
             (1, true),
             "{text}"
         );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_what_if_says_what_breaks_first_and_what_load_it_takes() {
+    network::serving(fixture::site(), async |_, socket| {
+        let asked = [
+            "forecast",
+            "all",
+            "--what-if",
+            "load=10",
+            "--target",
+            "main",
+        ];
+        let (code, text) = plimsoll(socket, &asked).await;
+        assert_eq!(code, 0, "{text}");
+        insta::assert_snapshot!("what_if_all", text);
+        let asked = [
+            "forecast",
+            "database",
+            "--months",
+            "2",
+            "--target",
+            "main",
+            "--what-if",
+            "growth=2",
+            "--what-if",
+            "archive=20%@2026-06-01",
+            "--what-if",
+            "archive=10%@2026-07-01",
+            "--what-if",
+            "limit=200GB",
+        ];
+        let (code, text) = plimsoll(socket, &asked).await;
+        assert_eq!(code, 0, "{text}");
+        insta::assert_snapshot!("what_if_database", text);
+        let (_, text) = plimsoll(socket, &[&asked[..], &["--format", "json"]].concat()).await;
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["scenario"].as_array().unwrap().len(), 4);
+        for bad in [
+            "growth=-1",
+            "growth",
+            "magic=1",
+            "archive=120%",
+            "limit=NaN",
+        ] {
+            let (code, text) = plimsoll(socket, &["forecast", "cpu", "--what-if", bad]).await;
+            assert_eq!(code, 64, "{bad}: {text}");
+        }
     })
     .await;
 }

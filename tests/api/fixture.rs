@@ -6,8 +6,8 @@ use plimsoll::clock::{Clock, SettableClock};
 use plimsoll::config::{self, Config, Environment, Flag, Flags};
 use plimsoll::http::{Compat, ExporterName, Hooks, PageAsk, ReportFormat, Site};
 use plimsoll::model::capacity::{
-    Backtest, Crossing, Estimate, Forecast, ForecastPoint, Interval, Limit, LimitOrigin, Outlook,
-    Projection, Resource, SyntheticSpan,
+    Backtest, Change, ChangeKind, Confidence, Crossing, Estimate, Forecast, ForecastPoint,
+    Interval, Limit, LimitOrigin, Outlook, Projection, Resource, Season, Simulated, SyntheticSpan,
 };
 use plimsoll::model::database::{
     BlindSpot, Database, PoolUsage, Server, Snapshot, Statement, Table,
@@ -318,7 +318,42 @@ fn projection(resource: Resource, outlook: Option<Outlook>) -> Projection {
             from: now().minus(Millis(days * 86_400_000).as_duration()),
             until: now(),
         }),
+        lead_time: Millis(30 * 86_400_000),
     }
+}
+
+fn change() -> Change {
+    Change {
+        at: now().minus(Millis(40 * 86_400_000).as_duration()),
+        kind: ChangeKind::Step,
+        size: 6.0 * GIB,
+    }
+}
+
+fn week() -> Season {
+    Season {
+        period: 7,
+        name: "week".to_owned(),
+        profile: [0.4, 0.4, 0.4, 0.4, 0.4, -1.0, -1.0]
+            .map(|v| v * GIB)
+            .to_vec(),
+        strength: 0.64,
+    }
+}
+
+/// Normal bands of 50, 80 and 95 %.
+fn bands(mean: f64, sigma: f64) -> Vec<Interval> {
+    let band = |(level, z): (Level, f64)| Interval {
+        level,
+        lo: mean - z * sigma,
+        hi: mean + z * sigma,
+    };
+    let normal = [
+        (Level::P50, 0.6745),
+        (Level::P80, 1.2816),
+        (Level::P95, 1.96),
+    ];
+    normal.map(band).to_vec()
 }
 
 /// A straight line from `level` GiB upwards, with bands that widen.
@@ -327,21 +362,10 @@ fn outlook(level: f64, per_day: f64) -> Outlook {
         .map(|day| {
             let mean = (level + per_day * day as f64) * GIB;
             let sigma = 0.02 * GIB * (day as f64 + 1.0);
-            let band = |(level, z): (Level, f64)| Interval {
-                level,
-                lo: mean - z * sigma,
-                hi: mean + z * sigma,
-            };
             ForecastPoint {
                 at: now().plus(Millis(day * 86_400_000).as_duration()),
                 mean,
-                bands: [
-                    (Level::P50, 0.6745),
-                    (Level::P80, 1.2816),
-                    (Level::P95, 1.96),
-                ]
-                .map(band)
-                .to_vec(),
+                bands: bands(mean, sigma),
             }
         })
         .collect();
@@ -386,5 +410,13 @@ fn outlook(level: f64, per_day: f64) -> Outlook {
             crossing("critical", 0.9, 200),
             crossing("limit", 1.0, 267),
         ],
+        changes: vec![change()],
+        seasons: vec![week()],
+        confidence: Some(Confidence::from_value(0.62)),
+        simulated: Some(Simulated {
+            spread: 1.0 / 1.2816,
+            swing: 0.0,
+            present: level * GIB,
+        }),
     }))
 }

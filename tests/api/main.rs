@@ -13,6 +13,7 @@ mod latency;
 mod metrics;
 mod network;
 mod refusals;
+mod what_if;
 
 use std::io::Read as _;
 use std::sync::Arc;
@@ -67,12 +68,17 @@ pub(crate) async fn send(
     path: &str,
     headers: &[(&str, &str)],
 ) -> Reply {
-    through(router(site), method, path, headers).await
+    through(router(site), method, path, headers, Body::empty()).await
 }
 
 /// Sends a request through the router of the Unix socket.
 pub(crate) async fn send_local(site: &Arc<Site>, path: &str) -> Reply {
-    through(local_router(site), "GET", path, &[]).await
+    through(local_router(site), "GET", path, &[], Body::empty()).await
+}
+
+/// Posts a body through the router of the network.
+pub(crate) async fn send_body(site: &Arc<Site>, path: &str, body: String) -> Reply {
+    through(router(site), "POST", path, &[], Body::from(body)).await
 }
 
 async fn through(
@@ -80,6 +86,7 @@ async fn through(
     method: &str,
     path: &str,
     headers: &[(&str, &str)],
+    body: Body,
 ) -> Reply {
     let mut request = Request::builder().method(method).uri(path);
     if !headers.iter().any(|(name, _)| *name == "host") {
@@ -88,7 +95,7 @@ async fn through(
     for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
         request = request.header(*name, *value);
     }
-    let request = request.body(Body::empty()).unwrap();
+    let request = request.body(body).unwrap();
     let response = TowerToHyperService::new(routes)
         .call(request)
         .await

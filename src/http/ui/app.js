@@ -40,19 +40,79 @@ function addCopyButtons() {
   }
 }
 
-const FOCUSABLE = "a, button, summary";
+const FOCUSABLE = "a, button, summary, input";
+
+// What-ifs: a form beside each chart; the server draws the chart anew from stored forecasts.
+const asked = new WeakMap();
+
+function scenario(form) {
+  const query = new URLSearchParams(new FormData(form));
+  for (const [name, text] of [...query]) if (text.trim() === "") query.delete(name);
+  return query;
+}
+
+async function draw(form) {
+  const turn = (asked.get(form) ?? 0) + 1;
+  asked.set(form, turn);
+  const said = form.querySelector("output");
+  try {
+    const url = `${form.getAttribute("action")}?${scenario(form)}`;
+    const answer = await fetch(url, { signal: AbortSignal.timeout(8_000) });
+    // A later question has been asked meanwhile.
+    if (asked.get(form) !== turn) return;
+    if (!answer.ok) {
+      said.textContent = (await answer.json()).detail;
+      return;
+    }
+    const parsed = new DOMParser().parseFromString(await answer.text(), "text/html");
+    form.parentElement.querySelector(".drawn").replaceChildren(...parsed.body.childNodes);
+    said.textContent = "";
+  } catch {
+    if (asked.get(form) === turn) said.textContent = "the server is not reachable";
+  }
+}
+
+function isAsking(form) {
+  return [...form.elements].some((field) => field.type === "text" && field.value.trim() !== "");
+}
+
+function showForms() {
+  for (const form of main.querySelectorAll("form.what-if")) form.hidden = false;
+}
+
+main.addEventListener("input", (event) => {
+  const form = event.target.closest("form.what-if");
+  if (form) draw(form);
+});
+main.addEventListener("submit", (event) => {
+  if (event.target.matches("form.what-if")) event.preventDefault();
+});
 
 function replace(html) {
   // What a reader has opened stays open, and the keyboard stays where it was.
   const opened = [...main.querySelectorAll("details")].map((details) => details.open);
   const focused = [...main.querySelectorAll(FOCUSABLE)].indexOf(document.activeElement);
+  const answers = [...main.querySelectorAll("form.what-if")].filter(isAsking).map(scenario);
   const parsed = new DOMParser().parseFromString(html, "text/html");
   main.replaceChildren(...parsed.body.childNodes);
   main.querySelectorAll("details").forEach((details, i) => {
     details.open = opened[i] === true;
   });
   addCopyButtons();
+  showForms();
+  // What was asked is asked again, of the new forecasts.
+  for (const form of main.querySelectorAll("form.what-if")) {
+    const id = form.elements.id.value;
+    const kept = answers.find((query) => query.get("id") === id);
+    if (!kept) continue;
+    for (const [name, text] of kept) form.elements[name].value = text;
+    draw(form);
+  }
   main.querySelectorAll(FOCUSABLE)[focused]?.focus({ preventScroll: true });
+}
+
+function isTyping() {
+  return main.contains(document.activeElement) && document.activeElement.matches("input");
 }
 
 function isSelecting() {
@@ -69,8 +129,8 @@ async function refresh() {
     if (!answer.ok) throw new Error(`the server said ${answer.status}`);
     const html = await answer.text();
     failure = null;
-    // A selection is not torn away; the age keeps counting meanwhile.
-    if (!isSelecting()) {
+    // Neither a selection nor a field is torn away; the age keeps counting meanwhile.
+    if (!isSelecting() && !isTyping()) {
       replace(html);
       seenAt = Date.now();
     }
@@ -81,6 +141,7 @@ async function refresh() {
 }
 
 addCopyButtons();
+showForms();
 tell();
 setInterval(refresh, EVERY_MS);
 setInterval(tell, 1_000);

@@ -8,7 +8,7 @@ use crate::model::capacity::{Forecast, Projection};
 use crate::model::database::BlindSpot;
 use crate::model::finding::{Bottleneck, Evidence, Finding, Impact, Severity};
 use crate::report::chart::{self, axis, escape};
-use crate::report::headroom::{Confidence, forecast, headroom};
+use crate::report::headroom::{forecast, headroom, when_words};
 use crate::report::months::months;
 use crate::report::verdict::Standing;
 use crate::report::{TargetReport, words};
@@ -20,14 +20,23 @@ const STATEMENTS_MAX: usize = 10;
 /// Letters of a statement shown.
 const QUERY_MAX: usize = 400;
 
+/// Whether a page has a server to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asking {
+    /// The dashboard: each chart has a form for what-ifs.
+    Yes,
+    /// The report, which opens offline.
+    No,
+}
+
 /// A figure a resource, with its legend, caption and table.
-pub(super) fn charts(target: &TargetReport, i: usize) -> String {
+pub(super) fn charts(target: &TargetReport, i: usize, asking: Asking) -> String {
     let figures = each(
         target
             .projections
             .iter()
             .filter(|projection| !projection.history.is_empty() || projection.outlook.is_some()),
-        |projection| figure(projection, i),
+        |projection| figure(projection, i, asking),
     );
     if figures.is_empty() {
         return String::new();
@@ -43,6 +52,8 @@ pub(super) fn charts(target: &TargetReport, i: usize) -> String {
         critical thresholds</li>\
         <li><svg viewBox=\"0 0 24 12\"><path class=\"whisker\" d=\"M2 6H22\"/>\
         <circle class=\"meeting\" cx=\"11\" cy=\"6\" r=\"4\"/></svg>limit reached, 80 % interval</li>\
+        <li><svg viewBox=\"0 0 24 12\"><path class=\"change\" d=\"M12 0V12\"/>\
+        <path class=\"change-mark\" d=\"M8 12h8l-4 -5Z\"/></svg>change for good</li>\
         </ul>";
     part(
         "Forecast by resource",
@@ -50,7 +61,7 @@ pub(super) fn charts(target: &TargetReport, i: usize) -> String {
     )
 }
 
-fn figure(projection: &Projection, i: usize) -> String {
+fn figure(projection: &Projection, i: usize, asking: Asking) -> String {
     let id = format!("t{i}-{}", projection.resource);
     let row = headroom(projection);
     let made_up = if row.synthetic { synthetic_badge() } else { "" };
@@ -61,10 +72,69 @@ fn figure(projection: &Projection, i: usize) -> String {
     let by_month = forecast(projection)
         .map(|f| monthly(f, projection))
         .unwrap_or_default();
+    let form = match (asking, forecast(projection)) {
+        (Asking::Yes, Some(_)) => form(projection, &id),
+        _ => String::new(),
+    };
     format!(
-        "<figure><h4>{}{made_up}</h4>{}<figcaption>{caption}{proof}</figcaption>{by_month}</figure>",
+        "<figure><h4>{}{made_up}</h4>{form}<div class=\"drawn\">{}<figcaption>{caption}{proof}\
+         </figcaption></div>{by_month}</figure>",
         words::resource(projection.resource),
         chart::projection(projection, &id)
+    )
+}
+
+/// What the script shows beside a chart; without a script it stays hidden.
+fn form(projection: &Projection, id: &str) -> String {
+    let mut fields = vec![
+        ("growth", "Growth ×", "1"),
+        ("load", "Load ×", "1"),
+        ("limit", "Limit", "as is"),
+    ];
+    if projection.resource.piles_up() {
+        fields.push(("archive", "Archive %", "0"));
+    }
+    let fields = each(fields, |(name, label, usual)| {
+        format!(
+            "<label>{label}<input name=\"{name}\" placeholder=\"{usual}\" \
+             autocomplete=\"off\"/></label>"
+        )
+    });
+    format!(
+        "<form class=\"what-if\" action=\"/ui/what-if\" hidden=\"hidden\" \
+         aria-label=\"What if, {}\"><input type=\"hidden\" name=\"target\" value=\"{}\"/>\
+         <input type=\"hidden\" name=\"resource\" value=\"{}\"/>\
+         <input type=\"hidden\" name=\"id\" value=\"{id}\"/>{fields}\
+         <output></output></form>",
+        words::resource(projection.resource),
+        escape(&projection.target),
+        projection.resource
+    )
+}
+
+/// See [`what_if`](super::what_if).
+pub(super) fn what_if(
+    changed: &Projection,
+    was: &Projection,
+    scenario: &[String],
+    id: &str,
+) -> String {
+    let said = if scenario.is_empty() {
+        "nothing is different".to_owned()
+    } else {
+        scenario.join("; ")
+    };
+    let (is, was_full) = (headroom(changed), headroom(was).full);
+    let act_by = is.act_by.map_or_else(String::new, |at| {
+        format!(" Act by {}.", words::long_date(at))
+    });
+    format!(
+        "{}<figcaption><b>What if: {}.</b> {}{act_by}<small>As it is (broken line): limit reached: \
+         {}.</small></figcaption>",
+        chart::what_if(changed, was, id),
+        escape(&said),
+        escape(&chart::description(changed)),
+        escape(&when_words(&was_full))
     )
 }
 
@@ -73,20 +143,23 @@ fn proof(forecast: &Forecast, projection: &Projection) -> String {
     let test = &forecast.backtest;
     let unit = projection.resource.unit();
     let days = forecast.step.as_days() * test.horizon as f64;
-    let confidence = match projection.synthetic {
-        Some(_) => Confidence::Low,
-        None => Confidence::of(test),
-    };
+    let confidence = projection
+        .confidence()
+        .unwrap_or_else(|| forecast.confidence());
+    let made_up = projection
+        .synthetic
+        .map_or("", |_| ", for history is made up");
     format!(
         "<small>Method {}. Back-test from {} over {}: mean error {}, {:.2} of the seasonal \
-         naive forecast’s; {} of values fell into the 80 % band. Confidence {}.</small>",
+         naive forecast’s; {} of values fell into the 80 % band. Confidence {}{made_up} ({:.2} of 1 by the back-test).</small>",
         escape(&words::one_line(&forecast.method, 60)),
         words::plural(test.origins, "origin"),
         words::days(days),
         words::quantity(test.mae, unit),
         test.relative_mae,
         words::percent(test.coverage_p80),
-        confidence.word()
+        confidence.word.word(),
+        confidence.value
     )
 }
 

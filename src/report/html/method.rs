@@ -14,13 +14,17 @@ pub(super) fn method() -> String {
      known, and the one that did best at this distance is used. Bands come from the errors it \
      made there. A date is when half of the simulated paths have crossed; its 80 % interval \
      runs from one path in ten to nine in ten. Long forecasts are drawn as weekly means.</p>\
-     <p><b>Act by</b> is the early end of that interval, less the time that a remedy takes: 7 days \
-     for connections, 14 for storage, 30 for processor, memory and network. A date within \
-     30 days is a warning; one that has passed is critical.</p>\
-     <p><b>Confidence</b> is read off the back-test. High: at least 5 origins, at least 70 % of \
-     values in the 80 % band, and an error of at most 0.9 of the seasonal naive forecast’s. \
-     Medium: 3 origins, 60 % and 1.1. Low: everything else, and all that rests on made-up \
-     history.</p>\
+     <p><b>Act by</b> is the early end of that interval, less the time that a remedy takes \
+     (<code>forecast.lead_time</code>, 30 days unless set). A date within 30 days is a warning; one \
+     that has passed is critical.</p>\
+     <p><b>Confidence</b> is read off the back-test: skill × coverage × origins, each from 0 to 1. \
+     Skill is 1 − r/2, with r the error over that of the seasonal naive forecast. Coverage is 1 less \
+     the mean distance of what fell into the 80 and 95 % bands from 80 and 95 %, where too few count \
+     twice. Origins is n/(n + 1). From 0.45 it is high, from 0.25 medium, else low; made-up history \
+     is always low.</p>\
+     <p><b>What if</b> changes a stored forecast and fits nothing anew. Growth × scales what comes \
+     on top of the present level; load × scales everything that comes and goes, and how fast storage \
+     and databases fill. Bands and simulated paths are changed in the same way.</p>\
      <p><b>Not known here</b>: what the platform is going to do. A launch, a migration or a new \
      customer is not in the past and so not in the forecast. Look at the interval first and at \
      the date second.</p></section>"

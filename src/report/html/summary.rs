@@ -250,7 +250,12 @@ fn when(when: &When) -> String {
         When::NotEnoughData {
             have_days,
             need_days,
-        } => format!("too little data<small>{have_days:.0} of {need_days:.0} days</small>"),
+        } => {
+            let more = words::days((need_days - have_days).max(0.0).ceil());
+            format!(
+                "too little data<small>{have_days:.0} of {need_days:.0} days, {more} more needed</small>"
+            )
+        }
         When::NoLimit => "no limit known".to_owned(),
         When::NotMeasured => "not measured".to_owned(),
         When::NotForecast => "no forecast yet".to_owned(),

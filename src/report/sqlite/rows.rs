@@ -196,7 +196,7 @@ fn summary(all: &Transaction<'_>, input: &ReportInput) -> rusqlite::Result<()> {
                 forecast.map(|forecast| words::one_line(&forecast.method, 200)),
                 forecast.map(|forecast| forecast.backtest.mae),
                 forecast.map(|forecast| forecast.backtest.coverage_p80),
-                row.confidence.map(crate::report::Confidence::word),
+                row.confidence.map(crate::model::capacity::Trust::word),
                 row.act_by.map(Timestamp::as_millis),
                 row.standing.word(),
                 row.action,
