@@ -1,9 +1,9 @@
 //! The history beside `Prometheus` and `VictoriaMetrics`: bytes, speed, memory, and nothing lost.
 //!
 //! `cargo bench --bench history` sends the same day, 2 319 series at 10 s, to each by remote write,
-//! and asks each the same questions in turn. `-- grow` measures ours alone as it grows: series, then
-//! days. `-- days 7` sends seven days and compares how each opens after it was killed. The day is
-//! made from a recording beside the project; without it, it says so and measures nothing. Peers
+//! and asks each the same questions in turn; `-- alone` leaves the others out. `-- grow` measures
+//! ours alone as it grows: series, then days. `-- days 7` sends seven days and compares how each
+//! opens after it was killed. The day is made from a recording beside the project; without it, it says so and measures nothing. Peers
 //! are the distribution's packages `prometheus` and `victoria-metrics`.
 #![expect(
     clippy::unwrap_used,
@@ -48,24 +48,28 @@ fn main() {
     if words.iter().any(|word| word == "grow") {
         grow(&day);
     } else {
-        compare(&day, number("days").unwrap_or(1));
+        let alone = words.iter().any(|word| word == "alone");
+        let kinds = if alone { &Kind::ALL[..1] } else { &Kind::ALL };
+        compare(&day, number("days").unwrap_or(1), kinds);
     }
 }
 
-fn compare(day: &Day, days: usize) {
+fn compare(day: &Day, days: usize, kinds: &[Kind]) {
     let dir = tempfile::tempdir().unwrap();
-    let mut rivals: Vec<Rival> = Kind::ALL
-        .into_iter()
-        .filter_map(|kind| Rival::start(kind, &dir.path().join(kind.name())))
+    let mut rivals: Vec<Rival> = kinds
+        .iter()
+        .filter_map(|kind| Rival::start(*kind, &dir.path().join(kind.name())))
         .collect();
     println!(
         "\n| ingest | samples per CPU second, acknowledged | all in | wall, samples/s | resident, peak MB |"
     );
     println!("|---|---|---|---|---|");
     for rival in &mut rivals {
-        load(rival, day, 0..days, 1, true);
+        load(rival, day, days, 1, true);
     }
-    files(day, dir.path());
+    if days == 1 {
+        files(day, dir.path());
+    }
     println!("\n| bytes per sample | all | of it raw |");
     println!("|---|---|---|");
     let samples = (day.samples() * days) as f64;
@@ -84,7 +88,7 @@ fn compare(day: &Day, days: usize) {
         };
         println!("| {} | {all:.3} | {raw} |", rival.kind.name());
     }
-    ask(&mut rivals, day, days);
+    ask(&mut rivals, day);
     println!("\n| opening | after kill -9, s | again, s |");
     println!("|---|---|---|");
     for rival in rivals {
@@ -104,14 +108,14 @@ fn compare(day: &Day, days: usize) {
     }
 }
 
-/// Sends days by remote write; the CPU that it took until acknowledged, and in all.
-fn load(rival: &mut Rival, day: &Day, days: std::ops::Range<usize>, copies: usize, print: bool) {
+/// Sends so many days, the recorded one last, by remote write; the CPU that it took until acknowledged, and in all.
+fn load(rival: &mut Rival, day: &Day, days: usize, copies: usize, print: bool) {
     // Some close a connection that was idle while others were at work.
     rival.reconnect();
     let (began, before) = (Instant::now(), rival.cpu());
     let mut sent = 0;
-    for number in days {
-        let shift = number as i64 * 86_400_000;
+    for before in (0..days).rev() {
+        let shift = before as i64 * -86_400_000;
         write::requests(day, 0..day.scrapes(), shift, copies, |body, samples| {
             let answer = rival.wire.write("/api/v1/write", body);
             let (status, text) = answer.unwrap();
@@ -168,8 +172,8 @@ fn files(day: &Day, dir: &Path) {
 /// A question: its name, path and parameters.
 type Question = (&'static str, &'static str, Vec<(&'static str, String)>);
 
-fn questions(day: &Day, days: usize) -> Vec<Question> {
-    let end = day.end() + (days as i64 - 1) * 86_400_000;
+fn questions(day: &Day) -> Vec<Question> {
+    let end = day.end();
     let seconds = |ms: i64| format!("{:.3}", ms as f64 / 1e3);
     // Any series that moves.
     let moves = |values: &Vec<f64>| values.windows(2).filter(|pair| pair[0] != pair[1]).count();
@@ -213,8 +217,10 @@ fn questions(day: &Day, days: usize) -> Vec<Question> {
     ]
 }
 
-fn ask(rivals: &mut [Rival], day: &Day, days: usize) {
-    let questions = questions(day, days);
+/// Asks each server each question in turn; medians of the first server in ms.
+fn ask(rivals: &mut [Rival], day: &Day) -> Vec<f64> {
+    let mut medians = Vec::new();
+    let questions = questions(day);
     println!("\n| question | server | median ms | least ms | CPU ms | series | bytes |");
     println!("|---|---|---|---|---|---|---|");
     for (name, path, parameters) in &questions {
@@ -246,6 +252,9 @@ fn ask(rivals: &mut [Rival], day: &Day, days: usize) {
         for (at, rival) in rivals.iter().enumerate() {
             let times = &mut taken[at];
             times.sort_by(f64::total_cmp);
+            if at == 0 {
+                medians.push(times[times.len() / 2]);
+            }
             let text = String::from_utf8_lossy(&answers[at]);
             println!(
                 "| {name} | {} | {:.2} | {:.2} | {:.2} | {} | {} |",
@@ -258,36 +267,51 @@ fn ask(rivals: &mut [Rival], day: &Day, days: usize) {
             );
         }
     }
+    medians
 }
 
-/// Ours alone: 1, 4 and 16 times the series, then the days.
+/// Series and days, as multiples of the day that was recorded: one axis at a time.
+const AXES: [(usize, usize); 5] = [(1, 1), (4, 1), (16, 1), (1, 4), (1, 16)];
+
+/// Ours alone, as it grows.
 fn grow(day: &Day) {
-    println!(
-        "\n| series | days | bytes/sample | resident, peak MB | open after kill -9, s | again, s |"
-    );
-    println!("|---|---|---|---|---|---|");
-    let axes = [(1, 1), (4, 1), (16, 1), (1, 4), (1, 16)];
-    for (copies, days) in axes {
+    let mut rows = Vec::new();
+    for (copies, days) in AXES {
         let dir = tempfile::tempdir().unwrap();
         let Some(mut rival) = Rival::start(Kind::Plimsoll, &dir.path().join("plimsoll")) else {
             return;
         };
-        load(&mut rival, day, 0..days, copies, false);
+        let series = day.series.len() * copies;
+        println!("\n{series} series, {days} days");
+        let began = Instant::now();
+        load(&mut rival, day, days, copies, false);
+        let took = began.elapsed().as_secs_f64();
         let samples = (day.samples() * days * copies) as f64;
         let per_sample = bytes(&rival.folder, "") as f64 / samples;
         let (now, most) = rival.memory();
-        ask(std::slice::from_mut(&mut rival), day, days);
+        let medians = ask(std::slice::from_mut(&mut rival), day);
+        let medians: Vec<String> = medians.iter().map(|ms| format!("{ms:.2}")).collect();
         let Some(killed) = rival.kill_and_start() else {
             return;
         };
         let first = killed.ready.as_secs_f64();
+        let (fresh, _) = killed.memory();
         let Some(again) = killed.stop_and_start() else {
             return;
         };
-        println!(
-            "| {} | {days} | {per_sample:.3} | {now:.0}, {most:.0} | {first:.3} | {:.3} |",
-            day.series.len() * copies,
-            again.ready.as_secs_f64()
-        );
+        rows.push(format!(
+            "| {series} | {days} | {per_sample:.3} | {now:.0}, {most:.0}, {fresh:.0} | {first:.3} | \
+             {:.3} | {} | {took:.0} |",
+            again.ready.as_secs_f64(),
+            medians.join(" | "),
+        ));
+    }
+    println!(
+        "\n| series | days | bytes/sample | resident, peak, opened anew MB | open after kill -9, s | \
+         again, s | one series ms | averages ms | last values ms | to take and seal, s |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|---|");
+    for row in rows {
+        println!("{row}");
     }
 }

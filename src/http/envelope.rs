@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::body::Answer;
@@ -17,6 +18,8 @@ const JSON: &str = "application/json";
 const POINT: usize = 34;
 /// Bytes that a label set takes, about.
 const LABELS: usize = 160;
+/// Series that are written at the same time.
+const ROWS: usize = 256;
 
 /// One answer as it is written.
 struct Text {
@@ -26,17 +29,22 @@ struct Text {
 }
 
 impl Text {
-    /// Begins an answer of a kind, up to its result.
-    fn of(kind: &str, room: usize) -> Self {
-        let mut out = Vec::with_capacity(room + 128);
-        out.extend_from_slice(b"{\"status\":\"success\",\"data\":{\"resultType\":\"");
-        out.extend_from_slice(kind.as_bytes());
-        out.extend_from_slice(b"\",\"result\":");
+    /// Nothing yet, with room for so many bytes.
+    fn with_room(room: usize) -> Self {
         Self {
-            out,
+            out: Vec::with_capacity(room),
             whole: itoa::Buffer::new(),
             real: ryu::Buffer::new(),
         }
+    }
+
+    /// Begins an answer of a kind, up to its result.
+    fn of(kind: &str, room: usize) -> Self {
+        let mut text = Self::with_room(room + 128);
+        text.put("{\"status\":\"success\",\"data\":{\"resultType\":\"");
+        text.put(kind);
+        text.put("\",\"result\":");
+        text
     }
 
     fn done(mut self) -> Answer {
@@ -211,11 +219,7 @@ pub(super) fn instant(value: &Value, at: Timestamp) -> Answer {
 
 /// A point up to its value.
 fn opened(ms: i64) -> Vec<u8> {
-    let mut text = Text {
-        out: Vec::with_capacity(16),
-        whole: itoa::Buffer::new(),
-        real: ryu::Buffer::new(),
-    };
+    let mut text = Text::with_room(16);
     text.open(ms);
     text.out
 }
@@ -233,18 +237,26 @@ pub(super) fn range(value: &Value, instants: &[i64]) -> Answer {
         // The engine gives neither for a range.
         Value::Text(_) | Value::Matrix(_) => &Vec::new(),
     };
-    let room = rows.len() * (LABELS + instants.len() * POINT);
-    let mut text = Text::of("matrix", room.min(64 << 20));
     // All rows have the same instants: each is written once and copied.
     let times: Vec<Vec<u8>> = instants.iter().map(|ms| opened(*ms)).collect();
-    text.list(rows, |text, row| {
+    let write = |row: &Row| {
+        let mut text = Text::with_room(LABELS + times.len() * POINT);
         let points = times.iter().zip(row.values.iter().copied());
         let points = points.filter(|(_, value)| !is_absent(*value));
         text.series(&row.labels, points, |text, (time, value)| {
             text.out.extend_from_slice(time);
             text.closed(value);
         });
+        text.out
+    };
+    let room = rows.len() * (LABELS + instants.len() * POINT);
+    let mut text = Text::of("matrix", room.min(64 << 20));
+    // Some rows at a time, so that an answer is not held twice.
+    let parts = rows.chunks(ROWS).flat_map(|rows| {
+        let parts: Vec<Vec<u8>> = rows.par_iter().map(write).collect();
+        parts
     });
+    text.list(parts, |text, part| text.out.extend_from_slice(&part));
     text.done()
 }
 

@@ -142,6 +142,19 @@ impl<N: Into<Cow<'static, str>>, V: Into<String>> FromIterator<(N, V)> for Label
     }
 }
 
+/// How a label is compared when series are asked for; a label that is not there is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Compare {
+    /// `=`: the same text.
+    Equal,
+    /// `!=`: another text.
+    NotEqual,
+    /// `=~`: the pattern, anchored at both ends, matches.
+    Matches,
+    /// `!~`: the pattern, anchored at both ends, does not match.
+    MatchesNot,
+}
+
 /// Identifies a series within one target: `metric{label="value"}`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SeriesKey {

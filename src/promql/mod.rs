@@ -35,7 +35,7 @@ use std::sync::atomic::AtomicBool;
 pub use guard::EXPRESSION_MAX;
 pub use value::{ABSENT, Raw, Row, Value, is_absent};
 
-use crate::model::series::Labels;
+use crate::model::series::{Compare, Labels};
 use crate::model::units::Millis;
 
 /// Steps of the longest range, as in Prometheus.
@@ -101,19 +101,6 @@ pub enum Error {
 
 /// What a fallible call of this module returns.
 pub type Result<T> = std::result::Result<T, Error>;
-
-/// How a label is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compare {
-    /// `=`
-    Equal,
-    /// `!=`
-    NotEqual,
-    /// `=~`, anchored at both ends.
-    Matches,
-    /// `!~`, anchored at both ends.
-    MatchesNot,
-}
 
 /// One condition of a selector; a label that is not there is empty.
 #[derive(Debug, Clone, PartialEq, Eq)]

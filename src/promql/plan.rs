@@ -15,8 +15,8 @@ use super::binary::{Matching, Relation, Set, Side};
 use super::labels::{Keep, is_name, pattern};
 use super::math::{Operator, Unary};
 use super::window::Fold;
-use super::{Compare, Error, Matcher, NAME, Result};
-use crate::model::series::Labels;
+use super::{Error, Matcher, NAME, Result};
+use crate::model::series::{Compare, Labels};
 
 /// Which series, and where in time.
 #[derive(Debug, Clone)]

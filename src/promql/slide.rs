@@ -71,7 +71,9 @@ pub(super) struct Slide<'s> {
 impl<'s> Slide<'s> {
     /// Makes ready for a function.
     pub(super) fn over(samples: &'s [Sample], fold: Fold) -> Self {
-        let samples = if samples.iter().any(|(_, value)| is_absent(*value)) {
+        // Some at a time, without looking at each whether to go on.
+        let is_stale = |some: &[Sample]| some.iter().fold(false, |any, (_, v)| any | is_absent(*v));
+        let samples = if samples.chunks(64).any(is_stale) {
             let real = samples.iter().filter(|(_, value)| !is_absent(*value));
             Cow::Owned(real.copied().collect())
         } else {

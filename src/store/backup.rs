@@ -30,7 +30,8 @@ use serde::{Deserialize, Serialize};
 use super::barrier::Database;
 use super::codec::{Reader, put_bytes, put_varint};
 use super::disk::sync_parent;
-use super::{Error, FORMAT, Result, Store, wal};
+use super::folder::FORMAT;
+use super::{Error, Result, Store, wal};
 use crate::model::units::Bytes;
 
 pub(super) const MAGIC: &[u8; 8] = b"PLIMBAK1";

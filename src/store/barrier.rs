@@ -30,6 +30,7 @@ use std::time::Duration;
 use super::codec::Damaged;
 use super::disk::{copy_aside, need_room, remove_half_written, remove_snapshots, set_aside};
 use super::disk::{entries, sync_folder, sync_parent};
+use super::op::Op;
 use super::{Error, Result, failpoint};
 use crate::model::units::Bytes;
 
@@ -78,35 +79,6 @@ impl Shape {
         Self {
             cache,
             segment: 2 << 20,
-        }
-    }
-}
-
-/// One step of a batch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Op {
-    /// Key and value.
-    Put(Vec<u8>, Vec<u8>),
-    /// Key.
-    Delete(Vec<u8>),
-}
-
-impl Op {
-    /// Puts `value` at `key`.
-    pub(super) fn put(key: impl AsRef<[u8]>, value: impl Into<Vec<u8>>) -> Self {
-        Self::Put(key.as_ref().to_vec(), value.into())
-    }
-
-    fn key(&self) -> &[u8] {
-        match self {
-            Self::Put(key, _) | Self::Delete(key) => key,
-        }
-    }
-
-    fn size(&self) -> usize {
-        match self {
-            Self::Put(key, value) => key.len() + value.len(),
-            Self::Delete(key) => key.len(),
         }
     }
 }

@@ -9,7 +9,8 @@
 
 use std::sync::Arc;
 
-use super::catalogue::{SeriesId, put_key};
+use super::catalogue::SeriesId;
+use super::definition::put_key;
 use super::history::{History, LIVE, rounded};
 use super::intern::NewSeries;
 use super::keys::{SPAN, span_of};

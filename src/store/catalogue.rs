@@ -4,15 +4,6 @@
 //! Not for: samples (`segment`, `chunk`). Read [`Catalogue::find`] first.
 //!
 //! Series are numbered in groups of 16 of one target, so that a number says which chunk holds it.
-//! A definition, in the log and in the tree `catalogue`:
-//!
-//! | part | meaning |
-//! |---|---|
-//! | varint | target |
-//! | u8 | 0 counter, 1 gauge |
-//! | u8, then u64 little-endian | 1 and the bits of the resolution; or 0 alone |
-//! | varint length, UTF-8 | metric |
-//! | to the end: twice varint length, UTF-8 | label and value, sorted by label |
 //!
 //! A block of last values in the tree `last`, for 256 series: varint distance from the id before
 //! (the first: from the block's start), zigzag instant in ms, bits of the value (u64
@@ -24,13 +15,14 @@ use std::hash::{DefaultHasher, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::barrier::Op;
-use super::codec::{Damaged, Reader, put_bytes, put_varint, put_zigzag};
+use super::codec::{Damaged, Reader, put_varint, put_zigzag};
+use super::definition::{Entry, put_definition, put_key, read_definition, read_key};
+use super::frame::{Frame, put_frame};
 use super::keys::{GROUP, TARGETS_MAX, tagged};
+use super::op::Op;
 use super::selector::{Ask, ByMetric, Selector};
-use super::wal::{Frame, put_frame};
 use super::{Error, Result};
-use crate::model::series::{Kind, Labels, SeriesKey};
+use crate::model::series::{Kind, SeriesKey};
 use crate::model::units::Timestamp;
 
 /// Series in one block of last values.
@@ -72,16 +64,6 @@ pub struct Series {
 }
 
 #[derive(Debug)]
-struct Entry {
-    target: u32,
-    kind: Kind,
-    resolution: Option<f64>,
-    key: Box<[u8]>,
-    last_at: i64,
-    last: f64,
-}
-
-#[derive(Debug)]
 struct Target {
     name: String,
     /// Next free number of the group that is not yet full.
@@ -100,68 +82,6 @@ pub(super) struct Catalogue {
     next_group: u32,
     unlogged: Vec<Frame>,
     unstored: Vec<(u8, u32)>,
-}
-
-/// Writes a key as the catalogue keeps it.
-pub(super) fn put_key(out: &mut Vec<u8>, key: &SeriesKey) {
-    put_bytes(out, key.metric.as_bytes());
-    for (name, value) in key.labels.iter() {
-        put_bytes(out, name.as_bytes());
-        put_bytes(out, value.as_bytes());
-    }
-}
-
-/// Reads what [`put_key`] wrote.
-pub(super) fn read_key(bytes: &[u8]) -> std::result::Result<SeriesKey, Damaged> {
-    let mut from = Reader::new(bytes);
-    let metric = from.text()?.to_owned();
-    let mut labels = Vec::new();
-    while !from.is_done() {
-        labels.push((from.text()?.to_owned().into(), from.text()?.to_owned()));
-    }
-    Ok(SeriesKey {
-        metric: metric.into(),
-        labels: Labels::from_sorted(labels),
-    })
-}
-
-fn put_definition(entry: &Entry) -> Vec<u8> {
-    let mut out = Vec::with_capacity(entry.key.len() + 12);
-    put_varint(&mut out, u64::from(entry.target));
-    out.push(match entry.kind {
-        Kind::Counter => 0,
-        Kind::Gauge => 1,
-    });
-    out.push(u8::from(entry.resolution.is_some()));
-    if let Some(resolution) = entry.resolution {
-        out.extend_from_slice(&resolution.to_bits().to_le_bytes());
-    }
-    out.extend_from_slice(&entry.key);
-    out
-}
-
-fn read_definition(bytes: &[u8]) -> std::result::Result<Entry, Damaged> {
-    let mut from = Reader::new(bytes);
-    let target = from.varint_u32()?;
-    let kind = match from.byte()? {
-        0 => Kind::Counter,
-        1 => Kind::Gauge,
-        _ => return Err(Damaged("an unknown kind of series")),
-    };
-    let resolution = match from.byte()? {
-        0 => None,
-        1 => Some(f64::from_bits(from.u64_le()?)),
-        _ => return Err(Damaged("an unknown kind of resolution")),
-    };
-    read_key(from.rest())?;
-    Ok(Entry {
-        target,
-        kind,
-        resolution,
-        key: from.rest().into(),
-        last_at: i64::MIN,
-        last: f64::NAN,
-    })
 }
 
 fn hash(target: u32, key: &[u8]) -> u64 {
@@ -514,7 +434,7 @@ impl Catalogue {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::series::Metric;
+    use crate::model::series::{Labels, Metric};
 
     const SIZE: Metric = Metric::gauge("pg_table_size_bytes", "Size.");
 

@@ -19,7 +19,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::codec::{Damaged, Reader, open, put_varint, seal_packed};
-use super::column::{put_numbers, put_values, read_numbers, read_values};
+use super::column::{put_numbers, put_values, read_numbers, read_samples, read_values};
 use super::keys::GROUP;
 
 /// Scrapes of one target in one span: one a millisecond would be 7.2 million.
@@ -179,12 +179,12 @@ impl<'a> Group<'a> {
             return Err(Damaged("more values than instants"));
         }
         let part = |range: &Range<usize>| self.payload.get(range.clone()).unwrap_or_default();
-        let values = read_values(part(&head.column), head.count)?;
         let rows = part(&head.rows);
         if rows.is_empty() {
-            into.extend(times.iter().copied().zip(values));
-            return Ok(());
+            let times = times.get(..head.count).unwrap_or_default();
+            return read_samples(part(&head.column), times, into);
         }
+        let values = read_values(part(&head.column), head.count)?;
         for (row, value) in read_rows(rows, values.len(), times.len())?
             .into_iter()
             .zip(values)

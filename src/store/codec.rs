@@ -344,6 +344,11 @@ impl Column {
         self.count += 1;
     }
 
+    /// Bytes that it takes in memory.
+    pub(super) fn room(&self) -> usize {
+        self.bytes.capacity() + size_of::<Self>()
+    }
+
     /// How many values there are.
     pub(super) fn count(&self) -> u32 {
         self.count

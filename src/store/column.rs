@@ -21,9 +21,11 @@
     reason = "whole numbers here are within 2^53, where f64 is exact; each value is checked to come back"
 )]
 
-use pco::ChunkConfig;
+use std::cell::RefCell;
+
 use pco::data_types::Number;
 use pco::wrapped::{FileCompressor, FileDecompressor};
+use pco::{ChunkConfig, DecompressorScratch, FULL_BATCH_N};
 
 use super::codec::{Damaged, Reader, put_varint, put_zigzag};
 
@@ -45,6 +47,11 @@ const WHOLE_64: u8 = 3;
 const FLOATS: u8 = 4;
 
 const BROKEN: Damaged = Damaged("a packed column that does not unpack");
+
+thread_local! {
+    /// Where columns are unpacked: some kilobytes that each column would have to make anew.
+    static SCRATCH: RefCell<DecompressorScratch> = RefCell::default();
+}
 
 /// Appends a column of values; they come back bit for bit.
 pub(super) fn put_values(out: &mut Vec<u8>, values: &[f64]) {
@@ -152,24 +159,36 @@ fn try_pack<T: Number>(out: &mut Vec<u8>, numbers: &[T]) -> pco::errors::PcoResu
     Ok(())
 }
 
-fn unpack<T: Number + Default>(bytes: &[u8], count: usize) -> Result<Vec<T>, Damaged> {
+/// Unpacks `count` numbers and shows them in order, at most [`FULL_BATCH_N`] at a time; nothing may
+/// be left over.
+fn unpack<T: Number + Default>(
+    bytes: &[u8],
+    count: usize,
+    mut show: impl FnMut(&[T]),
+) -> Result<(), Damaged> {
     let (file, mut left) = FileDecompressor::new(bytes).map_err(|_| BROKEN)?;
-    let mut numbers = Vec::new();
-    while numbers.len() < count {
-        let part = (count - numbers.len()).min(CHUNK);
-        let done = numbers.len();
-        let (mut chunk, rest) = file.chunk_decompressor::<T, _>(left).map_err(|_| BROKEN)?;
-        let mut page = chunk.page_decompressor(rest, part).map_err(|_| BROKEN)?;
-        numbers.resize(done + part, T::default());
-        let into = numbers.get_mut(done..).unwrap_or_default();
-        let progress = page.read(into).map_err(|_| BROKEN)?;
-        if progress.n_processed != part {
-            return Err(BROKEN);
+    let mut batch = [T::default(); FULL_BATCH_N];
+    let mut todo = count;
+    SCRATCH.with_borrow_mut(|scratch| {
+        while todo > 0 {
+            let (chunk, rest) = file.chunk_decompressor::<T, _>(left).map_err(|_| BROKEN)?;
+            let mut part = todo.min(CHUNK);
+            todo -= part;
+            let mut page = chunk
+                .page_decompressor_with_scratch(rest, part, scratch)
+                .map_err(|_| BROKEN)?;
+            while part > 0 {
+                let read = page.read(&mut batch).map_err(|_| BROKEN)?.n_processed;
+                let numbers = batch.get(..read).filter(|read| !read.is_empty());
+                show(numbers.ok_or(BROKEN)?);
+                part = part.saturating_sub(read);
+            }
+            left = page.into_src();
         }
-        left = page.into_src();
-    }
+        Ok(())
+    })?;
     if left.is_empty() {
-        Ok(numbers)
+        Ok(())
     } else {
         Err(Damaged("bytes after the last number"))
     }
@@ -177,59 +196,140 @@ fn unpack<T: Number + Default>(bytes: &[u8], count: usize) -> Result<Vec<T>, Dam
 
 /// Reads `count` values; nothing may be left over.
 pub(super) fn read_values(bytes: &[u8], count: usize) -> Result<Vec<f64>, Damaged> {
+    let mut values = Vec::new();
+    each_batch(bytes, count, |batch| values.extend_from_slice(batch))?;
+    Ok(values)
+}
+
+/// Reads a value for each of `times` and appends both; nothing may be left over.
+pub(super) fn read_samples(
+    bytes: &[u8],
+    times: &[i64],
+    into: &mut Vec<(i64, f64)>,
+) -> Result<(), Damaged> {
+    into.reserve(times.len());
+    let mut left = times;
+    each_batch(bytes, times.len(), |batch| {
+        let (now, rest) = left.split_at_checked(batch.len()).unwrap_or_default();
+        into.extend(now.iter().copied().zip(batch.iter().copied()));
+        left = rest;
+    })
+}
+
+/// Shows `count` values in order, some at a time; nothing may be left over.
+fn each_batch(bytes: &[u8], count: usize, mut show: impl FnMut(&[f64])) -> Result<(), Damaged> {
     if count == 0 {
-        return Ok(Vec::new());
+        return Ok(());
     }
     match bytes.split_first() {
         Some((&SAME, bits)) => {
             let bits = bits.try_into().map_err(|_| BROKEN)?;
-            Ok(vec![f64::from_bits(u64::from_le_bytes(bits)); count])
+            let batch = [f64::from_bits(u64::from_le_bytes(bits)); FULL_BATCH_N];
+            for first in (0..count).step_by(FULL_BATCH_N) {
+                show(batch.get(..count - first).unwrap_or(&batch));
+            }
+            Ok(())
         }
-        Some((&FLOATS, packed)) => unpack(packed, count),
+        Some((&FLOATS, packed)) => unpack(packed, count, show),
         _ => {
-            let (power, numbers) = read_whole(bytes, count)?;
-            // Most are whole as they are, and a division takes as long as all the rest.
-            Ok(if power > 1.0 {
-                numbers.into_iter().map(|n| n as f64 / power).collect()
-            } else {
-                numbers.into_iter().map(|n| n as f64).collect()
-            })
+            let whole = Whole::read(bytes)?;
+            match whole.tag {
+                WHOLE_16 => unpack(whole.packed, count, |n: &[u16]| whole.values(n, &mut show)),
+                WHOLE_32 => unpack(whole.packed, count, |n: &[u32]| whole.values(n, &mut show)),
+                _ => unpack(whole.packed, count, |n: &[u64]| whole.large(n, &mut show)),
+            }
         }
     }
 }
 
 /// Reads `count` whole numbers; nothing may be left over.
 pub(super) fn read_numbers(bytes: &[u8], count: usize) -> Result<Vec<i64>, Damaged> {
+    let mut numbers = Vec::new();
     if count == 0 {
-        return Ok(Vec::new());
+        return Ok(numbers);
     }
-    read_whole(bytes, count).map(|(_, numbers)| numbers)
+    let whole = Whole::read(bytes)?;
+    let of = |n: u64| whole.number(n);
+    match whole.tag {
+        WHOLE_16 => unpack(whole.packed, count, |batch: &[u16]| {
+            numbers.extend(batch.iter().map(|n| of(u64::from(*n))));
+        }),
+        WHOLE_32 => unpack(whole.packed, count, |batch: &[u32]| {
+            numbers.extend(batch.iter().map(|n| of(u64::from(*n))));
+        }),
+        _ => unpack(whole.packed, count, |batch: &[u64]| {
+            numbers.extend(batch.iter().map(|n| of(*n)));
+        }),
+    }?;
+    Ok(numbers)
 }
 
-fn read_whole(bytes: &[u8], count: usize) -> Result<(f64, Vec<i64>), Damaged> {
-    let mut from = Reader::new(bytes);
-    let tag = from.byte()?;
-    let power = *POWERS
-        .get(usize::from(from.byte()?))
-        .ok_or(Damaged("a decimal power out of range"))?;
-    let (least, unit) = (from.zigzag()?, from.varint()?);
-    let value = |n: u64| least.wrapping_add_unsigned(n.wrapping_mul(unit));
-    let numbers = match tag {
-        WHOLE_16 => unpack::<u16>(from.rest(), count)?
-            .into_iter()
-            .map(|n| value(u64::from(n)))
-            .collect(),
-        WHOLE_32 => unpack::<u32>(from.rest(), count)?
-            .into_iter()
-            .map(|n| value(u64::from(n)))
-            .collect(),
-        WHOLE_64 => unpack::<u64>(from.rest(), count)?
-            .into_iter()
-            .map(value)
-            .collect(),
-        _ => return Err(Damaged("an unknown packing of a column")),
-    };
-    Ok((power, numbers))
+/// A column of whole numbers of a decimal unit, its head read.
+struct Whole<'a> {
+    tag: u8,
+    power: f64,
+    least: i64,
+    unit: u64,
+    packed: &'a [u8],
+}
+
+impl<'a> Whole<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Self, Damaged> {
+        let mut from = Reader::new(bytes);
+        let tag = from.byte()?;
+        if !matches!(tag, WHOLE_16 | WHOLE_32 | WHOLE_64) {
+            return Err(Damaged("an unknown packing of a column"));
+        }
+        let power = *POWERS
+            .get(usize::from(from.byte()?))
+            .ok_or(Damaged("a decimal power out of range"))?;
+        Ok(Self {
+            tag,
+            power,
+            least: from.zigzag()?,
+            unit: from.varint()?,
+            packed: from.rest(),
+        })
+    }
+
+    fn number(&self, n: u64) -> i64 {
+        self.least.wrapping_add_unsigned(n.wrapping_mul(self.unit))
+    }
+
+    /// Shows the values of a batch of small numbers.
+    fn values<T>(&self, batch: &[T], show: &mut impl FnMut(&[f64]))
+    where
+        T: Copy + Into<u64> + Into<f64>,
+    {
+        // Where every product and sum is exact as a float, floats are several times as fast.
+        let largest = self.unit.saturating_mul(u64::from(u32::MAX));
+        let largest = largest.saturating_add(self.least.unsigned_abs());
+        if largest as f64 > WHOLE_MAX {
+            return self.each(batch, show, |n| self.number((*n).into()) as f64);
+        }
+        let (least, unit) = (self.least as f64, self.unit as f64);
+        self.each(batch, show, |n| {
+            let n: f64 = (*n).into();
+            n * unit + least
+        });
+    }
+
+    /// Shows the values of a batch of numbers of any size.
+    fn large(&self, batch: &[u64], show: &mut impl FnMut(&[f64])) {
+        self.each(batch, show, |n| self.number(*n) as f64);
+    }
+
+    fn each<T>(&self, batch: &[T], show: &mut impl FnMut(&[f64]), value: impl Fn(&T) -> f64) {
+        let mut values = [0.0; FULL_BATCH_N];
+        let into = values.iter_mut().zip(batch);
+        // Most are whole as they are, and a division takes as long as all the rest.
+        if self.power > 1.0 {
+            into.for_each(|(into, n)| *into = value(n) / self.power);
+        } else {
+            into.for_each(|(into, n)| *into = value(n));
+        }
+        show(values.get(..batch.len()).unwrap_or(&values));
+    }
 }
 
 #[cfg(test)]
@@ -290,6 +390,16 @@ mod tests {
             exponent in 0usize..10,
         ) {
             size(&numbers.iter().map(|n| *n as f64 / POWERS[exponent]).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn large_whole_values_come_back(
+            least in -9_007_199_254_740_992i64..9_007_199_254_740_992,
+            unit in prop::sample::select(vec![1i64, 1 << 17, 1 << 20, 1 << 21, 1 << 36, 1 << 37]),
+            steps in prop::collection::vec(0i64..70_000, 2..300),
+        ) {
+            let numbers = steps.iter().map(|n| least.saturating_add(n * unit) as f64);
+            size(&numbers.collect::<Vec<_>>());
         }
 
         #[test]

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 
 use super::catalogue::{Series, SeriesId};
+use super::gather::read_group;
 use super::history::History;
 use super::keys::{self, GROUP, SPAN};
-use super::seal::read_group;
 use super::segment::settle;
 use super::{Error, Result};
 use crate::model::units::Timestamp;

@@ -6,7 +6,11 @@
 use super::codec::{self, Reader};
 use super::content::{self, Tree};
 use super::databases::{CONTROL, shape};
-use super::{backup, buckets, catalogue, chunk, keys, leaves, restore, segments, snapshot, wal};
+use super::{
+    backup, buckets, chunk, column, definition, frame, keys, leaves, restore, rollup, segments,
+    snapshot, wal,
+};
+use crate::model::series::Kind;
 use crate::model::units::{Millis, Timestamp};
 use crate::stats::sketch::Sketch;
 
@@ -32,13 +36,102 @@ pub fn values(bytes: &[u8]) {
             let _ = content::shown(tree, key);
         }
     }
-    let _ = catalogue::read_key(bytes);
+    let _ = definition::read_key(bytes);
     let _ = keys::read_record_key(bytes);
+}
+
+/// Sealed columns, chunks and buckets: bytes as they would lie there, and the same bytes as values
+/// that must come back bit for bit.
+///
+/// # Panics
+/// Where something does not come back as it was given.
+pub fn columns(bytes: &[u8]) {
+    let Some(([count, shape], body)) = bytes.split_first_chunk() else {
+        return;
+    };
+    let count = usize::from(*count) << (shape % 8);
+    let _ = column::read_values(body, count);
+    let _ = column::read_numbers(body, count);
+    let sealed = codec::seal_packed(body);
+    if let Ok(group) = chunk::Group::open(&sealed) {
+        let times: Vec<i64> = (0i64..).take(count).collect();
+        for member in group.members() {
+            let mut values = Vec::new();
+            let _ = group.values(member, &times, &mut values);
+            assert!(values.len() <= count);
+        }
+    }
+    let start = Timestamp::from_millis(0);
+    let _ = buckets::read_buckets(&sealed, start, Millis::HOUR, |member| member % 2 == 0);
+    given(body, *shape);
+}
+
+/// What the bytes say as values, packed and unpacked again.
+fn given(bytes: &[u8], shape: u8) {
+    let unit = match shape % 4 {
+        0 => 1.0,
+        1 => 8.0,
+        2 => 100.0,
+        _ => 1e6,
+    };
+    let values: Vec<f64> = if shape.is_multiple_of(8) {
+        let words = bytes.as_chunks().0.iter();
+        words.map(|word| f64::from_le_bytes(*word)).collect()
+    } else {
+        let words = bytes.as_chunks().0.iter();
+        words
+            .map(|word| f64::from(i16::from_le_bytes(*word)) / unit)
+            .collect()
+    };
+    let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let mut packed = Vec::new();
+    column::put_values(&mut packed, &values);
+    let back = column::read_values(&packed, values.len());
+    assert_eq!(back.map(|back| bits(&back)), Ok(bits(&values)));
+    // As a series of a group, with a hole after each so many rows.
+    let hole = u32::from(shape / 8);
+    let rows: Vec<(u32, f64)> = (0u32..)
+        .filter(|row| hole == 0 || row % (hole + 1) < hole)
+        .zip(values.iter().copied())
+        .collect();
+    let times: Vec<i64> = (0..=rows.last().map_or(0, |(row, _)| i64::from(*row)))
+        .map(|row| row * 10_000)
+        .collect();
+    let member = shape % 16;
+    let packed = chunk::put_group(&[(member, rows.clone())]);
+    let mut samples = Vec::new();
+    let group = chunk::Group::open(&packed);
+    let read = group.and_then(|group| group.values(member, &times, &mut samples));
+    assert_eq!(read, Ok(()));
+    let wanted = rows
+        .iter()
+        .map(|(row, value)| (i64::from(*row) * 10_000, value.to_bits()));
+    assert!(
+        samples
+            .iter()
+            .map(|(at, value)| (*at, value.to_bits()))
+            .eq(wanted)
+    );
+    let kind = if shape.is_multiple_of(2) {
+        Kind::Gauge
+    } else {
+        Kind::Counter
+    };
+    let start = Timestamp::from_millis(0);
+    let folded = rollup::fold(&samples, kind, None, Millis::HOUR);
+    let members = buckets::Members::from([(member, folded)]);
+    let packed = buckets::put_buckets(&members, start, Millis::HOUR);
+    let read = buckets::read_buckets(&packed, start, Millis::HOUR, |_| true);
+    // Debug, since a sum of infinities is a NaN, which equals nothing.
+    assert_eq!(
+        format!("{read:?}"),
+        format!("{:?}", Ok::<_, codec::Damaged>(members))
+    );
 }
 
 /// Frames of a log, and what stands behind a torn place.
 pub fn frames(bytes: &[u8]) {
-    let read = wal::read_frames(bytes, |_| {});
+    let read = frame::read_frames(bytes, |_| {});
     let _ = wal::scrapes_after(bytes, read);
     let _ = wal::read_log(&wal::with_head(bytes, 1), 1, |_| {});
 }

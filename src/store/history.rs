@@ -9,40 +9,33 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use super::barrier::{Database, Op};
-use super::catalogue::{Catalogue, Series, SeriesId, put_key};
+use super::barrier::Database;
+use super::catalogue::{Catalogue, Series, SeriesId};
 use super::codec;
 use super::commit::Commits;
 use super::databases::Databases;
+use super::definition::put_key;
+use super::frame::{self, Frame, Packed};
 use super::intern::Names;
 use super::keys::{self, CATALOGUE, META, SEALED, SPAN, SYNTHETIC, TIME_END, UNFOLDED};
+use super::op::Op;
 use super::recovery::{Opened, load_catalogue, load_synthetic, recover};
 use super::retention::Retention;
 use super::rollup::{Bucket, Tier};
+use super::rotation::{Filling, Sealed};
 use super::seal::Upkeep;
 use super::segment::Segment;
 use super::selector::Selector;
 use super::sketches::Observed;
 use super::tiers::read_unfolded;
-use super::wal::{self, Found, Frame, Log, Packed};
+use super::wal::{self, Found, Log};
 use super::{Error, Options, Result};
 use crate::model::capacity::SyntheticSpan;
 use crate::model::series::{Kind, SampleSink, Scrape, SeriesKey};
 use crate::model::units::{Millis, Timestamp};
 
-/// Closed logs that may wait for sealing before the open one is no longer closed.
-const CLOSED_MAX: usize = 8;
-/// A log with less of the past than this waits for the end of its span.
-const BACK_FILL: u64 = 4 << 20;
-/// Back-filling is over when the log has grown by no more than [`QUIET_GROWTH`] in this time.
-const QUIET: Millis = Millis(30 * Millis::SECOND.0);
-const QUIET_GROWTH: u64 = 1 << 20;
 /// A series without a value for so long no longer counts against the limit.
 pub(super) const LIVE: Millis = Millis::DAY;
-/// A log of a span that is long over waits so long for more of it, so that what is filled in
-/// afterwards is sealed in few pieces.
-const FILLING: Millis = Millis(5 * Millis::MINUTE.0);
-
 /// What became of a scrape.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Appended {
@@ -66,22 +59,11 @@ pub struct History {
     /// Days whose hours are behind their five minutes.
     pub(super) unfolded: Mutex<BTreeSet<u32>>,
     /// The log did not reach the disk once: what it holds is to be sealed from memory.
-    suspect: AtomicBool,
-    filling: Mutex<Filling>,
+    pub(super) suspect: AtomicBool,
+    pub(super) filling: Mutex<Filling>,
+    pub(super) sealed: Sealed,
     pub(super) commits: Commits,
     pub(super) names: RwLock<Names>,
-}
-
-/// How the open log is being filled.
-#[derive(Debug, Default)]
-struct Filling {
-    log: u32,
-    /// A tick saw it while its span lasted.
-    was_live: bool,
-    /// The first tick that saw its span over.
-    since: Option<Timestamp>,
-    /// The last tick that saw it grow fast, and its length then.
-    grew: Option<(Timestamp, u64)>,
 }
 
 /// What lies in memory.
@@ -91,7 +73,7 @@ pub(super) struct Head {
     /// Logs that are closed and not yet sealed, oldest first.
     pub(super) closed: Vec<Arc<Segment>>,
     pub(super) open: Segment,
-    log: Log,
+    pub(super) log: Log,
     synthetic: BTreeMap<u32, SyntheticSpan>,
 }
 
@@ -187,6 +169,7 @@ impl History {
             unfolded: Mutex::new(unfolded),
             suspect: AtomicBool::new(false),
             filling: Mutex::default(),
+            sealed: Sealed::default(),
             commits: Commits::default(),
             names: RwLock::default(),
         })
@@ -239,7 +222,7 @@ impl History {
         let mut frames = Vec::with_capacity(packed.samples.len() * 4 + 64);
         head.catalogue.announce(&mut frames);
         let frame = Frame::Scrape(packed);
-        wal::put_frame(&mut frames, &frame);
+        frame::put_frame(&mut frames, &frame);
         if let Err(error) = head.log.append(&frames) {
             if let Frame::Scrape(packed) = &frame {
                 head.open.undo(&packed.samples);
@@ -257,103 +240,6 @@ impl History {
             accepted: values.len(),
             refused_series: scrape.samples.len() - values.len(),
         })
-    }
-
-    /// Closes the open log and begins the next; the closed one waits to be sealed.
-    pub(super) fn rotate(&self, head: &mut Head) -> Result<()> {
-        if head.open.is_empty() || head.closed.len() >= CLOSED_MAX {
-            return Ok(());
-        }
-        super::failpoint::hit("before_wal_rotate");
-        let number = head.open.number.saturating_add(1);
-        head.log = Log::create(&self.logs, number)?;
-        let closed = std::mem::replace(&mut head.open, Segment::new(number));
-        head.closed.push(Arc::new(closed));
-        super::failpoint::hit("after_wal_rotate");
-        Ok(())
-    }
-
-    /// Begins a log behind all that was sealed past the log; the open one is empty.
-    pub(super) fn go_on_after(&self, sealed: u32) -> Result<()> {
-        let mut head = self.head_mut();
-        let before = head.open.number;
-        if sealed <= before {
-            return Ok(());
-        }
-        let number = sealed.saturating_add(1);
-        head.log = Log::create(&self.logs, number)?;
-        head.open = Segment::new(number);
-        drop(head);
-        wal::remove(&self.logs, before)
-    }
-
-    /// Closes the open log if its span is over, or if the clock was set far back, or if the log
-    /// did not reach the disk.
-    pub(super) fn rotate_if_due(&self, now: Timestamp) -> Result<()> {
-        let suspect = self.suspect.load(Ordering::Acquire);
-        let due = {
-            let head = self.head();
-            match (head.open.begun, keys::span_of(now, SPAN)) {
-                (Some(begun), Some(span)) => {
-                    let is_over = span > begun || span.saturating_add(1) < begun;
-                    suspect
-                        || self.is_filled(&head.open, is_over, now)
-                        || self.is_back_filled(&head, now)
-                }
-                _ => false,
-            }
-        };
-        if due {
-            self.rotate(&mut self.head_mut())?;
-            self.suspect.store(false, Ordering::Release);
-        }
-        Ok(())
-    }
-
-    /// Whether nothing more is awaited for the open log. One that was begun while its span lasted
-    /// is done with it; one that is pushed into afterwards may wait for more.
-    fn is_filled(&self, open: &Segment, is_over: bool, now: Timestamp) -> bool {
-        let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
-        if filling.log != open.number {
-            *filling = Filling {
-                log: open.number,
-                ..Filling::default()
-            };
-        }
-        if !is_over {
-            filling.was_live = true;
-            return false;
-        }
-        let since = *filling.since.get_or_insert(now);
-        let is_awaited = now >= since && now.since(since) < FILLING.as_duration();
-        filling.was_live || !open.is_pushed() || !is_awaited
-    }
-
-    /// Whether the open log holds much of spans before its own, and no more is coming: a past that
-    /// was pushed need not stay in memory until the present is over.
-    fn is_back_filled(&self, head: &Head, now: Timestamp) -> bool {
-        let len = head.log.len();
-        let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, before) = *filling.grew.get_or_insert((now, len));
-        if len > before + QUIET_GROWTH || now < since {
-            filling.grew = Some((now, len));
-            return false;
-        }
-        len > BACK_FILL && head.open.holds_past() && now.since(since) >= QUIET.as_duration()
-    }
-
-    /// Leaves a log that did not reach the disk once: what follows in it could not be read back.
-    pub(super) fn leave_suspect(&self, head: &mut Head) -> Result<()> {
-        if !self.suspect.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let number = head.open.number;
-        self.rotate(head)?;
-        if head.open.number == number && !head.open.is_empty() {
-            return Err(Error::Behind);
-        }
-        self.suspect.store(false, Ordering::Release);
-        Ok(())
     }
 
     /// Brings the open log to the disk. Closed ones wait for their seal, which has its own barrier.

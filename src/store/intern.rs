@@ -9,7 +9,8 @@ use std::collections::HashMap;
 use std::sync::PoisonError;
 
 use super::Result;
-use super::catalogue::{SeriesId, put_key};
+use super::catalogue::SeriesId;
+use super::definition::put_key;
 use super::history::{History, LIVE};
 use crate::model::series::{Kind, SeriesKey};
 use crate::model::units::{Millis, Timestamp};

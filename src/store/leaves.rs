@@ -299,7 +299,8 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::store::barrier::{Database, Op, Shape};
+    use crate::store::barrier::{Database, Shape};
+    use crate::store::op::Op;
 
     const SHAPE: Shape = Shape::small(1 << 20);
 

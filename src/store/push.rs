@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::catalogue::SeriesId;
+use super::frame;
 use super::history::{Head, History, rounded};
 use super::keys::{SPAN, TIME_END, span_of};
-use super::wal;
 use super::{Error, Result};
 use crate::model::units::Timestamp;
 
@@ -158,6 +158,8 @@ impl History {
     /// [`Error::NoSuchSeries`]; [`Error::Behind`] while too much waits to be sealed;
     /// [`Error::DiskFull`] or [`Error::Io`] if it cannot be written.
     pub fn push(&self, batch: &Batch) -> Result<Pushed> {
+        let newest = batch.newest_span();
+        self.await_seals(newest);
         let mut head = self.head_mut();
         let mut targets = Vec::with_capacity(batch.runs.len());
         for run in &batch.runs {
@@ -165,7 +167,7 @@ impl History {
             let (target, _) = owner.ok_or(Error::NoSuchSeries(SeriesId(run.id)))?;
             targets.push(target);
         }
-        self.make_way(&mut head, batch.newest_span())?;
+        self.make_way(&mut head, newest)?;
         let mut frames = Vec::with_capacity(batch.len() * 4 + 64);
         head.catalogue.announce(&mut frames);
         let values = batch.rounded(&head);
@@ -197,17 +199,12 @@ impl History {
 
     /// Closes the open log where its time is over or it is no longer trusted.
     fn make_way(&self, head: &mut Head, newest: Option<u32>) -> Result<()> {
-        let is_newer = head
-            .open
-            .begun
-            .zip(newest)
-            .is_some_and(|(begun, newest)| newest > begun);
         let is_long = head.log().len() > self.options.retention.log_max();
         // A log of this length takes seconds to seal, and what comes meanwhile lies in memory.
         if is_long && !head.closed.is_empty() {
             return Err(Error::Behind);
         }
-        if is_newer || is_long {
+        if self.is_full(head, newest) {
             self.rotate(head)?;
         }
         self.leave_suspect(head)
@@ -222,8 +219,8 @@ fn put_push(
     values: &[f64],
 ) -> Vec<(u32, u64)> {
     let mut before = Vec::with_capacity(batch.runs.len());
-    wal::put_framed(frames, |out| {
-        wal::put_push(out, batch.runs.len());
+    frame::put_framed(frames, |out| {
+        frame::put_push(out, batch.runs.len());
         let (mut last, mut shared) = (0i64, None);
         for run in &batch.runs {
             let new = (shared != Some(run.times)).then(|| batch.times(run));
@@ -235,7 +232,7 @@ fn put_push(
                 bits = value.to_bits();
                 xor
             });
-            wal::put_run(out, i64::from(run.id) - last, new, xors);
+            frame::put_run(out, i64::from(run.id) - last, new, xors);
             head.open.set_bits(run.id, bits);
             (last, shared) = (i64::from(run.id), Some(run.times));
         }

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::barrier::{Database, Op};
+use super::barrier::Database;
 use super::keys::{RECORDS, read_record_key, record_key, record_prefix};
+use super::op::Op;
 use super::{Error, Result, codec};
 use crate::model::units::Bytes;
 

@@ -15,17 +15,20 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::barrier::{Database, Op};
+use super::barrier::Database;
 use super::catalogue::{Catalogue, SeriesId};
 use super::databases::{CONTROL, shape};
 use super::disk::{clear, entries, sync_parent};
+use super::folder::{make_folder, share_lock, take_lock, write_format};
+use super::frame::Frame;
 use super::history::History;
 use super::keys::{self, CATALOGUE, DATA, DAY_SPAN, GROUP, META, SEALED, SPAN, TALLY};
+use super::op::Op;
 use super::rollup::{self, GAP, Tier};
 use super::salvage::Salvage;
 use super::source::{database_names, open_files};
-use super::wal::{self, Frame};
-use super::{Error, Options, Result, Store, share_lock, take_lock, write_format};
+use super::wal;
+use super::{Error, Options, Result, Store};
 use crate::model::series::{Kind, Labels, SeriesKey};
 
 /// Metric of a series whose definition is lost; its label `series` is its number.
@@ -92,7 +95,7 @@ pub fn repair(dir: &Path, out: &Path) -> Result<Repair> {
 /// Makes the folder `out`, which must be empty and not in `dir`.
 fn make_empty(dir: &Path, out: &Path) -> Result<()> {
     let failed = |e| Error::io(out, e);
-    super::make_folder(out)?;
+    make_folder(out)?;
     let inside = fs::canonicalize(out).map_err(failed)?;
     let dir = fs::canonicalize(dir).map_err(|e| Error::io(dir, e))?;
     if inside.starts_with(&dir) {

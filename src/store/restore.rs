@@ -12,11 +12,13 @@ use std::path::{Path, PathBuf};
 use super::backup::{
     Backup, END, ENTRIES, FRAME_HEAD, FRAME_MAX, HEAD, LOG, MAGIC, VERSION, checksum, failed, wrong,
 };
-use super::barrier::{Database, Op};
+use super::barrier::Database;
 use super::codec::{Damaged, Reader};
 use super::databases::{CONTROL, shape};
 use super::disk::{self, clear};
-use super::{Error, FORMAT, Result, keys, wal};
+use super::folder::{FORMAT, make_folder, take_lock, write_format};
+use super::op::Op;
+use super::{Error, Result, keys, wal};
 use crate::model::units::Bytes;
 
 /// A part of a backup.
@@ -54,7 +56,7 @@ pub fn restore(dir: &Path, from: &mut impl Read, mut told: impl FnMut(Backup)) -
             path: dir.to_owned(),
         });
     }
-    super::make_folder(dir)?;
+    make_folder(dir)?;
     let outcome = fill(dir, from, &mut told);
     if outcome.is_err() {
         clear(dir)?;
@@ -63,7 +65,7 @@ pub fn restore(dir: &Path, from: &mut impl Read, mut told: impl FnMut(Backup)) -
 }
 
 fn fill(dir: &Path, from: &mut impl Read, told: &mut impl FnMut(Backup)) -> Result<Backup> {
-    let _lock = super::take_lock(dir)?;
+    let _lock = take_lock(dir)?;
     let mut databases: BTreeMap<String, Database> = BTreeMap::new();
     let wal = dir.join("wal");
     fs::create_dir_all(&wal).map_err(|e| Error::io(&wal, e))?;
@@ -108,7 +110,7 @@ fn fill(dir: &Path, from: &mut impl Read, told: &mut impl FnMut(Backup)) -> Resu
     }
     drop(databases);
     disk::sync_folder(&wal)?;
-    super::write_format(dir)?;
+    write_format(dir)?;
     Ok(done)
 }
 

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Result;
-use super::barrier::{Database, Op};
+use super::barrier::Database;
 use super::catalogue::Catalogue;
 use super::codec;
 use super::content::{Content, Tree, check, count, shown, when};
@@ -15,6 +15,7 @@ use super::keys::{
     self, CATALOGUE, DATA, GROUP, LAST, META, RECORDS, SEALED, SYNTHETIC, TALLY, UNFOLDED,
 };
 use super::leaves::Leaves;
+use super::op::Op;
 use super::repair::{Loss, Repair};
 use super::source::{Source, hole_in_time};
 

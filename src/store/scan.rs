@@ -11,17 +11,13 @@ use std::sync::Arc;
 
 use super::barrier::Database;
 use super::catalogue::{Series, SeriesId};
+use super::gather::{Gathered, append_group};
 use super::history::History;
 use super::keys::{self, GROUP, SPAN};
-use super::seal::append_group;
-use super::segment::settle;
 use super::selector::Selector;
 use super::{Error, Result};
 use crate::model::series::Kind;
 use crate::model::units::{Millis, Timestamp};
-
-/// Room that is made for one more span of a series at most.
-const SPAN_SAMPLES: usize = 8_192;
 
 /// Samples of one series: instants in ms since 1970, and values.
 pub type Samples = Vec<(i64, f64)>;
@@ -103,14 +99,13 @@ impl History {
     ) -> Result<BTreeMap<u8, Read>> {
         // Memory before disk: what is being sealed meanwhile is then seen twice, never not at all.
         let memory = self.group_in_memory((target, group), members, from, until);
-        let mut all: BTreeMap<u8, Samples> = BTreeMap::new();
+        let mut all: BTreeMap<u8, Gathered> = BTreeMap::new();
         for (database, spans) in self.raw_places(from, until)? {
             let mut left = spans.clone().count();
             for span in spans {
                 let wanted = |member| members.contains(&member);
-                // Grown once, to about what will be needed.
-                for samples in all.values_mut().filter(|s| s.len() == s.capacity()) {
-                    samples.reserve(samples.len().min(SPAN_SAMPLES) * left);
+                for gathered in all.values_mut() {
+                    gathered.reserve(left);
                 }
                 left = left.saturating_sub(1);
                 append_group(&database, target, (span, group), wanted, &mut all)?;
@@ -120,13 +115,11 @@ impl History {
             all.entry(member).or_default().extend(samples);
         }
         let within = from.as_millis()..until.as_millis();
-        let settled = all.into_iter().map(|(member, samples)| {
-            let mut samples = settle(samples);
+        let settled = all.into_iter().map(|(member, gathered)| {
+            let mut samples = gathered.settled();
             let first = samples.first().map(|(at, _)| *at);
-            let holds = |sample: Option<&(i64, f64)>| sample.is_some_and(|s| within.contains(&s.0));
-            if !holds(samples.first()) || !holds(samples.last()) {
-                samples.retain(|(at, _)| within.contains(at));
-            }
+            samples.truncate(samples.partition_point(|(at, _)| *at < within.end));
+            samples.drain(..samples.partition_point(|(at, _)| *at < within.start));
             (member, Read { samples, first })
         });
         Ok(settled.collect())

@@ -10,11 +10,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, TryLockError};
 
-use super::barrier::{Database, Op};
+use super::barrier::Database;
 use super::buckets::Members;
-use super::codec::Damaged;
+use super::gather::read_group;
 use super::history::History;
 use super::keys::{self, DATA, LAST, META, SEALED, SPAN, TALLY};
+use super::op::Op;
 use super::rollup::{self, Tier};
 use super::segment::{Rows, Segment, settle};
 use super::tiers::{bucket_op, merged_buckets};
@@ -45,7 +46,8 @@ pub(super) struct Upkeep {
     pub(super) retain_at: Option<Timestamp>,
     /// Bytes of the logs when the limit in bytes was last looked at.
     pub(super) measured: Option<Bytes>,
-    seal_after: Option<Timestamp>,
+    /// After a failure, when to try again.
+    pub(super) seal_after: Option<Timestamp>,
     /// Months whose latencies by five minutes are gone.
     pub(super) cleared: BTreeSet<String>,
 }
@@ -87,7 +89,12 @@ impl History {
         Ok(tick)
     }
 
-    fn seal_closed(&self, upkeep: &mut Upkeep, now: Timestamp, tick: &mut Tick) -> Result<()> {
+    pub(super) fn seal_closed(
+        &self,
+        upkeep: &mut Upkeep,
+        now: Timestamp,
+        tick: &mut Tick,
+    ) -> Result<()> {
         upkeep.seal_after = Some(now.plus(RETRY.as_duration()));
         while let Some(segment) = { self.head().closed.first().map(Arc::clone) } {
             // What a seal writes must fit.
@@ -111,6 +118,7 @@ impl History {
         self.head_mut()
             .closed
             .retain(|closed| closed.number != segment.number);
+        self.seal_is_done();
         wal::remove(self.logs(), segment.number)
     }
 
@@ -348,53 +356,4 @@ impl Order {
         let sorted: BTreeMap<u32, f64> = values.into_iter().collect();
         sorted.into_iter().collect()
     }
-}
-
-/// Sealed values of the wanted members of a group in a span, in order of time.
-pub(super) fn read_group(
-    database: &Database,
-    target: u32,
-    place: (u32, u32),
-    wanted: impl Fn(u8) -> bool,
-) -> Result<BTreeMap<u8, Vec<(i64, f64)>>> {
-    let mut all = BTreeMap::new();
-    append_group(database, target, place, wanted, &mut all)?;
-    Ok(all
-        .into_iter()
-        .map(|(member, values)| (member, settle(values)))
-        .collect())
-}
-
-/// Appends the sealed values of the wanted members of a group in a span, log by log.
-pub(super) fn append_group(
-    database: &Database,
-    target: u32,
-    (span, group): (u32, u32),
-    wanted: impl Fn(u8) -> bool,
-    all: &mut BTreeMap<u8, Vec<(i64, f64)>>,
-) -> Result<()> {
-    let damaged = |damage| database.damaged(damage);
-    database.scan(DATA, &keys::group_key(span, group), |key, value| {
-        if value.is_empty() {
-            return Ok(());
-        }
-        let Some((_, _, log)) = keys::read_raw_key(key) else {
-            return Err(damaged(Damaged("a key of a chunk")));
-        };
-        let packed = chunk::Group::open(value).map_err(damaged)?;
-        let members: Vec<u8> = packed.members().filter(|m| wanted(*m)).collect();
-        if members.is_empty() {
-            return Ok(());
-        }
-        let times_key = keys::raw_key(span, keys::times_group(target), log);
-        let times = match database.get(DATA, &times_key)? {
-            Some(times) => chunk::read_times(&times).map_err(damaged)?,
-            None => return Err(damaged(Damaged("a chunk without its times"))),
-        };
-        for member in members {
-            let into = all.entry(member).or_default();
-            packed.values(member, &times, into).map_err(damaged)?;
-        }
-        Ok(())
-    })
 }

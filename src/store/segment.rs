@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, HashMap};
 
 use super::codec::{Column, Damaged};
+use super::frame::Packed;
 use super::keys::{GROUP, SPAN, span_of, span_start};
-use super::wal::Packed;
 use crate::model::units::Timestamp;
 
 /// Scrapes of one target in one span: a time column, and a packed column a series.
@@ -273,6 +273,12 @@ impl Segment {
     /// How many samples there are.
     pub(super) fn samples(&self) -> u64 {
         self.samples
+    }
+
+    /// Bytes that its columns take in memory, about.
+    pub(super) fn room(&self) -> usize {
+        let columns = self.rows.values().flat_map(|rows| rows.columns.values());
+        columns.map(Column::room).sum()
     }
 }
 

@@ -17,7 +17,7 @@ use regex::{Regex, RegexBuilder};
 
 use super::catalogue::Series;
 use super::codec::Reader;
-use crate::model::series::Labels;
+use crate::model::series::{Compare, Labels};
 
 /// The label that stands for the metric.
 pub const NAME: &str = "__name__";
@@ -75,19 +75,6 @@ impl Selector {
             ..Self::default()
         }
     }
-}
-
-/// How a label is compared; patterns are anchored at both ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compare {
-    /// The same text.
-    Equal,
-    /// Another text.
-    NotEqual,
-    /// The pattern matches all of it.
-    Matches,
-    /// The pattern does not match all of it.
-    MatchesNot,
 }
 
 /// A pattern that cannot be used.
@@ -346,7 +333,7 @@ impl ByMetric {
 mod tests {
     use super::*;
     use crate::model::series::SeriesKey;
-    use crate::store::catalogue::put_key;
+    use crate::store::definition::put_key;
 
     fn matcher(label: &str, compare: Compare, value: &str) -> Matcher {
         Matcher::new(label, compare, value).unwrap()

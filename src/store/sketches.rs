@@ -13,11 +13,11 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use super::barrier::Op;
-use super::catalogue::{put_key, read_key};
 use super::codec::{self, Damaged, Reader, put_bytes};
+use super::definition::{put_key, read_key};
 use super::history::History;
 use super::keys::{self, SKETCHES_1H, SKETCHES_5M};
+use super::op::Op;
 use super::rollup::Tier;
 use super::{Error, Result};
 use crate::model::series::SeriesKey;

@@ -107,7 +107,8 @@ fn place(from: &mut Reader<'_>) -> std::result::Result<(), Damaged> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::barrier::{Database, Op, Shape};
+    use crate::store::barrier::{Database, Shape};
+    use crate::store::op::Op;
 
     #[test]
     fn a_snapshot_cut_at_any_length_is_noticed() {

@@ -10,9 +10,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::barrier::Op;
 use super::history::History;
 use super::keys::{self, DATA, DAY_SPAN, SPAN, TALLY};
+use super::op::Op;
 use super::rollup::Tier;
 use super::selector::Selector;
 use super::{Error, Result};

@@ -10,12 +10,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::PoisonError;
 
-use super::barrier::{Database, Op};
+use super::barrier::Database;
 use super::buckets::{Members, put_buckets, read_buckets};
 use super::catalogue::Catalogue;
 use super::codec::{Damaged, Reader, put_varint};
 use super::history::History;
 use super::keys::{self, DATA, DAY_SPAN, GROUP, META, SPAN, SPANS_A_DAY, UNFOLDED};
+use super::op::Op;
 use super::rollup::{self, Bucket, Tier};
 use super::{Error, Result};
 use crate::model::series::Kind;

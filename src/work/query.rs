@@ -19,7 +19,7 @@ use crate::clock::Clock;
 use crate::model::series::{Kind, Labels};
 use crate::model::units::{Millis, Timestamp};
 use crate::promql::{self, Found, Limits, Sample, Source, Steps};
-use crate::store::{Compare, History, Matcher, Selector, SeriesId, Store};
+use crate::store::{History, Matcher, Selector, SeriesId, Store};
 use crate::work::board::Board;
 
 pub use crate::promql::{Error, Raw, Row, STEPS_MAX, Value, is_absent};
@@ -241,14 +241,12 @@ fn steps(span: Span) -> Result<Steps> {
 /// Conditions as the store takes them.
 fn selector(matchers: &[promql::Matcher]) -> Result<Selector> {
     let one = |matcher: &promql::Matcher| {
-        let compare = match matcher.compare {
-            promql::Compare::Equal => Compare::Equal,
-            promql::Compare::NotEqual => Compare::NotEqual,
-            promql::Compare::Matches => Compare::Matches,
-            promql::Compare::MatchesNot => Compare::MatchesNot,
-        };
-        Matcher::new(matcher.label.clone(), compare, matcher.value.clone())
-            .map_err(|bad| Error::Pattern(bad.to_string()))
+        Matcher::new(
+            matcher.label.clone(),
+            matcher.compare,
+            matcher.value.clone(),
+        )
+        .map_err(|bad| Error::Pattern(bad.to_string()))
     };
     let matchers = matchers.iter().map(one).collect::<Result<_>>()?;
     Ok(Selector::matching(matchers))

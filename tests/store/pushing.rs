@@ -22,7 +22,7 @@ fn key(number: u32) -> SeriesKey {
     }
 }
 
-fn learn(store: &Store, number: u32) -> Option<SeriesId> {
+pub(crate) fn learn(store: &Store, number: u32) -> Option<SeriesId> {
     let series = NewSeries {
         target: "push:job@host",
         key: &key(number),
@@ -37,7 +37,7 @@ fn learn(store: &Store, number: u32) -> Option<SeriesId> {
 }
 
 /// A batch of one run a series: samples as offsets from [`start`].
-fn batch<'a>(runs: impl IntoIterator<Item = (SeriesId, &'a [(i64, f64)])>) -> Batch {
+pub(crate) fn batch<'a>(runs: impl IntoIterator<Item = (SeriesId, &'a [(i64, f64)])>) -> Batch {
     let mut batch = Batch::default();
     for (id, run) in runs {
         for (ms, value) in run {
@@ -48,13 +48,13 @@ fn batch<'a>(runs: impl IntoIterator<Item = (SeriesId, &'a [(i64, f64)])>) -> Ba
     batch
 }
 
-fn push(store: &Store, batch: &Batch) {
+pub(crate) fn push(store: &Store, batch: &Batch) {
     let pushed = store.history().push(batch).unwrap();
     assert_eq!(pushed.samples, batch.len() as u64);
     store.history().commit(pushed).unwrap();
 }
 
-fn bits(store: &Store, id: SeriesId) -> Vec<(i64, u64)> {
+pub(crate) fn bits(store: &Store, id: SeriesId) -> Vec<(i64, u64)> {
     let raw = store.history().raw(id, at(-hours(48)), at(hours(480)));
     raw.unwrap()
         .into_iter()
@@ -132,6 +132,44 @@ fn a_past_that_is_pushed_into_a_running_store_is_sealed_when_no_more_comes() {
         (1, 24 * 360 * 100 + 12)
     );
     assert_eq!(bits(&store, ids[7]).len(), 24 * 360);
+}
+
+#[test]
+fn who_pushes_faster_than_can_be_sealed_waits_for_it() {
+    const SPANS: i64 = 8;
+    let dir = folder();
+    let store = open(&dir);
+    let ids: Vec<_> = (0..500).map(|n| learn(&store, n).unwrap()).collect();
+    let noise = |n: i64| f64::from_bits(n.cast_unsigned().wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 2);
+    let (said, heard) = std::sync::mpsc::channel();
+    std::thread::scope(|scope| {
+        let (store, ids) = (&store, &ids);
+        scope.spawn(move || {
+            for span in 0..SPANS {
+                let run: Vec<(i64, f64)> = (0..720)
+                    .map(|n| (hours(2 * span) + n * STEP, noise(span * 720 + n)))
+                    .collect();
+                push(store, &batch(ids.iter().map(|id| (*id, &run[..]))));
+                said.send(span).unwrap();
+            }
+        });
+        let mut waited = 0;
+        loop {
+            match heard.recv_timeout(std::time::Duration::from_secs(2)) {
+                Ok(_) => {}
+                Err(std::sync::mpsc::RecvTimeoutError::Timeout) => {
+                    // It waits for the first tick: what lies in memory has a bound.
+                    let logs = std::fs::read_dir(dir.path().join("store/wal")).unwrap();
+                    assert!(logs.count() < 7, "all of it lies in memory");
+                    store.tick(at(hours(48))).unwrap();
+                    waited += 1;
+                }
+                Err(std::sync::mpsc::RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        assert!(waited > 0, "nobody waited");
+    });
+    assert_eq!(bits(&store, ids[3]).len(), 720 * 8);
 }
 
 #[test]

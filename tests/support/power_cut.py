@@ -26,9 +26,18 @@ EXT4_IOC_SHUTDOWN = 0x8004587D
 NOLOGFLUSH = 2
 CANNOT_MOUNT = 77
 
-WRITER = "crash::child_writes_until_it_dies"
-CHECKER = "crash::nothing_that_was_synced_may_be_missing_after_power_loss"
-SAID = re.compile(r"(wrote|synced|record) (\d+)\s*$")
+# What can be under way when the power goes: the test that writes, and the one that checks.
+PLAYS = {
+    "scrapes": (
+        "crash::child_writes_until_it_dies",
+        "crash::nothing_that_was_synced_may_be_missing_after_power_loss",
+    ),
+    "pushes": (
+        "power::child_pushes_together_until_it_dies",
+        "power::no_acknowledged_push_may_be_missing_after_power_loss",
+    ),
+}
+SAID = re.compile(r"(wrote|synced|record|pushed\.\d+) (\d+)\s*$")
 
 
 def quiet(*command):
@@ -76,16 +85,16 @@ def note(said, lines):
             said[found.group(1)] = int(found.group(2))
 
 
-def write_until_cut(binary, disk, lines):
+def write_until_cut(binary, writer, disk, lines):
     """Runs the writer, cuts the power after so many lines, and returns what it had said by then."""
     environment = dict(os.environ, PLIMSOLL_TEST_CHILD=os.path.join(disk.root, "store"))
     child = subprocess.Popen(
-        [binary, "--exact", WRITER, "--nocapture"],
+        [binary, "--exact", writer, "--nocapture"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     )
-    said = {"wrote": -1, "synced": -1, "record": -1}
+    said = {}
     pipe, rest, heard = child.stdout.fileno(), b"", 0
     try:
         while heard <= lines:
@@ -111,16 +120,15 @@ def write_until_cut(binary, disk, lines):
     return said
 
 
-def check(binary, disk, said):
+def check(binary, checker, disk, said):
     """Runs the checker on the file system after the cut."""
     environment = dict(
         os.environ,
         PLIMSOLL_TEST_CHECK=os.path.join(disk.root, "store"),
-        PLIMSOLL_TEST_SYNCED=str(said["synced"]),
-        PLIMSOLL_TEST_RECORD=str(said["record"]),
+        PLIMSOLL_TEST_SAID=" ".join(f"{word}={number}" for word, number in said.items()),
     )
     return subprocess.run(
-        [binary, "--exact", CHECKER, "--nocapture"],
+        [binary, "--exact", checker, "--nocapture"],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -131,10 +139,12 @@ def check(binary, disk, said):
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("binary", help="the built test binary `store`")
+    arguments.add_argument("--play", choices=PLAYS, default="scrapes")
     arguments.add_argument("--rounds", type=int, default=20)
     arguments.add_argument("--seed", type=int, default=1)
     options = arguments.parse_args()
     chance = random.Random(options.seed)
+    writer, checker = PLAYS[options.play]
     folder = tempfile.mkdtemp(prefix="power-cut-")
     disk = Disk(folder)
     try:
@@ -142,11 +152,11 @@ def main():
             print("this machine cannot mount a loop device (root, losetup and mkfs.ext4 are needed)")
             return CANNOT_MOUNT
         for number in range(options.rounds):
-            said = write_until_cut(options.binary, disk, chance.randrange(1, 900))
+            said = write_until_cut(options.binary, writer, disk, chance.randrange(1, 900))
             if not (disk.unmount() and disk.mount()):
                 print(f"round {number}: the file system does not mount again")
                 return 1
-            result = check(options.binary, disk, said)
+            result = check(options.binary, checker, disk, said)
             print(f"round {number}: {said} -> exit {result.returncode}")
             if result.returncode != 0 or "kept " not in result.stdout:
                 print(result.stdout)
