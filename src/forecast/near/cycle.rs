@@ -75,8 +75,8 @@ pub(super) fn find(values: &[f64]) -> Cycle {
     // A week that hides its days is seven of them, unless a cycle of another length fills it.
     if steps == longest && set.weeks.contains(&longest) {
         let day = longest / DAYS;
-        let other =
-            by_correlation(recent).filter(|p| longest % p == 0 && *p < longest && day % p != 0);
+        let other = by_correlation(recent)
+            .filter(|p| longest % p == 0 && *p < longest && !day.is_multiple_of(*p));
         return Cycle {
             steps: other.unwrap_or(day),
             long: longest,
