@@ -8,7 +8,7 @@ CARGO ?= cargo
 # Arguments of `make demo`, such as ARGS='--exit-after 90s --report capacity.html'.
 ARGS ?=
 
-.PHONY: help demo test lint bench fuzz clean
+.PHONY: help demo test lint bench peers fuzz clean
 
 help: ## Lists what can be made
 	@grep -hE '^[a-z]+: .*## ' $(MAKEFILE_LIST) | sed 's/: .*## /\t/' | expand -t 10
@@ -40,6 +40,16 @@ lint: ## Format, clippy, documentation and licences, each without a warning
 
 bench: ## Runs the benchmarks
 	@$(CARGO) bench --locked
+
+# How `make peers` compares: FULL=1 takes every series and ten minutes a peer and set.
+PYTHON ?= python3
+PEERS ?= $(if $(FULL),--budget 10m,--series 40 --budget 60s)
+
+peers: ## Scores public forecasting methods beside ours (needs Python 3.11, pip and ../shared/data)
+	@$(CARGO) build --release --locked
+	@[ -x target/peers-env/bin/python ] || $(PYTHON) -m venv target/peers-env
+	@target/peers-env/bin/pip install --quiet --disable-pip-version-check -r benches/peers/requirements.txt
+	@target/peers-env/bin/python benches/peers/peers.py $(PEERS)
 
 # How long each fuzzer runs, in seconds.
 FUZZ ?= 120

@@ -1,0 +1,96 @@
+//! How right the forecasts are, on series whose future is known: the figures of `models/card.md`.
+//!
+//! `cargo bench --bench accuracy [-- DIR…]`. Reads `../shared/data/{m4,infra,capacity}` where that
+//! folder stands and says so where it does not. Each DIR is a capacity set made by that folder's
+//! `gen.py`; sets that lie in one folder make one table. Everything goes through
+//! [`plimsoll::forecast::extend`] on one thread; beside each figure stands the limit that was set.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a measurement may stop at the first surprise"
+)]
+
+mod capacity;
+mod limit;
+mod measure;
+mod processor;
+mod sets;
+mod speed;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use plimsoll::forecast::{Ask, Extension, Series, extend};
+use plimsoll::model::units::{Level, Millis};
+
+use limit::Limits;
+use measure::{Known, Tally};
+
+fn main() {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
+    // `cargo bench` passes flags of its own; only folders are taken.
+    let given = std::env::args().skip(1).map(PathBuf::from);
+    let mut folders: Vec<PathBuf> = given.filter(|path| path.is_dir()).collect();
+    if beside.is_dir() {
+        known_sets(&beside);
+        if folders.is_empty() {
+            folders.push(beside.join("capacity"));
+        }
+    } else {
+        println!(
+            "{} is not there; M4 and infrastructure were not measured",
+            beside.display()
+        );
+    }
+    let mut tables: BTreeMap<PathBuf, Vec<PathBuf>> = BTreeMap::new();
+    for folder in folders {
+        let parent = folder.parent().unwrap_or(&folder).to_path_buf();
+        tables.entry(parent).or_default().push(folder);
+    }
+    for (parent, folders) in tables {
+        println!("\ncapacity sets in {}", parent.display());
+        capacity::table(&folders);
+    }
+    speed::table();
+}
+
+/// Extends without telling periods or bounds, as `plimsoll forecast --input` does.
+fn ahead(values: &[f64], step: Option<Millis>, horizon: usize, thresholds: &[f64]) -> Extension {
+    let series = Series {
+        values,
+        step,
+        periods: &[],
+    };
+    let ask = Ask {
+        horizon,
+        levels: &[Level::P80, Level::P95],
+        thresholds,
+        floor: None,
+        ceiling: None,
+        seed: 0,
+    };
+    extend(&series, &ask).unwrap()
+}
+
+/// M4 and infrastructure, a row each.
+fn known_sets(root: &Path) {
+    println!("{}", Tally::HEAD);
+    for set in sets::all(root) {
+        let mut tally = Tally::default();
+        for one in &set.series {
+            let extension = ahead(&one.past, None, one.actual.len(), &[]);
+            tally.add(&Known {
+                past: &one.past,
+                actual: &one.actual,
+                period: one.period,
+                extension: &extension,
+            });
+        }
+        tally.cpu_ms = processor::ms_each(set.series.len(), || {
+            for one in &set.series {
+                std::hint::black_box(ahead(&one.past, None, one.actual.len(), &[]));
+            }
+        });
+        println!("{}", tally.row(&set.name, &Limits::of(&set.name)));
+    }
+}
