@@ -106,7 +106,7 @@ struct Tally {
     far: f64,
     false_soon: f64,
     brier: f64,
-    points: f64,
+    /// Sums of shares, so that hours do not count more than days.
     in80: f64,
     in95: f64,
     smape: f64,
@@ -123,14 +123,16 @@ impl Tally {
         let [b80, b95] = extension.bands.as_slice() else {
             return;
         };
-        let mut smape = 0.0;
+        let (mut in80, mut in95, mut smape) = (0.0, 0.0, 0.0);
         for (j, y) in growth.actual.iter().enumerate() {
-            self.points += 1.0;
-            self.in80 += one(b80.lo[j] <= *y && *y <= b80.hi[j]);
-            self.in95 += one(b95.lo[j] <= *y && *y <= b95.hi[j]);
+            in80 += one(b80.lo[j] <= *y && *y <= b80.hi[j]);
+            in95 += one(b95.lo[j] <= *y && *y <= b95.hi[j]);
             smape += symmetric(*y, extension.mean[j]);
         }
-        self.smape += smape / growth.actual.len() as f64;
+        let points = growth.actual.len() as f64;
+        self.in80 += in80 / points;
+        self.in95 += in95 / points;
+        self.smape += smape / points;
     }
 
     fn crossing(&mut self, growth: &Growth, reached: &Reached) {
@@ -170,8 +172,8 @@ impl Tally {
             beside(percent(self.false_soon, self.far), 1, limits.false_soon),
             beside(percent(self.inside, self.met), 1, limits.inside),
             self.brier / self.series,
-            beside(percent(self.in80, self.points), 1, limits.in80),
-            percent(self.in95, self.points),
+            beside(percent(self.in80, self.series), 1, limits.in80),
+            percent(self.in95, self.series),
             self.smape / self.series,
         )
     }

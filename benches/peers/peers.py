@@ -15,6 +15,7 @@ that of the program with one thread, less that of a run on one series, a series.
 import argparse
 import csv
 import multiprocessing
+import multiprocessing.connection
 import os
 import resource
 import subprocess
@@ -66,12 +67,15 @@ def arguments():
     add("--series", type=int, default=0, help="at most so many of each set, at random; 0: all")
     add("--seeds", type=names, default=list("12345"), help="of the capacity sets (1,2,3,4,5)")
     add("--budget", type=seconds, default=120.0, help="wall time a peer and set, such as 60s (120s)")
+    add("--jobs", type=int, default=2, help="peers that work at the same time (%(default)s)")
     add("--keep", type=Path, default=target / "peers", help="where forecasts go (%(default)s)")
     add("--out", type=Path, help="results as CSV (KEEP/results.csv)")
     asked = parser.parse_args()
     unknown = [peer for peer in asked.peers if peer not in methods.PEERS]
     if unknown:
         parser.error(f"no peer {unknown[0]}; there are {', '.join(methods.PEERS)}")
+    if asked.jobs < 1 or asked.series < 0:
+        parser.error("--jobs is at least 1, --series at least 0")
     if not asked.plimsoll.is_file():
         parser.error(f"{asked.plimsoll} is not there; run cargo build --release")
     if not asked.data.is_dir():
@@ -106,28 +110,60 @@ def work(pipe, peer, series):
     pipe.close()
 
 
-def forecasts(peer, series, budget):
-    """place → (rows, CPU seconds) of what was finished within the budget, and the failures."""
-    ours, theirs = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.Process(target=work, args=(theirs, peer, series), daemon=True)
-    process.start()
-    theirs.close()
-    found, failed, until = {}, [], time.monotonic() + budget
-    try:
-        while ours.poll(max(0.0, until - time.monotonic())):
-            message = ours.recv()
-            if message == "ready":
-                continue
-            place, rows, cpu = message
-            if isinstance(rows, str):
-                failed.append(f"{series[place].name}: {rows}")
-            elif rows is not None:
-                found[place] = (rows, cpu)
-    except EOFError:
-        pass
-    process.kill()
-    process.join()
-    return found, failed
+class Running:
+    """One peer at work in a process of its own, which ends with its budget of wall time."""
+
+    def __init__(self, peer, series, budget):
+        self.peer, self.series, self.budget = peer, series, budget
+        # place → (rows, CPU seconds) of what was finished, and what went wrong.
+        self.found, self.failed = {}, []
+        self.pipe, theirs = multiprocessing.Pipe(duplex=False)
+        self.process = multiprocessing.Process(target=work, args=(theirs, peer, series), daemon=True)
+        self.process.start()
+        theirs.close()
+        # Being made ready is not counted, but bounded, too.
+        self.until = time.monotonic() + budget
+
+    def hear(self):
+        """Takes one message; false when there will be no more."""
+        try:
+            message = self.pipe.recv()
+        except EOFError:
+            return False
+        if message == "ready":
+            self.until = time.monotonic() + self.budget
+            return True
+        place, rows, cpu = message
+        if isinstance(rows, str):
+            self.failed.append(f"{self.series[place].name}: {rows}")
+        elif rows is not None:
+            self.found[place] = (rows, cpu)
+        return True
+
+    def stop(self):
+        """Ends the process, wherever it is."""
+        self.process.kill()
+        self.process.join()
+        self.pipe.close()
+
+
+def forecasts(peers, series, asked):
+    """Lets peers work, as many at a time as were asked for, and yields each when it has ended."""
+    waiting, running = list(reversed(peers)), []
+    while waiting or running:
+        while waiting and len(running) < asked.jobs:
+            peer = waiting.pop()
+            some = series[: methods.SMALL_SAMPLE.get(peer)]
+            running.append(Running(peer, some, asked.budget))
+        left = min(one.until for one in running) - time.monotonic()
+        pipes = [one.pipe for one in running]
+        heard = multiprocessing.connection.wait(pipes, max(0.0, left))
+        over = [one for one in running if one.pipe in heard and not one.hear()]
+        over += [one for one in running if one not in over and time.monotonic() > one.until]
+        for one in over:
+            running.remove(one)
+            one.stop()
+            yield one
 
 
 def write(path, series, found):
@@ -258,6 +294,13 @@ def compare(found_set, peer, theirs, own, measures):
     return result
 
 
+def asking(asked, found_set):
+    """The peers that are asked about a set."""
+    if found_set.is_capacity:
+        return [peer for peer in asked.peers if peer in methods.OF_CAPACITY]
+    return [peer for peer in asked.peers if peer not in methods.ONLY_CAPACITY]
+
+
 def one_set(asked, found_set):
     """Prints the table of one set; its results."""
     order = np.random.default_rng(SEED).permutation(len(found_set.series))
@@ -276,15 +319,11 @@ def one_set(asked, found_set):
     print(f"| **plimsoll** | {len(own)} | {' | '.join(cells)} | | | |", flush=True)
     results = [(found_set.name, "plimsoll", len(own), n, v, v, 0.0, 0.0, 0.0) for n, v in values.items()]
     notes = []
-    for peer in asked.peers:
-        applies = methods.OF_CAPACITY if found_set.is_capacity else methods.PEERS
-        if peer not in applies or (peer in methods.ONLY_CAPACITY and not found_set.is_capacity):
-            continue
-        some = found_set.series[: methods.SMALL_SAMPLE.get(peer)]
-        found, failed = forecasts(peer, some, asked.budget)
-        write(folder / f"{peer}.csv", found_set.series, found)
+    for ended in forecasts(asking(asked, found_set), found_set.series, asked):
+        peer, failed = ended.peer, ended.failed
+        write(folder / f"{peer}.csv", found_set.series, ended.found)
         try:
-            theirs = scores(found_set, found)
+            theirs = scores(found_set, ended.found)
         except ValueError as error:
             failed.append(str(error))
             theirs = {}

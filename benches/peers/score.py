@@ -15,7 +15,8 @@ With actual values y, forecasts f, bounds l and u, and a period m of the past x:
 - MSIS95: mean of u − l + 40 × what lies outside, over the scale (α = 0.05).
 
 The scale and the two naive forecasts see the past with gaps filled by the last value before them;
-points of the future that are missing count nowhere.
+points of the future that are missing count nowhere. Capacity sets hold days and hours, so there
+coverage is a mean over series, of which none counts more for having more points.
 """
 
 import numpy as np
@@ -193,8 +194,8 @@ CROSSINGS = {
     "FA30": lambda t: 100 * _mean(t, "soon"),
     "in p10–p90": lambda t: 100 * _mean(t, "inside"),
     "sMAPE": lambda t: _mean(t, "smape"),
-    "cov80": lambda t: 100 * _mean(t, "in80") / _mean(t, "points"),
-    "cov95": lambda t: 100 * _mean(t, "in95") / _mean(t, "points"),
+    "cov80": lambda t: 100 * _mean({"share": t["in80"] / t["points"]}, "share"),
+    "cov95": lambda t: 100 * _mean({"share": t["in95"] / t["points"]}, "share"),
 }
 
 
