@@ -108,14 +108,13 @@ fn a_perfect_line_gives_its_line_and_its_step() {
 fn growth_that_bends_back_is_not_drawn_out_for_ever() {
     let filled = |i: usize| 1.0 / (1.0 + (-(i as f64 - 130.0) / 25.0).exp());
     let values = series(180, |i| 1_000.0 + 800.0 * filled(i) + noise(i));
-    let extension = ahead(&values, 270, Some(Millis::DAY), &[2_600.0]);
+    let extension = ahead(&values, 270, Some(Millis::DAY), &[]);
     let last = extension.mean[269];
     assert!(
         (1_760.0..1_860.0).contains(&last),
         "{last} {}",
         extension.method
     );
-    assert!(extension.reached[0].probability < 0.3);
 }
 
 #[test]
