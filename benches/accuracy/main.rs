@@ -54,18 +54,21 @@ fn main() {
     speed::table();
 }
 
-/// Extends without telling periods or bounds, as `plimsoll forecast --input` does.
+/// Extends without telling periods, as `plimsoll forecast --input` does: what was never negative
+/// does not become so.
 fn ahead(values: &[f64], step: Option<Millis>, horizon: usize, thresholds: &[f64]) -> Extension {
     let series = Series {
         values,
         step,
         periods: &[],
     };
+    let is_negative = values.iter().any(|v| *v < 0.0);
+    let has_size = values.iter().any(|v| *v > 0.0);
     let ask = Ask {
         horizon,
         levels: &[Level::P80, Level::P95],
         thresholds,
-        floor: None,
+        floor: (has_size && !is_negative).then_some(0.0),
         ceiling: None,
         seed: 0,
     };
