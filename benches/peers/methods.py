@@ -4,7 +4,7 @@ For: a past in, rows of `score.ORDER` out. Not for: choosing or judging them. A 
 apply to a series (no season, too short) raises `NotForThis`; one that gives no bands leaves them
 NaN. Gaps are filled by straight lines for all but prophet, which takes them as they are.
 
-The methods of M4's benchmarks (SES, Holt, damped, comb, theta) work on the series without its
+Naive2, theta, DOTM and comb (of SES, Holt and damped) work on the series without its
 season, found by M4's test and a classical decomposition, and put it on again (Makridakis,
 Spiliotis and Assimakopoulos 2020, table 2).
 """
@@ -72,6 +72,11 @@ def season_naive(series):
 def ets(kind, damped=False):
     """Exponential smoothing of one form, its constants by likelihood."""
     return models.AutoETS(season_length=1, model=kind, damped=damped)
+
+
+def holt(series):
+    """Linear smoothing of the series as it is."""
+    return told(models.Holt(), filled(series.past), len(series.actual))
 
 
 def comb(series):
@@ -142,7 +147,7 @@ def line_30d(series):
 PEERS = {
     "naive2": simple(models.Naive),
     "snaive": season_naive,
-    "holt": simple(lambda: ets("AAN")),
+    "holt": holt,
     "dotm": simple(models.DynamicOptimizedTheta),
     "theta": simple(models.Theta),
     "comb": comb,

@@ -259,7 +259,9 @@ def scores(found_set, found, met=None):
 
 def cell(value, digits=2):
     """A figure, or a dash where there is none."""
-    return "–" if not np.isfinite(value) else f"{value:.{digits}f}"
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}" if abs(value) < 1e5 else f"{value:.1e}"
 
 
 def line(judged, measures):
