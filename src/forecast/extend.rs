@@ -400,9 +400,8 @@ fn steps_of_day(values: &[f64], horizon: usize, series: &Series<'_>) -> usize {
         Some(step) if step.0 > 0 && step.0 < Millis::DAY.0 => {
             usize::try_from(Millis::DAY.0 / step.0).unwrap_or(1)
         }
-        Some(_) => 1,
         None if worth(HOURS) => near::day_of(values),
-        None => 1,
+        _ => 1,
     };
     if worth(per) { per } else { 1 }
 }
