@@ -13,15 +13,15 @@ fn main() -> ExitCode {
     ExitCode::from(cli::run(std::env::args_os(), &environment, start_log))
 }
 
-/// Starts this program anew with two arenas of the allocator for all its threads, and large blocks
+/// Starts this program anew with one arena of the allocator for all its threads, and large blocks
 /// that go back to the system when they are freed.
 ///
 /// glibc gives nearly each thread an arena, raises the size above which blocks are mapped by each
-/// large one it sees freed, and rarely takes back what lies in an arena: watching a server with
-/// 20 000 series took 92 MB after half an hour, so 67. With one arena it would be a tenth less, but
-/// threads that answer a question together would wait for each other. The settings are read once,
-/// from the environment, before anything of ours runs. Where this does not succeed, the program goes
-/// on as it is: it only takes more memory.
+/// large one it sees freed, and rarely takes back what lies in an arena; two hours beside a server
+/// with 20 000 series then end above 90 MB (`benches/README.md`). The price is that threads which
+/// answer a large question together wait for each other. The settings are read once, from the
+/// environment, before anything of ours runs; whoever sets `MALLOC_ARENA_MAX` decides alone. Where
+/// this does not succeed, the program goes on as it is: it only takes more memory.
 fn share_arenas(environment: &Environment) {
     const ARENAS: &str = "MALLOC_ARENA_MAX";
     const MAPPED: &str = "MALLOC_MMAP_THRESHOLD_";
@@ -34,7 +34,7 @@ fn share_arenas(environment: &Environment) {
         if let Some(name) = arguments.next() {
             again.arg0(name);
         }
-        again.args(arguments).env(ARENAS, "2");
+        again.args(arguments).env(ARENAS, "1");
         if environment.get(MAPPED).is_none() {
             again.env(MAPPED, "131072");
         }
