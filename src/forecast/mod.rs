@@ -6,7 +6,7 @@
 //! A window is cleaned and folded to days (`clean`), its seasons (`period`) and level shifts
 //! (`shift`) are taken out, members (`member`) extend what is left, a back-test weighs them
 //! (`combine`) and sets the bands (`interval`), and simulated paths say when thresholds are
-//! met (`crossing`). Settings and priors are in `models/methods.toml`. Read [`forecast`] first,
+//! met (`crossing`). What became of earlier forecasts adjusts weights and bands (`outcome`). Settings and priors are in `models/methods.toml`. Read [`forecast`] first,
 //! then `combine`.
 
 mod clean;
@@ -16,6 +16,7 @@ mod extend;
 mod interval;
 mod member;
 mod near;
+pub mod outcome;
 mod pattern;
 mod period;
 mod random;
@@ -29,12 +30,13 @@ use rayon::prelude::*;
 use crate::model::capacity::{
     Backtest, Confidence, Crossing, Estimate, Forecast, ForecastPoint, Interval, Outlook, Simulated,
 };
+use crate::model::outcome::{Experience, LEADS, MemberPromise};
 use crate::model::series::Window;
 use crate::model::units::{Level, Millis, Timestamp};
 use crate::stats::{MAD_TO_SD, mad, median};
 
 use clean::Steps;
-use combine::{Scored, Shape, Trial, believed, combined};
+use combine::{Scored, Shape, Trial, believed, combined, experienced};
 use crossing::Paths;
 use interval::Spread;
 use member::MEMBERS;
@@ -129,6 +131,8 @@ pub struct Plan {
     pub fold: Fold,
     /// Seed of the simulated paths.
     pub seed: u64,
+    /// What earlier forecasts of this series taught; nothing changes anything without it.
+    pub experience: Option<Experience>,
 }
 
 impl Default for Plan {
@@ -142,6 +146,7 @@ impl Default for Plan {
             ceiling: None,
             fold: Fold::Mean,
             seed: 0,
+            experience: None,
         }
     }
 }
@@ -156,6 +161,24 @@ impl Default for Plan {
 /// [`Error`] when the plan or the window's step makes no sense. Too little history is not one: the
 /// outlook then says how much is needed.
 pub fn forecast(history: &Window, plan: &Plan) -> Result<Outlook> {
+    Ok(make(history, plan)?.outlook)
+}
+
+/// An outlook, and what each member said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// What comes.
+    pub outlook: Outlook,
+    /// Members that applied, with their means at those of [`LEADS`] that lie within the horizon;
+    /// empty without a forecast, or where a step is no day.
+    pub members: Vec<MemberPromise>,
+}
+
+/// Forecasts one series, as [`forecast`] does, and says what each member said.
+///
+/// # Errors
+/// As [`forecast`].
+pub fn make(history: &Window, plan: &Plan) -> Result<Made> {
     if history.step.0 == 0 {
         return Err(Error::Step);
     }
@@ -165,22 +188,25 @@ pub fn forecast(history: &Window, plan: &Plan) -> Result<Outlook> {
     let have = steps.values.iter().filter(|v| v.is_finite()).count();
     let need = settings().history.least;
     if have < need {
-        return Ok(Outlook::NotEnoughData {
-            have_days: have as f64 * step.as_days(),
-            need_days: need as f64 * step.as_days(),
+        return Ok(Made {
+            outlook: Outlook::NotEnoughData {
+                have_days: have as f64 * step.as_days(),
+                need_days: need as f64 * step.as_days(),
+            },
+            members: Vec::new(),
         });
     }
-    Ok(Outlook::Forecast(Box::new(project(
-        &steps,
-        history.end(),
-        plan,
-    ))))
+    let (forecast, members) = project(&steps, history.end(), plan);
+    Ok(Made {
+        outlook: Outlook::Forecast(Box::new(forecast)),
+        members,
+    })
 }
 
 /// Forecasts many series in parallel; results are in the order of the input.
-pub fn forecast_all(asked: &[(Window, Plan)]) -> Vec<Result<Outlook>> {
+pub fn make_all(asked: &[(Window, Plan)]) -> Vec<Result<Made>> {
     let each = asked.par_iter();
-    each.map(|(window, plan)| forecast(window, plan)).collect()
+    each.map(|(window, plan)| make(window, plan)).collect()
 }
 
 /// A window as days that end where it ends: the past in the same terms as its forecast.
@@ -217,6 +243,8 @@ fn check(plan: &Plan, step: Millis) -> Result<()> {
 struct Inner {
     /// The expected future from the last present value on, seasons included.
     mean: Vec<f64>,
+    /// Each member's own, where it applies.
+    forecasts: Vec<Option<Vec<f64>>>,
     spread: Spread,
     trial: Trial,
     scores: Vec<Scored>,
@@ -227,7 +255,7 @@ struct Inner {
     flat: Vec<f64>,
 }
 
-fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
+fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberPromise>) {
     let asked = usize::try_from(plan.horizon.0 / steps.step.0).unwrap_or(usize::MAX);
     // The future begins after the last reading; what has passed since in silence is cut off.
     let silent = steps.silent.min(settings().history.most);
@@ -235,7 +263,12 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
     let scale = size.fold(0.0_f64, |max, v| max.max(v.abs()));
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let scaled: Vec<f64> = steps.values.iter().map(|v| v / scale).collect();
-    let inner = compute(&scaled, steps.step, asked + silent);
+    let inner = compute_with(
+        &scaled,
+        steps.step,
+        asked + silent,
+        plan.experience.as_ref(),
+    );
     let level = level_of(&scaled, &inner.periods);
     let back = |v: f64| (v * scale).clamp(-f64::MAX, f64::MAX);
     let cut = |v: f64| {
@@ -277,7 +310,12 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
         scale,
     };
     let backtest = backtest(&inner, scale);
-    Forecast {
+    let members = if steps.step == Millis::DAY {
+        members(&inner, silent, &cut)
+    } else {
+        Vec::new()
+    };
+    let forecast = Forecast {
         level: back(level),
         step: steps.step,
         points,
@@ -295,15 +333,43 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
             swing: back(steps.swing / scale),
             present: back(frame.present(&scaled)),
         }),
-    }
+    };
+    (forecast, members)
+}
+
+/// What each member said of the days at [`LEADS`], `silent` steps after the last value.
+fn members(inner: &Inner, silent: usize, cut: &dyn Fn(f64) -> f64) -> Vec<MemberPromise> {
+    let named = MEMBERS.iter().zip(&inner.weights).zip(&inner.forecasts);
+    named
+        .filter_map(|((member, weight), forecast)| {
+            let forecast = forecast.as_ref()?;
+            let days = LEADS.iter().map(|lead| silent + usize::from(*lead) - 1);
+            let means = days.map_while(|day| forecast.get(day).map(|mean| cut(*mean)));
+            Some(MemberPromise {
+                name: member.name.to_owned(),
+                weight: *weight,
+                means: means.collect(),
+            })
+        })
+        .collect()
 }
 
 fn compute(values: &[f64], step: Millis, horizon: usize) -> Inner {
+    compute_with(values, step, horizon, None)
+}
+
+fn compute_with(
+    values: &[f64],
+    step: Millis,
+    horizon: usize,
+    experience: Option<&Experience>,
+) -> Inner {
     let trial = combine::trial(values, step, horizon);
     let shape = Shape::of(values, step);
     let forecasts = shape.ask_all(horizon);
     let available: Vec<bool> = forecasts.iter().map(Option::is_some).collect();
-    let weights = believed(trial.weights(&available, None), shape.evidence());
+    let earned = experienced(trial.weights(&available, None), experience);
+    let weights = believed(earned, shape.evidence());
     let mean = combined(&forecasts, &weights, horizon);
     let scores = trial.scores();
     let flat = shape.seasons.remove(values);
@@ -316,9 +382,13 @@ fn compute(values: &[f64], step: Millis, horizon: usize) -> Inner {
         .collect();
     let walk = mad(&walk).unwrap_or(0.0) * MAD_TO_SD;
     let level = values.iter().rev().find(|v| v.is_finite()).copied();
-    let spread = Spread::of(&scores, trial.origins(), level.unwrap_or(0.0), walk);
+    let mut spread = Spread::of(&scores, trial.origins(), level.unwrap_or(0.0), walk);
+    if let Some(experience) = experience {
+        spread = spread.widened(experience.band());
+    }
     Inner {
         mean,
+        forecasts,
         spread,
         trial,
         scores,
