@@ -246,6 +246,8 @@ struct Inner {
     /// Each member's own, where it applies.
     forecasts: Vec<Option<Vec<f64>>>,
     spread: Spread,
+    /// The spread before experience changed it: what the back-test judges.
+    plain: Spread,
     trial: Trial,
     scores: Vec<Scored>,
     weights: Vec<f64>,
@@ -263,12 +265,8 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberP
     let scale = size.fold(0.0_f64, |max, v| max.max(v.abs()));
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let scaled: Vec<f64> = steps.values.iter().map(|v| v / scale).collect();
-    let inner = compute_with(
-        &scaled,
-        steps.step,
-        asked + silent,
-        plan.experience.as_ref(),
-    );
+    let learnt = plan.experience.as_ref();
+    let inner = compute_with(&scaled, steps.step, asked + silent, learnt);
     let level = level_of(&scaled, &inner.periods);
     let back = |v: f64| (v * scale).clamp(-f64::MAX, f64::MAX);
     let cut = |v: f64| {
@@ -285,17 +283,8 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberP
         })
         .collect();
     let per_day = growth(&inner, steps.step.as_days());
-    let growth_per_day = Estimate {
-        value: back(per_day.value),
-        lo: back(per_day.lo),
-        hi: back(per_day.hi),
-    };
     let share = |v: f64| v * DAYS_PER_MONTH / level;
-    let growth_per_month = (level > 0.0).then(|| Estimate {
-        value: share(per_day.value),
-        lo: share(per_day.lo),
-        hi: share(per_day.hi),
-    });
+    let growth_per_month = (level > 0.0).then(|| each_of(per_day, share));
     let frame = Frame {
         steps,
         scale,
@@ -310,16 +299,12 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberP
         scale,
     };
     let backtest = backtest(&inner, scale);
-    let members = if steps.step == Millis::DAY {
-        members(&inner, silent, &cut)
-    } else {
-        Vec::new()
-    };
+    let members = members(&inner, steps.step, silent, &cut);
     let forecast = Forecast {
         level: back(level),
         step: steps.step,
         points,
-        growth_per_day,
+        growth_per_day: each_of(per_day, back),
         growth_per_month,
         periods: inner.periods.clone(),
         method: method(&inner),
@@ -337,8 +322,26 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberP
     (forecast, members)
 }
 
-/// What each member said of the days at [`LEADS`], `silent` steps after the last value.
-fn members(inner: &Inner, silent: usize, cut: &dyn Fn(f64) -> f64) -> Vec<MemberPromise> {
+/// The same with each of its figures changed.
+fn each_of(estimate: Estimate, change: impl Fn(f64) -> f64) -> Estimate {
+    Estimate {
+        value: change(estimate.value),
+        lo: change(estimate.lo),
+        hi: change(estimate.hi),
+    }
+}
+
+/// What each member said of the days at [`LEADS`], `silent` steps after the last value; nothing
+/// where a step is no day.
+fn members(
+    inner: &Inner,
+    step: Millis,
+    silent: usize,
+    cut: &dyn Fn(f64) -> f64,
+) -> Vec<MemberPromise> {
+    if step != Millis::DAY {
+        return Vec::new();
+    }
     let named = MEMBERS.iter().zip(&inner.weights).zip(&inner.forecasts);
     named
         .filter_map(|((member, weight), forecast)| {
@@ -382,14 +385,16 @@ fn compute_with(
         .collect();
     let walk = mad(&walk).unwrap_or(0.0) * MAD_TO_SD;
     let level = values.iter().rev().find(|v| v.is_finite()).copied();
-    let mut spread = Spread::of(&scores, trial.origins(), level.unwrap_or(0.0), walk);
-    if let Some(experience) = experience {
-        spread = spread.widened(experience.band());
-    }
+    let plain = Spread::of(&scores, trial.origins(), level.unwrap_or(0.0), walk);
+    let spread = match experience {
+        Some(experience) => plain.clone().widened(experience.band()),
+        None => plain.clone(),
+    };
     Inner {
         mean,
         forecasts,
         spread,
+        plain,
         trial,
         scores,
         weights,
@@ -493,9 +498,9 @@ fn backtest(inner: &Inner, scale: f64) -> Backtest {
             .copied()
             .collect();
         let spread = if others.is_empty() {
-            inner.spread.clone()
+            inner.plain.clone()
         } else {
-            Spread::of(&others, origins - 1, 1.0, inner.spread.at(1))
+            Spread::of(&others, origins - 1, 1.0, inner.plain.at(1))
         };
         for s in inner.scores.iter().filter(|s| s.origin == origin) {
             let sd = spread.at(s.ahead);
