@@ -390,3 +390,6 @@ fn steps_of_day(values: &[f64], series: &Series<'_>) -> usize {
         None => near::day_of(values),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,6 +77,23 @@ pub fn mean(values: &[f64]) -> Result<f64> {
     Ok(values.iter().map(|v| v / n).sum())
 }
 
+/// Sum of products of two slices, up to the shorter; eight running sums, so that the processor's
+/// wide registers are used.
+pub fn dot(a: &[f64], b: &[f64]) -> f64 {
+    const LANES: usize = 8;
+    let mut sums = [0.0; LANES];
+    let whole = a.len().min(b.len()) / LANES * LANES;
+    let (a, a_rest) = a.split_at(whole);
+    let (b, b_rest) = b.split_at(whole);
+    for (x, y) in a.chunks_exact(LANES).zip(b.chunks_exact(LANES)) {
+        for ((sum, x), y) in sums.iter_mut().zip(x).zip(y) {
+            *sum += x * y;
+        }
+    }
+    let rest: f64 = a_rest.iter().zip(b_rest).map(|(x, y)| x * y).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
 /// The middle value; the mean of the two middle ones for an even count. Any order.
 ///
 /// # Errors
@@ -115,6 +132,14 @@ pub fn robust_z(values: &[f64], x: f64, floor: f64) -> Result<Option<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dot_product_counts_every_pair() {
+        let a: Vec<f64> = (0..19).map(f64::from).collect();
+        let want: f64 = a.iter().map(|v| v * v).sum();
+        assert!((dot(&a, &a) - want).abs() < 1e-9);
+        assert!(dot(&a, &[]).abs() < f64::MIN_POSITIVE);
+    }
 
     #[test]
     fn the_median_of_an_even_count_is_the_mean_of_the_middle() {

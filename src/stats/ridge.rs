@@ -102,10 +102,10 @@ fn cholesky(a: &mut [f64], b: &mut [f64], k: usize) -> Option<()> {
         let (above, own) = a.split_at_mut(i * k);
         for j in 0..i {
             let row = &above[j * k..j * k + k];
-            let dot: f64 = own[..j].iter().zip(&row[..j]).map(|(x, y)| x * y).sum();
+            let dot = super::dot(&own[..j], &row[..j]);
             own[j] = (own[j] - dot) / row[j];
         }
-        let square: f64 = own[..i].iter().map(|x| x * x).sum();
+        let square = super::dot(&own[..i], &own[..i]);
         let rest = own[i] - square;
         if rest.is_nan() || rest <= 0.0 {
             return None;

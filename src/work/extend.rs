@@ -432,7 +432,8 @@ impl Asked {
                 horizon: order.horizon,
                 levels: &order.levels,
                 thresholds,
-                floor: None,
+                // What was never negative does not become so.
+                floor: never_negative(&sequence.values).then_some(0.0),
                 ceiling: None,
                 seed: 0,
             },
@@ -451,6 +452,12 @@ impl Asked {
             extension: &extension,
         }))
     }
+}
+
+/// Whether no value is below zero, and one is above.
+fn never_negative(values: &[f64]) -> bool {
+    let lowest = values.iter().copied().fold(f64::INFINITY, f64::min);
+    (0.0..f64::INFINITY).contains(&lowest) && values.iter().any(|v| *v > 0.0)
 }
 
 #[cfg(test)]

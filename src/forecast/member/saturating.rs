@@ -220,7 +220,7 @@ impl Curve {
     fn fit(thin: &Thin) -> Option<Self> {
         const NARROWEST: f64 = 0.03;
         const LATEST: f64 = 1.3;
-        const SEARCH: usize = 12;
+        const SEARCH: usize = 40;
         let mut best: Option<Self> = None;
         for m in 2..=13 {
             for width in [0.06, 0.09, 0.12, 0.16, 0.2, 0.25, 0.3] {

@@ -201,7 +201,7 @@ fn by_correlation(values: &[f64]) -> Option<usize> {
     let correlation: Vec<f64> = (0..=farthest)
         .map(|lag| {
             let later = steps.get(lag..).unwrap_or_default();
-            steps.iter().zip(later).map(|(a, b)| a * b).sum::<f64>() / whole
+            crate::stats::dot(&steps, later) / whole
         })
         .collect();
     let peaks: Vec<(usize, f64)> = correlation

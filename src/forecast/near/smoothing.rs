@@ -6,16 +6,43 @@
 
 use super::Origin;
 
-/// One set of constants on its way along the series.
+/// Sets of constants that run side by side, so that the processor's wide registers are used.
+const ABREAST: usize = 12;
+
+/// Sets of constants on their way along the series.
 #[derive(Debug, Clone, Copy)]
-struct Runner {
-    alpha: f64,
+struct Runners {
+    alpha: [f64; ABREAST],
     /// `alpha` times the share of an error that goes to the slope.
-    beta: f64,
+    beta: [f64; ABREAST],
     phi: f64,
-    level: f64,
-    slope: f64,
-    loss: f64,
+    level: [f64; ABREAST],
+    slope: [f64; ABREAST],
+    loss: [f64; ABREAST],
+}
+
+impl Runners {
+    fn take(&mut self, v: f64) {
+        let constants = self.alpha.iter().zip(&self.beta);
+        let state = self.level.iter_mut().zip(&mut self.slope);
+        let all = constants.zip(state).zip(&mut self.loss);
+        for (((alpha, beta), (level, slope)), loss) in all {
+            let moved = self.phi * *slope;
+            let expected = *level + moved;
+            let error = v - expected;
+            *loss += error * error;
+            *level = expected + alpha * error;
+            *slope = moved + beta * error;
+        }
+    }
+
+    /// The least loss, with level, slope and fade.
+    fn best(&self) -> Option<(f64, f64, f64, f64)> {
+        let state = self.level.iter().zip(&self.slope).zip(&self.loss);
+        state
+            .map(|((level, slope), loss)| (*loss, *level, *slope, self.phi))
+            .min_by(|a, b| a.0.total_cmp(&b.0))
+    }
 }
 
 /// Which smoothing: what the slope does.
@@ -34,7 +61,7 @@ const BETAS: [f64; 4] = [0.02, 0.1, 0.3, 0.6];
 const FADES: [f64; 3] = [0.8, 0.9, 0.97];
 
 impl Slope {
-    fn runners(self, values: &[f64]) -> Vec<Runner> {
+    fn runners(self, values: &[f64]) -> Vec<Runners> {
         let (betas, phis): (&[f64], &[f64]) = match self {
             Self::None => (&[0.0], &[0.0]),
             Self::Lasting => (&BETAS, &[1.0]),
@@ -44,17 +71,27 @@ impl Slope {
             Self::None => (start_level(values), 0.0),
             _ => start_line(values),
         };
-        let mut runners = Vec::with_capacity(ALPHAS.len() * betas.len() * phis.len());
+        let pairs = ALPHAS
+            .iter()
+            .flat_map(|a| betas.iter().map(move |b| (*a, a * b)));
+        let pairs: Vec<(f64, f64)> = pairs.collect();
+        let mut runners = Vec::new();
         for phi in phis {
-            for alpha in ALPHAS {
-                runners.extend(betas.iter().map(|beta| Runner {
+            for chunk in pairs.chunks(ABREAST) {
+                // A short last chunk runs its first constants twice.
+                let filled = || chunk.iter().cycle();
+                let (mut alpha, mut beta) = ([0.0; ABREAST], [0.0; ABREAST]);
+                for ((a, b), pair) in alpha.iter_mut().zip(&mut beta).zip(filled()) {
+                    (*a, *b) = *pair;
+                }
+                runners.push(Runners {
                     alpha,
-                    beta: alpha * beta,
+                    beta,
                     phi: *phi,
-                    level,
-                    slope,
-                    loss: 0.0,
-                }));
+                    level: [level; ABREAST],
+                    slope: [slope; ABREAST],
+                    loss: [0.0; ABREAST],
+                });
             }
         }
         runners
@@ -68,33 +105,28 @@ pub(super) fn forecasts(values: &[f64], slope: Slope, origins: &[Origin]) -> Vec
     origins
         .iter()
         .map(|origin| {
-            for v in values.get(next..origin.at).unwrap_or_default() {
-                for r in &mut runners {
-                    let expected = r.level + r.phi * r.slope;
-                    let error = v - expected;
-                    r.loss += error * error;
-                    r.level = expected + r.alpha * error;
-                    r.slope = r.phi * r.slope + r.beta * error;
+            let fresh = values.get(next..origin.at).unwrap_or_default();
+            for abreast in &mut runners {
+                for v in fresh {
+                    abreast.take(*v);
                 }
             }
             next = next.max(origin.at);
-            let best = runners.iter().min_by(|a, b| a.loss.total_cmp(&b.loss))?;
-            Some(best.ahead(origin.ahead))
+            let all = runners.iter().filter_map(Runners::best);
+            let (_, level, slope, phi) = all.min_by(|a, b| a.0.total_cmp(&b.0))?;
+            Some(ahead(level, slope, phi, origin.ahead))
         })
         .collect()
 }
 
-impl Runner {
-    fn ahead(&self, steps: usize) -> Vec<f64> {
-        let (mut at, mut slope) = (self.level, self.slope);
-        (0..steps)
-            .map(|_| {
-                slope *= self.phi;
-                at += slope;
-                at
-            })
-            .collect()
-    }
+fn ahead(mut level: f64, mut slope: f64, phi: f64, steps: usize) -> Vec<f64> {
+    (0..steps)
+        .map(|_| {
+            slope *= phi;
+            level += slope;
+            level
+        })
+        .collect()
 }
 
 fn start_level(values: &[f64]) -> f64 {

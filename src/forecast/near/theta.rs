@@ -8,50 +8,59 @@ use super::Origin;
 const ALPHAS: [f64; 9] = [0.02, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0];
 const THETAS: [f64; 5] = [1.0, 1.5, 2.0, 3.0, 6.0];
 
-/// One pair of constants on its way along the series; `mean` and `slope` are of the values so far.
+/// Mean and least-squares slope of the values so far; the same for all constants.
+#[derive(Debug, Clone, Copy)]
+struct Trend {
+    mean: f64,
+    slope: f64,
+    seen: f64,
+}
+
+impl Trend {
+    fn take(&mut self, v: f64) {
+        let t = self.seen;
+        self.slope = ((t - 1.0) * self.slope + 6.0 * (v - self.mean) / (t + 1.0)) / (t + 2.0);
+        self.mean = (t * self.mean + v) / (t + 1.0);
+        self.seen = t + 1.0;
+    }
+
+    /// Where the line stands at its first value.
+    fn start(&self) -> f64 {
+        self.mean - self.slope * (self.seen + 1.0) / 2.0
+    }
+}
+
+/// One smoothing constant on its way along the series, with the loss for each weight of the line.
 #[derive(Debug, Clone, Copy)]
 struct Runner {
     alpha: f64,
-    /// 1 − 1/θ.
-    weight: f64,
+    per_alpha: f64,
     level: f64,
-    mean: f64,
-    slope: f64,
     /// (1 − α) to the number of values so far.
     left: f64,
-    seen: f64,
-    loss: f64,
+    losses: [f64; THETAS.len()],
 }
 
 impl Runner {
-    fn new(alpha: f64, theta: f64, first: f64) -> Self {
+    fn new(alpha: f64, first: f64) -> Self {
         Self {
             alpha,
-            weight: 1.0 - 1.0 / theta,
+            per_alpha: 1.0 / alpha,
             level: alpha * first + (1.0 - alpha) * first / 2.0,
-            mean: first,
-            slope: 0.0,
             left: 1.0 - alpha,
-            seen: 1.0,
-            loss: 0.0,
+            losses: [0.0; THETAS.len()],
         }
     }
 
-    fn expected(&self) -> f64 {
-        let line = self.mean - self.slope * (self.seen + 1.0) / 2.0;
-        let rest =
-            self.left * line + self.slope * (1.0 - self.left * (1.0 - self.alpha)) / self.alpha;
-        self.level + self.weight * rest
+    /// What the line adds to the level, before it is weighed.
+    fn rest(&self, trend: &Trend, start: f64) -> f64 {
+        let gone = 1.0 - self.left * (1.0 - self.alpha);
+        self.left * start + trend.slope * gone * self.per_alpha
     }
 
     fn take(&mut self, v: f64) {
-        let t = self.seen;
         self.level += self.alpha * (v - self.level);
-        let mean = (t * self.mean + v) / (t + 1.0);
-        self.slope = ((t - 1.0) * self.slope + 6.0 * (v - self.mean) / (t + 1.0)) / (t + 2.0);
-        self.mean = mean;
         self.left *= 1.0 - self.alpha;
-        self.seen = t + 1.0;
     }
 }
 
@@ -60,30 +69,43 @@ pub(super) fn forecasts(values: &[f64], origins: &[Origin]) -> Vec<Option<Vec<f6
     /// The first steps tell more of the start than of the constants.
     const SETTLED: usize = 3;
     let first = values.first().copied().unwrap_or(0.0);
-    let pairs = THETAS
-        .iter()
-        .flat_map(|theta| ALPHAS.iter().map(|alpha| (*alpha, *theta)));
-    let mut runners: Vec<Runner> = pairs
-        .map(|(alpha, theta)| Runner::new(alpha, theta, first))
-        .collect();
+    let weights = THETAS.map(|theta| 1.0 - 1.0 / theta);
+    let mut trend = Trend {
+        mean: first,
+        slope: 0.0,
+        seen: 1.0,
+    };
+    let mut runners = ALPHAS.map(|alpha| Runner::new(alpha, first));
     let mut next = 1;
     origins
         .iter()
         .map(|origin| {
             for (i, v) in values.iter().enumerate().take(origin.at).skip(next) {
+                let start = trend.start();
                 for runner in &mut runners {
                     if i >= SETTLED {
-                        let error = v - runner.expected();
-                        runner.loss += error * error;
+                        let rest = runner.rest(&trend, start);
+                        let over = v - runner.level;
+                        for (loss, weight) in runner.losses.iter_mut().zip(weights) {
+                            let error = over - weight * rest;
+                            *loss += error * error;
+                        }
                     }
                     runner.take(*v);
                 }
+                trend.take(*v);
             }
             next = next.max(origin.at);
-            let mut best = *runners.iter().min_by(|a, b| a.loss.total_cmp(&b.loss))?;
+            let pairs = runners.iter().flat_map(|runner| {
+                let losses = runner.losses.into_iter().zip(weights);
+                losses.map(move |(loss, weight)| (loss, weight, runner))
+            });
+            let (_, weight, best) = pairs.min_by(|a, b| a.0.total_cmp(&b.0))?;
+            let (mut runner, mut trend) = (*best, trend);
             let ahead = (0..origin.ahead).map(|_| {
-                let v = best.expected();
-                best.take(v);
+                let v = runner.level + weight * runner.rest(&trend, trend.start());
+                runner.take(v);
+                trend.take(v);
                 v
             });
             let future: Vec<f64> = ahead.collect();

@@ -1,0 +1,281 @@
+use proptest::prelude::*;
+
+use super::*;
+
+/// Evenly spread, repeatable, no period: good enough to stand for noise.
+fn noise(i: usize) -> f64 {
+    let mut z = (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    ((z >> 11) as f64 / (1_u64 << 53) as f64 - 0.5) * 3.4
+}
+
+fn wave(i: usize, steps: usize) -> f64 {
+    (std::f64::consts::TAU * i as f64 / steps as f64).sin()
+}
+
+fn series(n: usize, f: impl Fn(usize) -> f64) -> Vec<f64> {
+    (0..n).map(f).collect()
+}
+
+const LEVELS: [Level; 3] = [Level::P50, Level::P80, Level::P95];
+
+fn ahead(values: &[f64], horizon: usize, step: Option<Millis>, thresholds: &[f64]) -> Extension {
+    let series = Series {
+        values,
+        step,
+        periods: &[],
+    };
+    let ask = Ask {
+        horizon,
+        levels: &LEVELS,
+        thresholds,
+        floor: None,
+        ceiling: None,
+        seed: 7,
+    };
+    extend(&series, &ask).unwrap()
+}
+
+fn assert_sound(extension: &Extension, horizon: usize) {
+    assert_eq!(extension.mean.len(), horizon);
+    assert!(extension.mean.iter().all(|v| v.is_finite()));
+    for band in &extension.bands {
+        assert_eq!((band.lo.len(), band.hi.len()), (horizon, horizon));
+        for (lo, hi) in band.lo.iter().zip(&band.hi) {
+            assert!(lo.is_finite() && hi.is_finite() && lo <= hi);
+        }
+    }
+    for pair in extension.bands.windows(2) {
+        let nested = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| a <= b);
+        assert!(nested(&pair[1].lo, &pair[0].lo) && nested(&pair[0].hi, &pair[1].hi));
+    }
+    for reached in &extension.reached {
+        assert!((0.0..=1.0).contains(&reached.probability));
+        let order = [reached.p10, reached.p50, reached.p90].map(|t| t.unwrap_or(f64::INFINITY));
+        assert!(order[0] <= order[1] && order[1] <= order[2]);
+    }
+}
+
+#[test]
+fn a_day_of_hours_goes_on_near_and_far() {
+    let hours = series(24 * 60, |i| 100.0 + 20.0 * wave(i, 24) + noise(i));
+    for (horizon, step) in [
+        (48, None),
+        (48, Some(Millis::HOUR)),
+        (24 * 40, Some(Millis::HOUR)),
+        (24 * 40, None),
+    ] {
+        let extension = ahead(&hours, horizon, step, &[]);
+        assert_sound(&extension, horizon);
+        assert_eq!(extension.periods.first(), Some(&24), "{horizon} {step:?}");
+        for (j, v) in extension.mean.iter().enumerate() {
+            let want = 100.0 + 20.0 * wave(24 * 60 + j, 24);
+            assert!((v - want).abs() < 6.0, "{horizon} {step:?} {j}: {v} {want}");
+        }
+        let band = &extension.bands[1];
+        let came = series(horizon, |j| {
+            100.0 + 20.0 * wave(24 * 60 + j, 24) + noise(24 * 60 + j)
+        });
+        let inside = came.iter().zip(band.lo.iter().zip(&band.hi));
+        let inside = inside
+            .filter(|(v, (lo, hi))| *lo <= *v && *v <= *hi)
+            .count();
+        assert!(
+            inside as f64 > 0.6 * horizon as f64,
+            "{horizon} {step:?}: {inside}"
+        );
+    }
+}
+
+#[test]
+fn a_perfect_line_gives_its_line_and_its_step() {
+    for (n, horizon) in [(200, 40), (200, 150)] {
+        let line = series(n, |i| 10.0 + 2.0 * i as f64);
+        let extension = ahead(&line, horizon, None, &[10.0 + 2.0 * (n + 20) as f64]);
+        for (j, v) in extension.mean.iter().enumerate() {
+            let want = 10.0 + 2.0 * (n + j) as f64;
+            assert!(
+                (v - want).abs() < 0.02 * want,
+                "{n} {horizon} {j}: {v} {want}"
+            );
+        }
+        let p50 = extension.reached[0].p50.unwrap();
+        assert!((p50 - 21.0).abs() <= 3.0, "{horizon}: {p50}");
+    }
+}
+
+#[test]
+fn growth_that_bends_back_is_not_drawn_out_for_ever() {
+    let filled = |i: usize| 1.0 / (1.0 + (-(i as f64 - 130.0) / 25.0).exp());
+    let values = series(180, |i| 1_000.0 + 800.0 * filled(i) + noise(i));
+    let extension = ahead(&values, 270, Some(Millis::DAY), &[]);
+    let last = extension.mean[269];
+    assert!(
+        (1_760.0..1_860.0).contains(&last),
+        "{last} {}",
+        extension.method
+    );
+}
+
+#[test]
+fn a_crossed_series_is_told_as_crossed() {
+    for n in [3, 100] {
+        let values = series(n, |i| 95.0 + 0.01 * noise(i));
+        let extension = ahead(&values, 20, None, &[90.0, 1e6]);
+        assert!(extension.reached[0].crossed && !extension.reached[1].crossed);
+        assert_eq!(extension.reached[0].p90, Some(0.0));
+    }
+}
+
+#[test]
+fn a_constant_lifts_the_level_and_nothing_else() {
+    let base = series(300, |i| 50.0 + 10.0 * wave(i, 12) + noise(i));
+    let lifted: Vec<f64> = base.iter().map(|v| v + 1_000.0).collect();
+    let (a, b) = (ahead(&base, 24, None, &[]), ahead(&lifted, 24, None, &[]));
+    for (x, y) in a.mean.iter().zip(&b.mean) {
+        assert!((x + 1_000.0 - y).abs() < 2.0, "{x} {y}");
+    }
+}
+
+#[test]
+fn more_noise_never_narrows_the_band() {
+    for horizon in [30, 150] {
+        let width = |size: f64| {
+            let values = series(300, |i| 100.0 + 0.3 * i as f64 + size * noise(i));
+            let extension = ahead(&values, horizon, None, &[]);
+            extension.bands[1].hi[horizon - 1] - extension.bands[1].lo[horizon - 1]
+        };
+        let widths = [0.5, 1.0, 2.0, 4.0, 8.0].map(width);
+        assert!(
+            widths.windows(2).all(|w| w[0] <= w[1]),
+            "{horizon} {widths:?}"
+        );
+    }
+}
+
+#[test]
+fn told_periods_are_believed() {
+    let values = series(400, |i| 10.0 + 5.0 * wave(i, 10) + 0.2 * noise(i));
+    let asked = Series {
+        values: &values,
+        step: None,
+        periods: &[10],
+    };
+    let ask = Ask {
+        horizon: 20,
+        levels: &LEVELS,
+        thresholds: &[],
+        floor: None,
+        ceiling: None,
+        seed: 0,
+    };
+    let extension = extend(&asked, &ask).unwrap();
+    assert_eq!(extension.periods, [10]);
+    for (j, v) in extension.mean.iter().enumerate() {
+        assert!((v - 10.0 - 5.0 * wave(400 + j, 10)).abs() < 1.0, "{j} {v}");
+    }
+}
+
+#[test]
+fn hostile_values_never_leave_finite_ground() {
+    let shapes: [&dyn Fn(usize) -> f64; 10] = [
+        &|_| 5.0,
+        &|_| 0.0,
+        &|i| if i % 2 == 0 { 1e308 } else { -1e308 },
+        &|i| if i == 30 { f64::INFINITY } else { i as f64 },
+        &|i| -(i as f64) - noise(i),
+        &|i| (0.2 * i as f64).exp(),
+        &|i| if i % 3 == 0 { f64::NAN } else { noise(i) },
+        &|i| if i < 50 { 0.0 } else { 1e-300 },
+        &|i| if i == 0 { 1.0 } else { f64::NAN },
+        &|i| if i % 24 == 3 { 1e12 } else { 1e-12 },
+    ];
+    for (k, shape) in shapes.iter().enumerate() {
+        for n in [1, 2, 13, 14, 15, 40, 130, 400] {
+            for horizon in [1, 7, 300] {
+                for step in [None, Some(Millis::HOUR), Some(Millis::DAY)] {
+                    let values = series(n, shape);
+                    if values.iter().any(|v| v.is_finite()) {
+                        let extension = ahead(&values, horizon, step, &[1e300, -1e300, 6.0]);
+                        assert_sound(&extension, horizon);
+                    }
+                    let _ = k;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_asked_and_nothing_is_known_are_errors() {
+    let ask = |horizon, threshold: &'static [f64]| Ask {
+        horizon,
+        levels: &LEVELS,
+        thresholds: threshold,
+        floor: None,
+        ceiling: None,
+        seed: 0,
+    };
+    let of = |values: &'static [f64]| Series {
+        values,
+        step: None,
+        periods: &[],
+    };
+    assert_eq!(extend(&of(&[1.0]), &ask(0, &[])), Err(Error::NoStep));
+    assert_eq!(extend(&of(&[]), &ask(1, &[])), Err(Error::NoValue));
+    assert_eq!(
+        extend(&of(&[f64::NAN; 9]), &ask(1, &[])),
+        Err(Error::NoValue)
+    );
+    let unsure = extend(&of(&[1.0]), &ask(1, &[f64::NAN]));
+    assert!(matches!(unsure, Err(Error::Threshold { .. })));
+}
+
+#[test]
+fn silence_at_the_end_widens_the_bands() {
+    let mut values = series(200, |i| 10.0 + 0.1 * i as f64 + 0.3 * noise(i));
+    let whole = ahead(&values, 20, None, &[]);
+    values.extend([f64::NAN; 15]);
+    let late = ahead(&values, 20, None, &[]);
+    assert_sound(&late, 20);
+    let width = |e: &Extension| e.bands[1].hi[0] - e.bands[1].lo[0];
+    assert!(width(&late) > width(&whole));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn scaling_the_values_scales_the_forecast(
+        scale in 1e-6_f64..1e6,
+        slope in -0.2_f64..0.6,
+        n in 60_usize..200,
+        far in any::<bool>(),
+    ) {
+        let y = |i: usize| 80.0 + slope * i as f64 + noise(i) + if i % 7 > 4 { 4.0 } else { 0.0 };
+        let horizon = if far { n } else { n / 5 };
+        let base = ahead(&series(n, y), horizon, None, &[150.0]);
+        let scaled = ahead(&series(n, |i| scale * y(i)), horizon, None, &[150.0 * scale]);
+        for (a, b) in base.mean.iter().zip(&scaled.mean) {
+            prop_assert!((a * scale - b).abs() <= 1e-5 * b.abs());
+        }
+        for (a, b) in base.bands[1].hi.iter().zip(&scaled.bands[1].hi) {
+            prop_assert!((a * scale - b).abs() <= 1e-4 * b.abs());
+        }
+    }
+
+    #[test]
+    fn any_series_gives_a_sound_forecast(
+        values in prop::collection::vec(
+            prop_oneof![8 => -1e3_f64..1e3, 1 => Just(f64::NAN), 1 => prop::num::f64::ANY],
+            1..120,
+        ),
+        horizon in 1_usize..80,
+        hourly in any::<bool>(),
+    ) {
+        if values.iter().any(|v| v.is_finite()) {
+            let step = hourly.then_some(Millis::HOUR);
+            assert_sound(&ahead(&values, horizon, step, &[10.0]), horizon);
+        }
+    }
+}
