@@ -13,6 +13,7 @@ mod clean;
 mod combine;
 mod crossing;
 mod extend;
+mod frame;
 mod interval;
 mod member;
 mod near;
@@ -28,16 +29,16 @@ pub mod what_if;
 use rayon::prelude::*;
 
 use crate::model::capacity::{
-    Backtest, Confidence, Crossing, Estimate, Forecast, ForecastPoint, Interval, Outlook, Simulated,
+    Backtest, Confidence, Estimate, Forecast, ForecastPoint, Interval, Outlook, Simulated,
 };
 use crate::model::outcome::{Experience, LEADS, MemberPromise};
 use crate::model::series::Window;
 use crate::model::units::{Level, Millis, Timestamp};
-use crate::stats::{MAD_TO_SD, mad, median};
+use crate::stats::{MAD_TO_SD, mad};
 
 use clean::Steps;
 use combine::{Scored, Shape, Trial, believed, combined, experienced};
-use crossing::Paths;
+use frame::{Frame, crossings};
 use interval::Spread;
 use member::MEMBERS;
 use pattern::Found;
@@ -516,79 +517,6 @@ fn backtest(inner: &Inner, scale: f64) -> Backtest {
         coverage_p80: in80 / count,
         coverage_p95: in95 / count,
     }
-}
-
-/// Readings whose median says where a series stands now.
-const NOW: usize = 3;
-
-/// Where the scaled future lies in time and unit.
-struct Frame<'a> {
-    steps: &'a Steps,
-    scale: f64,
-    level: f64,
-    silent: usize,
-    end: Timestamp,
-}
-
-impl Frame<'_> {
-    /// Where the series stands now: its last readings or its level, whichever is higher.
-    fn present(&self, scaled: &[f64]) -> f64 {
-        let last = scaled.iter().rev().copied().filter(|v| v.is_finite());
-        let now = median(&last.take(NOW).collect::<Vec<_>>()).unwrap_or(self.level);
-        now.max(self.level)
-    }
-
-    /// The end of the last step that holds a value.
-    fn last_end(&self) -> Timestamp {
-        let silent = self.steps.step.0.saturating_mul(self.steps.silent as u64);
-        self.end.minus(Millis(silent).as_duration())
-    }
-}
-
-fn crossings(scaled: &[f64], inner: &Inner, plan: &Plan, frame: &Frame<'_>) -> Vec<Crossing> {
-    if plan.thresholds.is_empty() {
-        return Vec::new();
-    }
-    let present = frame.present(scaled);
-    let paths = Paths::draw(inner.mean.len(), plan.seed);
-    plan.thresholds
-        .iter()
-        .map(|threshold| {
-            let value = (threshold.value - frame.steps.swing) / frame.scale;
-            let crossed = present >= value;
-            let reached = if crossed {
-                crossing::Reached {
-                    probability: 1.0,
-                    quantiles: [Some(0.0); 3],
-                }
-            } else {
-                paths.reach(&inner.mean, &inner.spread, value)
-            };
-            let at = |steps: Option<f64>| steps.map(|steps| instant(steps, frame));
-            let [p10, p50, p90] = reached.quantiles;
-            Crossing {
-                name: threshold.name.clone(),
-                threshold: threshold.value,
-                probability: reached.probability,
-                p10: at(p10),
-                p50: at(p50),
-                p90: at(p90),
-                crossed,
-            }
-        })
-        .collect()
-}
-
-/// The end of the step in which something is reached; never before the end of the history.
-fn instant(steps: f64, frame: &Frame<'_>) -> Timestamp {
-    let ahead = (steps - frame.silent as f64).max(0.0);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at most two years in milliseconds, not negative"
-    )]
-    let ms = (ahead * frame.steps.step.0 as f64) as u64;
-    frame.end.plus(Millis(ms).as_duration())
 }
 
 #[cfg(test)]

@@ -142,7 +142,7 @@ async fn a_forecast_review_says_how_forecasts_held_and_is_bounded() {
     assert_eq!(all[0]["says"], "too few outcomes yet: 0 of at least 5");
     let path = format!("{BASE}/capacity/forecast-review");
     for (query, status, code) in [
-        ("?target=main&resource=banana", 400, "parameter"),
+        ("?target=main&resource=banana", 400, "invalid-parameter"),
         ("?target=stranger", 404, "unknown-target"),
         ("?target=quiet", 503, "not-yet"),
     ] {

@@ -205,15 +205,15 @@ fn under(experience: Option<Experience>) -> (Forecast, Vec<MemberPromise>) {
     }
 }
 
-fn learnt(band: f64, members: &[(&str, f64)]) -> Option<Experience> {
-    Some(Experience {
+fn learnt(band: f64, members: &[(&str, f64)]) -> Experience {
+    Experience {
         band,
         members: members
             .iter()
             .map(|(name, factor)| ((*name).to_owned(), *factor))
             .collect(),
         outcomes: 9,
-    })
+    }
 }
 
 #[test]
@@ -232,8 +232,8 @@ fn members_and_points_are_promised_at_the_same_leads() {
 #[test]
 fn experience_scales_bands_and_moves_weights_and_nothing_else() {
     let (plain, members) = under(None);
-    let (neutral, _) = under(learnt(1.0, &[]));
-    let (wide, _) = under(learnt(1.5, &[]));
+    let (neutral, _) = under(Some(learnt(1.0, &[])));
+    let (wide, _) = under(Some(learnt(1.5, &[])));
     for ((plain, neutral), wide) in plain.points.iter().zip(&neutral.points).zip(&wide.points) {
         assert!((plain.mean - neutral.mean).abs() < 1e-9);
         assert!((plain.mean - wide.mean).abs() < 1e-9);
@@ -246,7 +246,7 @@ fn experience_scales_bands_and_moves_weights_and_nothing_else() {
         .iter()
         .max_by(|a, b| a.weight.total_cmp(&b.weight))
         .unwrap();
-    let (_, after) = under(learnt(1.0, &[(&heaviest.name, 0.5)]));
+    let (_, after) = under(Some(learnt(1.0, &[(&heaviest.name, 0.5)])));
     let now = after.iter().find(|m| m.name == heaviest.name).unwrap();
     assert!(now.weight < heaviest.weight, "{heaviest:?} {now:?}");
     assert!((after.iter().map(|m| m.weight).sum::<f64>() - 1.0).abs() < 1e-9);
