@@ -144,7 +144,7 @@ async fn a_forecast_review_says_how_forecasts_held_and_is_bounded() {
     for (query, status, code) in [
         ("?target=main&resource=banana", 400, "invalid-parameter"),
         ("?target=stranger", 404, "unknown-target"),
-        ("?target=quiet", 503, "not-yet"),
+        ("?target=quiet", 503, "not-yet-known"),
     ] {
         let reply = get(&format!("{path}{query}")).await;
         assert_eq!(reply.status, status, "{query}: {}", reply.text());
