@@ -14,7 +14,7 @@ use super::crossing::Paths;
 use super::interval::normal_quantile;
 use super::settings::settings;
 use super::unfold::DayShape;
-use super::{Error, Fold, Inner, Result, backtest, clean, compute, method, near};
+use super::{Error, Fold, Result, backtest, clean, compute, method, near};
 
 /// One series as it was given.
 #[derive(Debug, Clone, Copy)]
@@ -116,10 +116,8 @@ pub fn extend(series: &Series<'_>, ask: &Ask<'_>) -> Result<Extension> {
     let horizon = ask.horizon.saturating_add(silent);
     let future = if known < settings().history.least {
         Future::repeated(&scaled, horizon)
-    } else if (horizon as f64) < settings().near.share * scaled.len() as f64 {
-        Future::near(&scaled, horizon, series.periods, scale)
     } else {
-        Future::far(&scaled, horizon, series, scale)
+        Future::of(&scaled, horizon, series, scale)
     };
     Ok(future.told(&scaled, scale, silent, ask))
 }
@@ -243,67 +241,75 @@ impl Future {
         }
     }
 
-    /// By methods that look far beside their past, at days where steps are finer.
-    fn far(scaled: &[f64], horizon: usize, series: &Series<'_>, scale: f64) -> Self {
-        let per = steps_of_day(scaled, series);
-        let least = settings().history.least * per;
-        if per > 1 && scaled.len() >= least {
-            return Self::unfolded(scaled, horizon, per, scale);
-        }
-        let step = series.step.unwrap_or(Millis::DAY);
-        let most = settings().history.most;
-        let mut recent = scaled
-            .get(scaled.len().saturating_sub(most)..)
-            .unwrap_or_default()
-            .to_vec();
-        clean::mask_faults(&mut recent);
-        let inner = compute(&recent, step, horizon);
-        Self::of(&inner, scale, None)
-    }
-
-    fn unfolded(scaled: &[f64], horizon: usize, per: usize, scale: f64) -> Self {
-        let window = Window {
-            start: Timestamp::from_millis(0),
-            step: Millis(Millis::DAY.0 / per as u64),
-            values: scaled.to_vec(),
-        };
-        let days = clean::steps(&window, Fold::Mean);
-        let inner = compute(&days.values, Millis::DAY, horizon.div_ceil(per));
-        let mut readings = scaled.to_vec();
-        clean::mask_faults(&mut readings);
-        let day = (DayShape::of(&readings, per), horizon);
-        Self::of(&inner, scale, Some(&day))
-    }
-
-    fn of(inner: &Inner, scale: f64, day: Option<&(DayShape, usize)>) -> Self {
-        let reach = Reach([0.50, 0.80, 0.95].map(|level| inner.spread.reach(level)));
-        let factor = inner.spread.path_factor();
-        let tested = backtest(inner, scale);
-        let per = day.map_or(1, |(shape, _)| shape.per());
-        let horizon = day.map_or(inner.mean.len(), |(_, horizon)| *horizon);
-        let (mut mean, mut sd, mut astray) = (Vec::new(), Vec::new(), Vec::new());
-        for j in 0..horizon {
-            let of_day = inner.mean.get(j / per).copied().unwrap_or(0.0);
-            let spread = inner.spread.at(j / per + 1);
-            astray.push(factor * spread);
-            if let Some((shape, _)) = day {
-                mean.push(shape.put_on(of_day, j % per));
-                sd.push(spread.hypot(shape.noise(of_day)));
+    /// By what fits the horizon; months of hours are forecast in days.
+    fn of(scaled: &[f64], horizon: usize, series: &Series<'_>, scale: f64) -> Self {
+        let set = settings();
+        let per = steps_of_day(scaled, horizon, series);
+        if per > 1 && scaled.len() >= set.history.least * per {
+            let window = Window {
+                start: Timestamp::from_millis(0),
+                step: Millis(Millis::DAY.0 / per as u64),
+                values: scaled.to_vec(),
+            };
+            let days = clean::steps(&window, Fold::Mean);
+            // Days at the end that held too little are forecast and cut off.
+            let ahead = horizon.div_ceil(per) + days.silent;
+            let mut daily = if is_near(ahead, days.values.len()) {
+                Self::near(&days.values, ahead, &[], scale)
             } else {
-                mean.push(of_day);
-                sd.push(spread);
+                Self::far(&days.values, ahead, Millis::DAY, scale)
+            };
+            for part in [&mut daily.mean, &mut daily.sd, &mut daily.astray] {
+                part.drain(..days.silent);
             }
+            let mut readings = scaled.to_vec();
+            clean::mask_faults(&mut readings);
+            return daily.unfolded(&DayShape::of(&readings, per), horizon);
         }
-        let mut periods: Vec<usize> = if per > 1 { vec![per] } else { Vec::new() };
-        periods.extend(inner.periods.iter().map(|p| p * per));
+        if is_near(horizon, scaled.len()) {
+            return Self::near(scaled, horizon, series.periods, scale);
+        }
+        let from = scaled.len().saturating_sub(set.history.most);
+        let mut recent = scaled.get(from..).unwrap_or_default().to_vec();
+        clean::mask_faults(&mut recent);
+        Self::far(&recent, horizon, series.step.unwrap_or(Millis::DAY), scale)
+    }
+
+    /// By methods that look far beside their past.
+    fn far(values: &[f64], horizon: usize, step: Millis, scale: f64) -> Self {
+        let inner = compute(values, step, horizon);
+        let tested = backtest(&inner, scale);
+        let sd: Vec<f64> = (1..=horizon).map(|j| inner.spread.at(j)).collect();
+        let factor = inner.spread.path_factor();
         Self {
-            mean,
+            astray: sd.iter().map(|sd| factor * sd).collect(),
             sd,
-            reach,
-            astray,
-            periods,
-            method: method(inner),
+            reach: Reach([0.50, 0.80, 0.95].map(|level| inner.spread.reach(level))),
+            method: method(&inner),
             backtest: (tested.origins > 0).then_some(tested),
+            periods: inner.periods,
+            mean: inner.mean,
+        }
+    }
+
+    /// Days as the steps they were folded from.
+    fn unfolded(self, shape: &DayShape, horizon: usize) -> Self {
+        let per = shape.per();
+        let of_day = |values: &[f64], j: usize| values.get(j / per).copied().unwrap_or(0.0);
+        let steps = || 0..horizon;
+        let mean = |j: usize| of_day(&self.mean, j);
+        Self {
+            mean: steps().map(|j| shape.put_on(mean(j), j % per)).collect(),
+            sd: steps()
+                .map(|j| of_day(&self.sd, j).hypot(shape.noise(mean(j))))
+                .collect(),
+            astray: steps().map(|j| of_day(&self.astray, j)).collect(),
+            periods: std::iter::once(per)
+                .chain(self.periods.iter().map(|p| p * per))
+                .collect(),
+            reach: self.reach,
+            method: self.method,
+            backtest: self.backtest,
         }
     }
 
@@ -380,16 +386,28 @@ impl Future {
     }
 }
 
-/// Steps of a day where steps are finer: by the step's length, or by the cycle where it is unknown.
-fn steps_of_day(values: &[f64], series: &Series<'_>) -> usize {
-    match series.step {
+/// Whether a horizon is short beside the past.
+fn is_near(horizon: usize, past: usize) -> bool {
+    (horizon as f64) < settings().near.share * past as f64
+}
+
+/// Steps of a day where they are finer and days are what is asked about: by the step's length, or
+/// by the cycle where that is unknown; 1 where steps stay as they are.
+fn steps_of_day(values: &[f64], horizon: usize, series: &Series<'_>) -> usize {
+    let fold = settings().near.fold_days;
+    let worth = |per: usize| !is_near(horizon, values.len()) || horizon >= fold * per;
+    let per = match series.step {
         Some(step) if step.0 > 0 && step.0 < Millis::DAY.0 => {
             usize::try_from(Millis::DAY.0 / step.0).unwrap_or(1)
         }
-        Some(_) => 1,
-        None => near::day_of(values),
-    }
+        None if worth(HOURS) => near::day_of(values),
+        _ => 1,
+    };
+    if worth(per) { per } else { 1 }
 }
+
+/// The fewest steps that a day is looked for in.
+const HOURS: usize = 24;
 
 #[cfg(test)]
 mod tests;

@@ -1,13 +1,16 @@
 //! What comes, when it meets a limit, and how sure that is.
 //!
-//! For: one [`Window`] and one [`Plan`] in, one [`Outlook`] out; pure, seeded, the same everywhere.
-//! Not for: reading history, choosing limits, or what to do about it (`work`, `diagnose`).
+//! For: one [`Window`] and one [`Plan`] in, one [`Outlook`] out, or any [`Series`] extended; pure,
+//! seeded, the same everywhere. Not for: reading history, choosing limits, or what to do about it
+//! (`work`, `diagnose`).
 //!
 //! A window is cleaned and folded to days (`clean`), its seasons (`period`) and level shifts
 //! (`shift`) are taken out, members (`member`) extend what is left, a back-test weighs them
 //! (`combine`) and sets the bands (`interval`), and simulated paths say when thresholds are
-//! met (`crossing`). What became of earlier forecasts adjusts weights and bands (`outcome`). Settings and priors are in `models/methods.toml`. Read [`forecast`] first,
-//! then `combine`.
+//! met (`crossing`). Horizons that are short beside the past are answered at the series' own step
+//! (`near`); months of hours are forecast in days and unfolded (`unfold`). What became of earlier
+//! forecasts adjusts weights and bands (`outcome`). Settings and priors are in
+//! `models/methods.toml`. Read [`forecast`] first, then `combine`, then [`extend`].
 
 mod clean;
 mod combine;

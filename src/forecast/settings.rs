@@ -171,6 +171,7 @@ pub(super) struct Cycle {
 #[serde(deny_unknown_fields)]
 pub(super) struct Near {
     pub(super) share: f64,
+    pub(super) fold_days: usize,
     pub(super) origins: usize,
     pub(super) strides: usize,
     pub(super) span: usize,
