@@ -1,5 +1,6 @@
 //! `plimsoll forecast`: of a resource from the running server, or of series from a file.
 
+mod review;
 mod what_if;
 
 use std::fmt::Write as _;
@@ -14,9 +15,9 @@ use super::status::resources;
 use super::table::{Cell, Paint, Table, Tone, day, percent};
 use super::{Outcome, World};
 use crate::config::parse_duration;
-use crate::http::router::WHAT_IF;
+use crate::http::router::{FORECAST_REVIEW, WHAT_IF};
 use crate::http::scenario::{self, TERMS};
-use crate::http::wire::{CapacityForecast, WhatIf, quantity};
+use crate::http::wire::{CapacityForecast, ForecastReview, WhatIf, quantity};
 use crate::model::capacity::{ChangeKind, Resource, UnknownResource};
 use crate::model::units::Millis;
 
@@ -38,6 +39,10 @@ What if (answered from the last forecast, at once):
   plimsoll forecast cpu --what-if event=3@2026-11-20..2026-12-01 --what-if season=2
   plimsoll forecast all --what-if load=10
 
+What was forecast, and what came (bands and weights follow it):
+  plimsoll forecast --review
+  plimsoll forecast --review database --target replica --format json
+
 Series of a file:
   plimsoll forecast --input disks.csv --horizon 90 --step 1d
   plimsoll forecast --input hourly.csv.gz --horizon 48 --period 24,168 --levels 80,95 --out next.csv
@@ -45,7 +50,7 @@ Series of a file:
   zstdcat load.csv.zst | plimsoll forecast --input - --horizon 24 --format json --keep-going")]
 pub(super) struct Forecast {
     /// cpu, memory, storage, bandwidth, database, connections, or all
-    #[arg(value_parser = resource, required_unless_present = "input")]
+    #[arg(value_parser = resource, required_unless_present_any = ["input", "review"])]
     resource: Option<String>,
     /// Months ahead
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=24))]
@@ -61,6 +66,9 @@ pub(super) struct Forecast {
     /// archive=20% or limit=2TB; @DATE behind a value says from when; may come several times
     #[arg(long, value_name = "TERM", value_parser = term)]
     what_if: Vec<Term>,
+    /// Show how earlier forecasts held: forecast against actual by days ahead
+    #[arg(long, conflicts_with_all = ["input", "what_if", "before"])]
+    review: bool,
     /// Name of the target; default: the first in order of name
     #[arg(long)]
     target: Option<String>,
@@ -187,6 +195,18 @@ async fn of_resource(
     world: &World<'_>,
 ) -> anyhow::Result<Outcome> {
     let config = world.load()?;
+    if command.review {
+        let target = command.target.as_ref();
+        let target = target.map_or_else(String::new, |name| {
+            format!("&{}", parameter("target", name))
+        });
+        let path = format!("{FORECAST_REVIEW}?resource={resource}{target}");
+        let answer: ForecastReview = Client::new(&config.socket()).json(&path).await?;
+        return Ok(Outcome::done(match command.format {
+            Some(Format::Json) => json(&answer)?,
+            _ => review::text(&answer, world.paint),
+        }));
+    }
     if !command.what_if.is_empty() {
         let mut path = format!("{WHAT_IF}?resource={}&{}", resource, query(command));
         for name in TERMS {

@@ -8,6 +8,7 @@
 //! shifts that came after an origin are taken out of what it is scored by: nobody can foresee a
 //! migration, and one of them must not decide which slope is believed.
 
+use crate::model::outcome::Experience;
 use crate::model::units::Millis;
 
 use super::member::{self, MEMBERS, Past, SATURATING};
@@ -281,6 +282,15 @@ impl Trial {
         }
         scores
     }
+}
+
+/// Weights times what was learnt of each member, summing to what they summed to.
+pub(super) fn experienced(weights: Vec<f64>, experience: Option<&Experience>) -> Vec<f64> {
+    let Some(experience) = experience else {
+        return weights;
+    };
+    let factored = weights.iter().zip(&MEMBERS);
+    normalised(factored.map(|(weight, member)| weight * experience.weight(member.name)))
 }
 
 /// Weights of which the saturating member gets at least the share that the evidence gives it.

@@ -61,6 +61,13 @@ impl Spread {
         spread
     }
 
+    /// The same, with every band so many times as wide.
+    pub(super) fn widened(mut self, factor: f64) -> Self {
+        self.one_step *= factor;
+        self.floor *= factor;
+        self
+    }
+
     /// One standard deviation, `ahead` steps from the end.
     pub(super) fn at(&self, ahead: usize) -> f64 {
         let ahead = ahead.max(1) as f64;

@@ -8,16 +8,19 @@
 //! (`shift`) are taken out, members (`member`) extend what is left, a back-test weighs them
 //! (`combine`) and sets the bands (`interval`), and simulated paths say when thresholds are
 //! met (`crossing`). Horizons that are short beside the past are answered at the series' own step
-//! (`near`); months of hours are forecast in days and unfolded (`unfold`). Settings and priors are in
+//! (`near`); months of hours are forecast in days and unfolded (`unfold`). What became of earlier
+//! forecasts adjusts weights and bands (`outcome`). Settings and priors are in
 //! `models/methods.toml`. Read [`forecast`] first, then `combine`, then [`extend`].
 
 mod clean;
 mod combine;
 mod crossing;
 mod extend;
+mod frame;
 mod interval;
 mod member;
 mod near;
+pub mod outcome;
 mod pattern;
 mod period;
 mod random;
@@ -29,15 +32,16 @@ pub mod what_if;
 use rayon::prelude::*;
 
 use crate::model::capacity::{
-    Backtest, Confidence, Crossing, Estimate, Forecast, ForecastPoint, Interval, Outlook, Simulated,
+    Backtest, Confidence, Estimate, Forecast, ForecastPoint, Interval, Outlook, Simulated,
 };
+use crate::model::outcome::{Experience, LEADS, MemberPromise};
 use crate::model::series::Window;
 use crate::model::units::{Level, Millis, Timestamp};
-use crate::stats::{MAD_TO_SD, mad, median};
+use crate::stats::{MAD_TO_SD, mad};
 
 use clean::Steps;
-use combine::{Scored, Shape, Trial, believed, combined};
-use crossing::Paths;
+use combine::{Scored, Shape, Trial, believed, combined, experienced};
+use frame::{Frame, crossings};
 use interval::Spread;
 use member::MEMBERS;
 use pattern::Found;
@@ -131,6 +135,8 @@ pub struct Plan {
     pub fold: Fold,
     /// Seed of the simulated paths.
     pub seed: u64,
+    /// What earlier forecasts of this series taught; nothing changes anything without it.
+    pub experience: Option<Experience>,
 }
 
 impl Default for Plan {
@@ -144,6 +150,7 @@ impl Default for Plan {
             ceiling: None,
             fold: Fold::Mean,
             seed: 0,
+            experience: None,
         }
     }
 }
@@ -158,6 +165,24 @@ impl Default for Plan {
 /// [`Error`] when the plan or the window's step makes no sense. Too little history is not one: the
 /// outlook then says how much is needed.
 pub fn forecast(history: &Window, plan: &Plan) -> Result<Outlook> {
+    Ok(make(history, plan)?.outlook)
+}
+
+/// An outlook, and what each member said.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Made {
+    /// What comes.
+    pub outlook: Outlook,
+    /// Members that applied, with their means at those of [`LEADS`] that lie within the horizon;
+    /// empty without a forecast, or where a step is no day.
+    pub members: Vec<MemberPromise>,
+}
+
+/// Forecasts one series, as [`forecast`] does, and says what each member said.
+///
+/// # Errors
+/// As [`forecast`].
+pub fn make(history: &Window, plan: &Plan) -> Result<Made> {
     if history.step.0 == 0 {
         return Err(Error::Step);
     }
@@ -167,22 +192,25 @@ pub fn forecast(history: &Window, plan: &Plan) -> Result<Outlook> {
     let have = steps.values.iter().filter(|v| v.is_finite()).count();
     let need = settings().history.least;
     if have < need {
-        return Ok(Outlook::NotEnoughData {
-            have_days: have as f64 * step.as_days(),
-            need_days: need as f64 * step.as_days(),
+        return Ok(Made {
+            outlook: Outlook::NotEnoughData {
+                have_days: have as f64 * step.as_days(),
+                need_days: need as f64 * step.as_days(),
+            },
+            members: Vec::new(),
         });
     }
-    Ok(Outlook::Forecast(Box::new(project(
-        &steps,
-        history.end(),
-        plan,
-    ))))
+    let (forecast, members) = project(&steps, history.end(), plan);
+    Ok(Made {
+        outlook: Outlook::Forecast(Box::new(forecast)),
+        members,
+    })
 }
 
 /// Forecasts many series in parallel; results are in the order of the input.
-pub fn forecast_all(asked: &[(Window, Plan)]) -> Vec<Result<Outlook>> {
+pub fn make_all(asked: &[(Window, Plan)]) -> Vec<Result<Made>> {
     let each = asked.par_iter();
-    each.map(|(window, plan)| forecast(window, plan)).collect()
+    each.map(|(window, plan)| make(window, plan)).collect()
 }
 
 /// A window as days that end where it ends: the past in the same terms as its forecast.
@@ -219,7 +247,11 @@ fn check(plan: &Plan, step: Millis) -> Result<()> {
 struct Inner {
     /// The expected future from the last present value on, seasons included.
     mean: Vec<f64>,
+    /// Each member's own, where it applies.
+    forecasts: Vec<Option<Vec<f64>>>,
     spread: Spread,
+    /// The spread before experience changed it: what the back-test judges.
+    plain: Spread,
     trial: Trial,
     scores: Vec<Scored>,
     weights: Vec<f64>,
@@ -229,7 +261,7 @@ struct Inner {
     flat: Vec<f64>,
 }
 
-fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
+fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberPromise>) {
     let asked = usize::try_from(plan.horizon.0 / steps.step.0).unwrap_or(usize::MAX);
     // The future begins after the last reading; what has passed since in silence is cut off.
     let silent = steps.silent.min(settings().history.most);
@@ -237,7 +269,8 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
     let scale = size.fold(0.0_f64, |max, v| max.max(v.abs()));
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let scaled: Vec<f64> = steps.values.iter().map(|v| v / scale).collect();
-    let inner = compute(&scaled, steps.step, asked + silent);
+    let learnt = plan.experience.as_ref();
+    let inner = compute_with(&scaled, steps.step, asked + silent, learnt);
     let level = level_of(&scaled, &inner.periods);
     let back = |v: f64| (v * scale).clamp(-f64::MAX, f64::MAX);
     let cut = |v: f64| {
@@ -254,17 +287,8 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
         })
         .collect();
     let per_day = growth(&inner, steps.step.as_days());
-    let growth_per_day = Estimate {
-        value: back(per_day.value),
-        lo: back(per_day.lo),
-        hi: back(per_day.hi),
-    };
     let share = |v: f64| v * DAYS_PER_MONTH / level;
-    let growth_per_month = (level > 0.0).then(|| Estimate {
-        value: share(per_day.value),
-        lo: share(per_day.lo),
-        hi: share(per_day.hi),
-    });
+    let growth_per_month = (level > 0.0).then(|| each_of(per_day, share));
     let frame = Frame {
         steps,
         scale,
@@ -279,11 +303,12 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
         scale,
     };
     let backtest = backtest(&inner, scale);
-    Forecast {
+    let members = members(&inner, steps.step, silent, &cut);
+    let forecast = Forecast {
         level: back(level),
         step: steps.step,
         points,
-        growth_per_day,
+        growth_per_day: each_of(per_day, back),
         growth_per_month,
         periods: inner.periods.clone(),
         method: method(&inner),
@@ -297,15 +322,61 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> Forecast {
             swing: back(steps.swing / scale),
             present: back(frame.present(&scaled)),
         }),
+    };
+    (forecast, members)
+}
+
+/// The same with each of its figures changed.
+fn each_of(estimate: Estimate, change: impl Fn(f64) -> f64) -> Estimate {
+    Estimate {
+        value: change(estimate.value),
+        lo: change(estimate.lo),
+        hi: change(estimate.hi),
     }
 }
 
+/// What each member said of the days at [`LEADS`], `silent` steps after the last value; nothing
+/// where a step is no day.
+fn members(
+    inner: &Inner,
+    step: Millis,
+    silent: usize,
+    cut: &dyn Fn(f64) -> f64,
+) -> Vec<MemberPromise> {
+    if step != Millis::DAY {
+        return Vec::new();
+    }
+    let named = MEMBERS.iter().zip(&inner.weights).zip(&inner.forecasts);
+    named
+        .filter_map(|((member, weight), forecast)| {
+            let forecast = forecast.as_ref()?;
+            let days = LEADS.iter().map(|lead| silent + usize::from(*lead) - 1);
+            let means = days.map_while(|day| forecast.get(day).map(|mean| cut(*mean)));
+            Some(MemberPromise {
+                name: member.name.to_owned(),
+                weight: *weight,
+                means: means.collect(),
+            })
+        })
+        .collect()
+}
+
 fn compute(values: &[f64], step: Millis, horizon: usize) -> Inner {
+    compute_with(values, step, horizon, None)
+}
+
+fn compute_with(
+    values: &[f64],
+    step: Millis,
+    horizon: usize,
+    experience: Option<&Experience>,
+) -> Inner {
     let trial = combine::trial(values, step, horizon);
     let shape = Shape::of(values, step);
     let forecasts = shape.ask_all(horizon);
     let available: Vec<bool> = forecasts.iter().map(Option::is_some).collect();
-    let weights = believed(trial.weights(&available, None), shape.evidence());
+    let earned = experienced(trial.weights(&available, None), experience);
+    let weights = believed(earned, shape.evidence());
     let mean = combined(&forecasts, &weights, horizon);
     let scores = trial.scores();
     let flat = shape.seasons.remove(values);
@@ -318,10 +389,16 @@ fn compute(values: &[f64], step: Millis, horizon: usize) -> Inner {
         .collect();
     let walk = mad(&walk).unwrap_or(0.0) * MAD_TO_SD;
     let level = values.iter().rev().find(|v| v.is_finite()).copied();
-    let spread = Spread::of(&scores, trial.origins(), level.unwrap_or(0.0), walk);
+    let plain = Spread::of(&scores, trial.origins(), level.unwrap_or(0.0), walk);
+    let spread = match experience {
+        Some(experience) => plain.clone().widened(experience.band()),
+        None => plain.clone(),
+    };
     Inner {
         mean,
+        forecasts,
         spread,
+        plain,
         trial,
         scores,
         weights,
@@ -425,9 +502,9 @@ fn backtest(inner: &Inner, scale: f64) -> Backtest {
             .copied()
             .collect();
         let spread = if others.is_empty() {
-            inner.spread.clone()
+            inner.plain.clone()
         } else {
-            Spread::of(&others, origins - 1, 1.0, inner.spread.at(1))
+            Spread::of(&others, origins - 1, 1.0, inner.plain.at(1))
         };
         for s in inner.scores.iter().filter(|s| s.origin == origin) {
             let sd = spread.at(s.ahead);
@@ -443,79 +520,6 @@ fn backtest(inner: &Inner, scale: f64) -> Backtest {
         coverage_p80: in80 / count,
         coverage_p95: in95 / count,
     }
-}
-
-/// Readings whose median says where a series stands now.
-const NOW: usize = 3;
-
-/// Where the scaled future lies in time and unit.
-struct Frame<'a> {
-    steps: &'a Steps,
-    scale: f64,
-    level: f64,
-    silent: usize,
-    end: Timestamp,
-}
-
-impl Frame<'_> {
-    /// Where the series stands now: its last readings or its level, whichever is higher.
-    fn present(&self, scaled: &[f64]) -> f64 {
-        let last = scaled.iter().rev().copied().filter(|v| v.is_finite());
-        let now = median(&last.take(NOW).collect::<Vec<_>>()).unwrap_or(self.level);
-        now.max(self.level)
-    }
-
-    /// The end of the last step that holds a value.
-    fn last_end(&self) -> Timestamp {
-        let silent = self.steps.step.0.saturating_mul(self.steps.silent as u64);
-        self.end.minus(Millis(silent).as_duration())
-    }
-}
-
-fn crossings(scaled: &[f64], inner: &Inner, plan: &Plan, frame: &Frame<'_>) -> Vec<Crossing> {
-    if plan.thresholds.is_empty() {
-        return Vec::new();
-    }
-    let present = frame.present(scaled);
-    let paths = Paths::draw(inner.mean.len(), plan.seed);
-    plan.thresholds
-        .iter()
-        .map(|threshold| {
-            let value = (threshold.value - frame.steps.swing) / frame.scale;
-            let crossed = present >= value;
-            let reached = if crossed {
-                crossing::Reached {
-                    probability: 1.0,
-                    quantiles: [Some(0.0); 3],
-                }
-            } else {
-                paths.reach(&inner.mean, &inner.spread, value)
-            };
-            let at = |steps: Option<f64>| steps.map(|steps| instant(steps, frame));
-            let [p10, p50, p90] = reached.quantiles;
-            Crossing {
-                name: threshold.name.clone(),
-                threshold: threshold.value,
-                probability: reached.probability,
-                p10: at(p10),
-                p50: at(p50),
-                p90: at(p90),
-                crossed,
-            }
-        })
-        .collect()
-}
-
-/// The end of the step in which something is reached; never before the end of the history.
-fn instant(steps: f64, frame: &Frame<'_>) -> Timestamp {
-    let ahead = (steps - frame.silent as f64).max(0.0);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "at most two years in milliseconds, not negative"
-    )]
-    let ms = (ahead * frame.steps.step.0 as f64) as u64;
-    frame.end.plus(Millis(ms).as_duration())
 }
 
 #[cfg(test)]

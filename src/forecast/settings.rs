@@ -21,6 +21,7 @@ pub(super) struct Settings {
     pub(super) interval: Interval,
     pub(super) crossing: Crossing,
     pub(super) saturating: Saturating,
+    pub(super) outcome: Outcome,
     pub(super) prior: BTreeMap<String, f64>,
     pub(super) cycle: Cycle,
     pub(super) near: Near,
@@ -133,6 +134,15 @@ pub(super) struct Saturating {
     pub(super) latest: f64,
     pub(super) narrowest: f64,
     pub(super) most: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Outcome {
+    pub(super) prior: f64,
+    pub(super) lead_most: usize,
+    pub(super) doubt: f64,
+    pub(super) ratio_most: f64,
 }
 
 #[derive(Debug, Deserialize)]

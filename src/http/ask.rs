@@ -9,6 +9,7 @@ use axum::http::request::Parts;
 use super::error::Refusal;
 use super::outlook::Slice;
 use super::scenario;
+use crate::model::capacity::{Resource, UnknownResource};
 use crate::model::target::Reach;
 use crate::model::units::Timestamp;
 use crate::work::board::{Board, TargetState};
@@ -112,6 +113,19 @@ impl Ask {
             Some(name) => target(name, board),
         }
     }
+}
+
+/// The resource of this name, or `all`.
+pub(super) fn resources(name: &str) -> Result<Vec<Resource>, Refusal> {
+    if name == "all" {
+        return Ok(Resource::ALL.to_vec());
+    }
+    let resource = name.parse::<Resource>().map_err(|_| Refusal::Parameter {
+        name: "resource",
+        text: name.to_owned(),
+        wanted: format!("all, or one of {}", UnknownResource::KNOWN),
+    })?;
+    Ok(vec![resource])
 }
 
 /// The target of this name.

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 
 use super::Site;
-use super::ask::{Ask, not_yet};
+use super::ask::{Ask, not_yet, resources};
 use super::body::Answer;
 use super::error::Refusal;
 use super::outlook::{self, Slice};
-use super::wire::{CapacityDashboard, CapacityForecast};
+use super::wire::{CapacityDashboard, CapacityForecast, ForecastReview};
 use crate::model::capacity::{Projection, Resource};
 use crate::model::units::Timestamp;
 use crate::work::board::TargetState;
@@ -93,6 +93,23 @@ pub(super) async fn dashboard(State(site): State<Arc<Site>>, ask: Ask) -> Result
         trends: projections.iter().filter_map(outlook::trend).collect(),
         target: name,
         last_scrape_at: state.last_scrape_at.map(|at| at.to_string()),
+    })
+}
+
+/// `GET /capacity/forecast-review`.
+pub(super) async fn forecast_review(
+    State(site): State<Arc<Site>>,
+    ask: Ask,
+) -> Result<Answer, Refusal> {
+    let resources = resources(ask.text("resource").unwrap_or("all"))?;
+    let (target, state) = ask.target(&site.board)?;
+    projections(&state)?;
+    Answer::json(&ForecastReview {
+        target,
+        resources: resources
+            .into_iter()
+            .map(|resource| (&state.review(resource)).into())
+            .collect(),
     })
 }
 

@@ -67,6 +67,23 @@ const SHAPES: &[(&str, &str)] = &[
         "period whole, name text, profile [number], strength number",
     ),
     ("Confidence", "value number, word text"),
+    ("ForecastReview", "target text, resources [ResourceReview]"),
+    (
+        "ResourceReview",
+        "resourceType text, unit text, promises whole, since time?, leads [LeadReview], \
+      members [MemberReview], coverageP80 number?, independent whole, verdict text, says text, \
+      bandFactor number?, synthetic SyntheticTimes?",
+    ),
+    (
+        "LeadReview",
+        "leadDays whole, scored whole, independent whole, meanError number, \
+      meanErrorShare number?, bias number, inside80 whole, inside95 whole, \
+      relativeToNaive number?, verdict text, says text",
+    ),
+    (
+        "MemberReview",
+        "name text, relativeError number, scored whole, weightFactor number",
+    ),
     (
         "WhatIf",
         "target text, scenario [text], then time, breaksFirst BreaksFirst?, \
@@ -181,6 +198,16 @@ const NOTES: &[(&str, &str, &str)] = &[
         "ConnectionPool",
         "utilizationRate",
         "total / (max - reserved)",
+    ),
+    (
+        "LeadReview",
+        "independent",
+        "of those scored, how many have spans from origin to lead that do not overlap",
+    ),
+    (
+        "LeadReview",
+        "verdict",
+        "asPromised, tooSure, tooCareful or tooFew: inside80 against 80 % of the independent outcomes",
     ),
     (
         "CapacityForecast",

@@ -52,6 +52,9 @@ pub struct Route {
 
 const JSON: &str = "application/json";
 
+/// Where it is asked how forecasts held.
+pub const FORECAST_REVIEW: &str = "/api/v1/performance/capacity/forecast-review";
+
 /// Where scenarios are asked about.
 pub const WHAT_IF: &str = "/api/v1/performance/capacity/what-if";
 
@@ -139,6 +142,15 @@ pub const ROUTES: &[Route] = &[
         ],
         answer: (JSON, "CapacityForecast"),
         serve: || get(capacity::forecast),
+    },
+    Route {
+        method: "GET",
+        path: FORECAST_REVIEW,
+        summary: "Forecast against actual: what was forecast of days that have come, by days ahead.",
+        does: "review forecasts",
+        params: &[RESOURCE, TARGET],
+        answer: (JSON, "ForecastReview"),
+        serve: || get(capacity::forecast_review),
     },
     Route {
         method: "GET",

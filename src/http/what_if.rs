@@ -12,14 +12,14 @@ use axum::extract::rejection::BytesRejection;
 use serde_json::{Map, Value};
 
 use super::Site;
-use super::ask::{Ask, MAX_MONTHS, target};
+use super::ask::{Ask, MAX_MONTHS, resources, target};
 use super::body::Answer;
 use super::capacity;
 use super::error::Refusal;
 use super::outlook::{self, Slice};
 use super::scenario::{self, TERMS};
 use super::wire::{BreaksFirst, WhatIf, WhatIfResource, quantity};
-use crate::model::capacity::{Projection, Resource, UnknownResource};
+use crate::model::capacity::{Projection, Resource};
 use crate::model::scenario::Scenario;
 use crate::report::html;
 use crate::work::board::TargetState;
@@ -94,7 +94,7 @@ fn of_query(site: &Site, ask: &Ask) -> Result<Asked, Refusal> {
     fitting(Asked {
         target,
         state,
-        resources: named(ask.text("resource").unwrap_or("all"))?,
+        resources: resources(ask.text("resource").unwrap_or("all"))?,
         slice: ask.slice()?,
         scenario,
     })
@@ -125,22 +125,10 @@ fn of_body(site: &Site, ask: &Ask, mut body: Map<String, Value>) -> Result<Asked
     fitting(Asked {
         target,
         state,
-        resources: named(resource.unwrap_or("all"))?,
+        resources: resources(resource.unwrap_or("all"))?,
         slice,
         scenario,
     })
-}
-
-fn named(text: &str) -> Result<Vec<Resource>, Refusal> {
-    if text == "all" {
-        return Ok(Resource::ALL.to_vec());
-    }
-    let resource = text.parse::<Resource>().map_err(|_| Refusal::Parameter {
-        name: "resource",
-        text: text.to_owned(),
-        wanted: format!("all, or one of {}", UnknownResource::KNOWN),
-    })?;
-    Ok(vec![resource])
 }
 
 fn text(body: &mut Map<String, Value>, name: &'static str) -> Result<Option<String>, Refusal> {

@@ -4,6 +4,7 @@
 //! Fields beyond the specification's are additions. What is not known is null.
 
 mod capacity;
+mod review;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,7 @@ pub use capacity::{
     CapacityRecommendation, CapacityTrend, ChangePoint, DataPoint, SyntheticTimes, ThresholdDate,
     WhatIf, WhatIfResource,
 };
+pub use review::{ForecastReview, LeadReview, MemberReview, ResourceReview};
 
 /// `GET latency`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

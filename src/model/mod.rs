@@ -13,6 +13,9 @@
 //! | *limit* | the most a resource can give, measured or configured, never a literal |
 //! | *horizon* | how far ahead a forecast looks |
 //! | *level* | the probability mass of an interval: 0.95 for a 95 % band |
+//! | *promise* | a forecast as it was given, kept until its days have come |
+//! | *lead* | how many days ahead a promise speaks of |
+//! | *outcome* | what came, beside what was promised |
 //! | *headroom* | what is left between usage and limit |
 //! | *finding* | something to mend in the server, with evidence and cure |
 //! | *bottleneck* | where the platform is held up, ranked by its share of the time |
@@ -24,6 +27,7 @@ pub mod capacity;
 pub mod database;
 pub mod finding;
 pub mod forecast;
+pub mod outcome;
 pub mod scenario;
 pub mod series;
 pub mod target;

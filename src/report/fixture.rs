@@ -14,6 +14,7 @@ use crate::model::database::{BlindSpot, PoolUsage, Server, Statement};
 use crate::model::finding::{
     Alert, Bottleneck, Component, Cure, Evidence, Finding, Impact, Severity,
 };
+use crate::model::outcome::{Experience, Kept, LeadScore, MemberScore, Review};
 use crate::model::units::{Level, Millis, Timestamp};
 
 const GB: f64 = 1_073_741_824.0;
@@ -367,6 +368,7 @@ fn orders() -> TargetReport {
             samples: 231_204_330,
         },
         projections: curves(),
+        reviews: reviews(),
         findings: findings(),
         bottlenecks: vec![bottleneck()],
         alerts: vec![Alert {
@@ -414,6 +416,71 @@ fn orders() -> TargetReport {
         pool: Some(pool()),
         own_cost: Some(0.0012),
     }
+}
+
+/// Six weeks of forecasts that were too sure of storage, and three days of the demo's.
+fn reviews() -> Vec<Review> {
+    let lead = |lead: u16, scored: usize, independent: usize, mae: f64, inside: (usize, usize)| {
+        LeadScore {
+            lead,
+            scored,
+            independent,
+            mae: mae * GB,
+            mae_share: Some(mae / 200.0),
+            bias: -mae * 0.6 * GB,
+            relative_to_naive: (lead > 1).then_some(0.61),
+            inside80: inside.0,
+            inside95: inside.1,
+            verdict: match independent {
+                0..5 => Kept::TooFew,
+                _ if inside.0 * 3 < scored * 2 => Kept::TooSure,
+                _ => Kept::AsPromised,
+            },
+        }
+    };
+    let experience = |band, outcomes| Experience {
+        band,
+        members: [("trend".to_owned(), 1.3), ("naive".to_owned(), 0.7)].into(),
+        outcomes,
+    };
+    let since = |n| Some(now().floor_to(Millis::DAY).minus(days(n)));
+    let storage = Review {
+        promises: 43,
+        since: since(42.0),
+        leads: vec![
+            lead(1, 42, 42, 0.8, (33, 40)),
+            lead(7, 36, 6, 2.6, (20, 27)),
+            lead(30, 13, 1, 9.0, (3, 5)),
+        ],
+        members: vec![
+            MemberScore {
+                name: "trend".into(),
+                relative_error: 0.7,
+                scored: 91,
+            },
+            MemberScore {
+                name: "naive".into(),
+                relative_error: 1.5,
+                scored: 91,
+            },
+        ],
+        coverage_p80: Some(0.62),
+        independent: 42,
+        verdict: Kept::TooSure,
+        experience: Some(experience(1.44, 42)),
+        ..Review::none(Resource::Storage)
+    };
+    let database = Review {
+        promises: 4,
+        since: since(3.0),
+        leads: vec![lead(1, 3, 3, 0.4, (3, 3))],
+        coverage_p80: Some(1.0),
+        independent: 3,
+        experience: Some(experience(0.98, 3)),
+        synthetic: curves().iter().find_map(|curve| curve.synthetic),
+        ..Review::none(Resource::Database)
+    };
+    vec![Review::none(Resource::Cpu), storage, database]
 }
 
 fn young() -> TargetReport {

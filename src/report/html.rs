@@ -8,6 +8,7 @@
 
 mod details;
 mod method;
+mod outcome;
 mod summary;
 
 use super::chart::escape;
@@ -37,6 +38,7 @@ pub fn page(input: &ReportInput) -> String {
             input.made_at,
         ));
         body.push_str(&details::charts(target, i, Asking::No));
+        body.push_str(&outcome::reviews(&target.reviews));
         body.push_str(&details::findings(&target.findings));
         body.push_str(&details::bottlenecks(&target.bottlenecks));
         body.push_str(&details::waits(target));
@@ -90,6 +92,7 @@ pub fn dashboard_main(input: &ReportInput) -> String {
         ));
         body.push_str(&details::findings(&target.findings));
         body.push_str(&details::charts(target, i, Asking::Yes));
+        body.push_str(&outcome::reviews(&target.reviews));
         body.push_str(&details::bottlenecks(&target.bottlenecks));
         body.push_str(&details::waits(target));
         body.push_str(&details::statements(target));

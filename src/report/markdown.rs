@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 
 use super::headroom::{HeadroomRow, when_words};
 use super::verdict::{rows, verdict};
-use super::words;
 use super::{ReportInput, TargetReport};
+use super::{review, words};
 use crate::model::finding::{Evidence, Finding, Severity};
 use crate::report::verdict::Standing;
 
@@ -50,6 +50,7 @@ fn one_target(out: &mut String, target: &TargetReport, input: &ReportInput) {
         .into_iter()
         .filter(|row| row.target == target.name);
     headroom(out, &own.collect::<Vec<_>>());
+    reviews(out, target);
     if !target.findings.is_empty() {
         out.push_str("### Findings\n\n");
         for finding in &target.findings {
@@ -106,6 +107,31 @@ fn headroom(out: &mut String, rows: &[HeadroomRow]) {
             row.standing.word(),
             plain(&row.action)
         );
+    }
+    out.push('\n');
+}
+
+fn reviews(out: &mut String, target: &TargetReport) {
+    let due = review::due(&target.reviews);
+    if due.is_empty() {
+        return;
+    }
+    out.push_str("### Forecast against actual\n\n| Resource |");
+    for head in review::HEADS {
+        let _ = write!(out, " {head} |");
+    }
+    out.push_str("\n|---|---:|---:|---:|---:|---:|---:|---:|---:|---|\n");
+    for review in due {
+        for lead in &review.leads {
+            let name = words::resource(review.resource);
+            let cells = review::cells(lead, review.resource.unit());
+            let _ = writeln!(out, "| {name} | {} |", cells.join(" | "));
+        }
+    }
+    out.push('\n');
+    for review in review::due(&target.reviews) {
+        let name = words::resource(review.resource);
+        let _ = writeln!(out, "- {name}: {}", plain(&review::sentence(review)));
     }
     out.push('\n');
 }

@@ -14,6 +14,7 @@ pub mod json;
 pub mod markdown;
 mod months;
 mod pattern;
+mod review;
 pub mod sqlite;
 pub mod verdict;
 mod words;
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::capacity::{Projection, SyntheticSpan};
 use crate::model::database::{BlindSpot, PoolUsage, Server, Statement};
 use crate::model::finding::{Alert, Bottleneck, Finding};
+use crate::model::outcome::Review;
 use crate::model::target::Reach;
 use crate::model::units::Timestamp;
 
@@ -62,6 +64,8 @@ pub struct TargetReport {
     pub data: DataExtent,
     /// One a resource.
     pub projections: Vec<Projection>,
+    /// Forecast against actual, one a resource.
+    pub reviews: Vec<Review>,
     /// What to mend, worst first.
     pub findings: Vec<Finding>,
     /// Where it is held up, worst first.

@@ -111,7 +111,19 @@ impl Records {
     /// # Errors
     /// As [`Records::get`], for the first that does not read.
     pub fn list<T: DeserializeOwned>(&self, kind: &str) -> Result<Vec<(String, T)>> {
-        self.sealed(kind)?
+        self.list_within(kind, "")
+    }
+
+    /// Records of a kind whose names begin with `start`, with their names, in order of names.
+    ///
+    /// # Errors
+    /// As [`Records::get`], for the first that does not read.
+    pub fn list_within<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        start: &str,
+    ) -> Result<Vec<(String, T)>> {
+        self.sealed(kind, start)?
             .into_iter()
             .map(|(id, bytes)| Ok((id.clone(), self.read(kind, &id, &bytes)?)))
             .collect()
@@ -119,7 +131,7 @@ impl Records {
 
     /// All records of a kind as the text that was written.
     pub(super) fn texts(&self, kind: &str) -> Result<Vec<(String, String)>> {
-        self.sealed(kind)?
+        self.sealed(kind, "")?
             .into_iter()
             .map(|(id, bytes)| {
                 let text = String::from_utf8(self.open(&bytes)?.into_owned());
@@ -132,9 +144,9 @@ impl Records {
             .collect()
     }
 
-    fn sealed(&self, kind: &str) -> Result<Vec<(String, Vec<u8>)>> {
+    fn sealed(&self, kind: &str, start: &str) -> Result<Vec<(String, Vec<u8>)>> {
         let mut sealed: Vec<(String, Vec<u8>)> = Vec::new();
-        let prefix = [kind.as_bytes(), &[0]].concat();
+        let prefix = [kind.as_bytes(), &[0], start.as_bytes()].concat();
         self.control.scan(RECORDS, &prefix, |key, part| {
             if let Some((_, id, _)) = read_record_key(key) {
                 match sealed.last_mut() {
@@ -251,6 +263,10 @@ mod tests {
             let listed: Vec<(String, u8)> = records.list("a").unwrap();
             assert_eq!(listed, [("1".to_owned(), 1), ("2".to_owned(), 2)]);
             assert_eq!(records.kinds().unwrap(), ["a", "ab"]);
+            records.put("a", "x/1", &4).unwrap();
+            records.put("a", "xx/1", &5).unwrap();
+            let within: Vec<(String, u8)> = records.list_within("a", "x/").unwrap();
+            assert_eq!(within, [("x/1".to_owned(), 4)]);
         });
     }
 

@@ -22,6 +22,7 @@ use crate::work::agenda::Pace;
 use crate::work::board::Board;
 use crate::work::collect::{self, Source, Watcher};
 use crate::work::latency::Statements;
+use crate::work::outcome;
 use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
@@ -100,6 +101,7 @@ impl App {
             metrics(),
         ));
         project::recall(&store, &board)?;
+        outcome::recall(&store, &board)?;
         Ok(Self {
             config: Arc::new(config),
             clock,

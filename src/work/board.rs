@@ -9,6 +9,7 @@ use std::sync::{Arc, RwLock};
 use crate::model::capacity::{Projection, Resource};
 use crate::model::database::Snapshot;
 use crate::model::finding::{Alert, Bottleneck, Finding};
+use crate::model::outcome::Review;
 use crate::model::series::{Metric, Sample, Scrape};
 use crate::model::target::Reach;
 use crate::model::units::Timestamp;
@@ -31,6 +32,8 @@ pub struct TargetState {
     pub findings: Arc<[Finding]>,
     /// One a resource, as of the last run of the forecasts; empty before the first.
     pub projections: Arc<[Projection]>,
+    /// Forecast against actual, one a resource, as of the last run of the forecasts.
+    pub reviews: Arc<[Review]>,
     /// Where it is held up, worst first.
     pub bottlenecks: Arc<[Bottleneck]>,
     /// Thresholds passed, worst first.
@@ -58,6 +61,15 @@ impl TargetState {
         self.projections
             .iter()
             .find(|projection| projection.resource == resource)
+    }
+
+    /// How forecasts of one resource held; empty before the first.
+    pub fn review(&self, resource: Resource) -> Review {
+        let found = self
+            .reviews
+            .iter()
+            .find(|review| review.resource == resource);
+        found.cloned().unwrap_or_else(|| Review::none(resource))
     }
 }
 

@@ -17,6 +17,7 @@ pub mod fault;
 pub mod import;
 pub mod intake;
 pub mod latency;
+mod outcome;
 mod own;
 mod project;
 pub mod query;

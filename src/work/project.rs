@@ -16,6 +16,7 @@ use crate::diagnose;
 use crate::forecast::{self, Fold, Plan, Threshold};
 use crate::host::Host;
 use crate::model::capacity::{Limit, Outlook, Projection, Resource};
+use crate::model::outcome::{Promise, Review};
 use crate::model::series::{Kind, Labels, SeriesKey, Window};
 use crate::model::units::{Millis, Timestamp};
 use crate::report::sqlite::SeriesWindow;
@@ -24,6 +25,7 @@ use crate::work::app::WatchedTarget;
 use crate::work::board::Board;
 use crate::work::evidence;
 use crate::work::fault::{News, Part};
+use crate::work::outcome::{self, Kept};
 use crate::work::usage::Reader;
 use crate::work::{Result, on_rayon};
 
@@ -150,21 +152,67 @@ impl Projector {
     pub(crate) async fn run(&self, target: &WatchedTarget) -> Result<()> {
         let now = self.clock.now();
         let (projector, watched) = (self.clone(), target.clone());
-        let read = tokio::task::spawn_blocking(move || projector.read(&watched, now));
-        let read = read
-            .await
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))?;
-        let projections = on_rayon(move || fit(read)).await;
-        for projection in &projections {
+        let (asked, kept) = beside(move || {
+            let asked = projector.read(&watched, now)?;
+            let kept = projector.kept(&watched.name);
+            Ok((Arc::new(asked), kept))
+        })
+        .await?;
+        let all = Arc::clone(&asked);
+        let (fitted, kept) = on_rayon(move || {
+            let reviews = outcome::reviews(&all, &kept);
+            (fit(&all, reviews), kept)
+        })
+        .await;
+        for projection in &fitted.projections {
             let id = format!("{}/{}", projection.target, projection.resource);
             self.store.records().put(KIND, &id, projection)?;
         }
-        let fitted = projections
-            .iter()
-            .filter(|p| matches!(p.outlook, Some(Outlook::Forecast(_))))
-            .count();
-        tracing::info!(target = target.name, forecasts = fitted, "forecasts made");
-        self.show(target, projections, now)
+        let forecasts = fitted.promises.len();
+        tracing::info!(target = target.name, forecasts, "forecasts made");
+        self.show(target, fitted.projections, now)?;
+        outcome::show(&self.store, &self.board, &target.name, fitted.reviews)?;
+        self.keep_promises(&asked, kept, fitted.promises).await
+    }
+
+    /// What was promised of a target; nothing, and a line in the log, where that does not read: a
+    /// damaged record must not end the forecasts.
+    fn kept(&self, target: &str) -> Kept {
+        Kept::recall(&self.store, target).unwrap_or_else(|error| {
+            tracing::error!(target, %error, "past forecasts cannot be read; none is learnt from");
+            Kept::default()
+        })
+    }
+
+    /// Keeps what was just promised. A made-up past has no promises of its own: those that it would
+    /// have had are made up for once, and reviewed, after everything else is shown.
+    async fn keep_promises(
+        &self,
+        asked: &Arc<Vec<Asked>>,
+        mut kept: Kept,
+        mut promises: Vec<Promise>,
+    ) -> Result<()> {
+        let Some(first) = asked.first() else {
+            return Ok(());
+        };
+        let (target, now) = (first.target.clone(), first.now);
+        let looks_back = kept.is_empty() && first.synthetic.is_some();
+        if looks_back {
+            let past = Arc::clone(asked);
+            promises.extend(on_rayon(move || outcome::looking_back(&past)).await);
+        }
+        let (store, name) = (Arc::clone(&self.store), target.clone());
+        let kept = beside(move || {
+            kept.add(&store, &name, promises, now)?;
+            Ok(kept)
+        })
+        .await?;
+        if looks_back {
+            let past = Arc::clone(asked);
+            let reviews = on_rayon(move || outcome::reviews(&past, &kept)).await;
+            outcome::show(&self.store, &self.board, &target, reviews)?;
+        }
+        Ok(())
     }
 
     /// Looks at present use again and keeps the outlooks.
@@ -310,38 +358,53 @@ impl Projector {
 }
 
 /// One resource, read and ready to fit.
-struct Asked {
-    target: String,
-    resource: Resource,
-    now: Timestamp,
-    window: Window,
+#[derive(Debug, Clone)]
+pub(crate) struct Asked {
+    pub(crate) target: String,
+    pub(crate) resource: Resource,
+    pub(crate) now: Timestamp,
+    pub(crate) window: Window,
     usage: Option<f64>,
     limit: Option<Limit>,
     thresholds: [(&'static str, f64); 3],
-    synthetic: Option<crate::model::capacity::SyntheticSpan>,
+    pub(crate) synthetic: Option<crate::model::capacity::SyntheticSpan>,
     lead_time: Millis,
 }
 
-/// Fits all series in parallel.
-fn fit(asked: Vec<Asked>) -> Vec<Projection> {
+/// What a run came to, one a resource; promises only where there is a forecast.
+struct Fitted {
+    projections: Vec<Projection>,
+    promises: Vec<Promise>,
+    reviews: Vec<Review>,
+}
+
+/// Fits all series in parallel, each with what its `reviews` taught; these are in the same order.
+fn fit(asked: &[Asked], reviews: Vec<Review>) -> Fitted {
     let plans: Vec<(Window, Plan)> = asked
         .iter()
-        .map(|asked| (asked.window.clone(), plan(asked)))
+        .zip(&reviews)
+        .map(|(asked, review)| (asked.window.clone(), plan(asked, review)))
         .collect();
-    let outlooks = forecast::forecast_all(&plans);
-    let mut projections = Vec::with_capacity(asked.len());
-    for (asked, outlook) in asked.into_iter().zip(outlooks) {
-        let outlook = outlook.inspect_err(|error| {
+    let made = forecast::make_all(&plans);
+    let (mut projections, mut promises) = (Vec::new(), Vec::new());
+    for ((asked, made), review) in asked.iter().zip(made).zip(&reviews) {
+        let made = made.inspect_err(|error| {
             tracing::error!(resource = asked.resource.name(), %error, "the fit was refused");
         });
-        let days = forecast::days(&asked.window, fold(asked.resource));
+        let made = made.ok();
+        let experience = review.experience.as_ref();
+        let promise = made
+            .as_ref()
+            .and_then(|made| outcome::promise(asked, made, experience));
+        promises.extend(promise);
+        let days = forecast::days(&asked.window, asked.fold());
         projections.push(Projection {
-            target: asked.target,
+            target: asked.target.clone(),
             resource: asked.resource,
             made_at: asked.now,
             usage: asked.usage,
-            limit: asked.limit,
-            outlook: outlook.ok(),
+            limit: asked.limit.clone(),
+            outlook: made.map(|made| made.outlook),
             coverage: asked.window.coverage(),
             history_start: days.start,
             history: days.values,
@@ -349,10 +412,14 @@ fn fit(asked: Vec<Asked>) -> Vec<Projection> {
             lead_time: asked.lead_time,
         });
     }
-    projections
+    Fitted {
+        projections,
+        promises,
+        reviews,
+    }
 }
 
-fn plan(asked: &Asked) -> Plan {
+fn plan(asked: &Asked, review: &Review) -> Plan {
     let limit = asked.limit.as_ref().map(|limit| limit.value);
     let threshold = |(name, share): &(&'static str, f64)| {
         limit.map(|limit| Threshold {
@@ -362,19 +429,30 @@ fn plan(asked: &Asked) -> Plan {
     };
     Plan {
         thresholds: asked.thresholds.iter().filter_map(threshold).collect(),
-        fold: fold(asked.resource),
+        fold: asked.fold(),
         seed: SEED,
+        experience: review.experience.clone(),
         ..Plan::default()
     }
 }
 
-/// What a day of this resource is: what piles up is meant by its mean, what must be borne by its
-/// busy hours.
-const fn fold(resource: Resource) -> Fold {
-    match resource {
-        Resource::Storage | Resource::Database => Fold::Mean,
-        Resource::Cpu | Resource::Memory | Resource::Bandwidth | Resource::Connections => Fold::P95,
+impl Asked {
+    /// What a day of this resource is: what piles up is meant by its mean, what must be borne by its
+    /// busy hours.
+    pub(crate) const fn fold(&self) -> Fold {
+        match self.resource {
+            Resource::Storage | Resource::Database => Fold::Mean,
+            Resource::Cpu | Resource::Memory | Resource::Bandwidth | Resource::Connections => {
+                Fold::P95
+            }
+        }
     }
+}
+
+/// Runs what touches the disk beside the sockets.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// Cuts the steps before the first value: they are not gaps, they are before the beginning.

@@ -60,6 +60,7 @@ impl App {
                 samples: self.samples(),
             },
             projections: state.projections.to_vec(),
+            reviews: state.reviews.to_vec(),
             findings: state.findings.to_vec(),
             bottlenecks: state.bottlenecks.to_vec(),
             alerts: state.alerts.to_vec(),

@@ -72,6 +72,29 @@ async fn a_forecast_is_a_table_a_month_with_its_band() {
 }
 
 #[tokio::test]
+async fn a_review_is_a_table_by_days_ahead_for_each_resource() {
+    network::serving(fixture::site(), async |_, socket| {
+        let one = ["forecast", "--review", "database", "--target", "main"];
+        let (code, text) = plimsoll(socket, &one).await;
+        assert_eq!(code, 0, "{text}");
+        insta::assert_snapshot!(text);
+        let (code, text) = plimsoll(socket, &["forecast", "--review", "--target", "main"]).await;
+        assert_eq!(code, 0, "{text}");
+        assert_eq!(
+            text.matches("too few outcomes yet: 0 of at least 5")
+                .count(),
+            5
+        );
+        let (_, text) = plimsoll(socket, &[&one[..], &["--format", "json"]].concat()).await;
+        let answer: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(answer["resources"][0]["leads"][1]["leadDays"], 7);
+        let with_file = ["forecast", "--review", "--input", "x.csv", "--horizon", "3"];
+        assert_eq!(plimsoll(socket, &with_file).await.0, 64);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_what_if_says_what_breaks_first_and_what_load_it_takes() {
     network::serving(fixture::site(), async |_, socket| {
         let asked = [

@@ -132,6 +132,28 @@ async fn the_dashboard_has_forecasts_alerts_and_bounded_trends() {
 }
 
 #[tokio::test]
+async fn a_forecast_review_says_how_forecasts_held_and_is_bounded() {
+    insta::assert_json_snapshot!(
+        body("capacity/forecast-review?target=main&resource=database").await
+    );
+    let all = body("capacity/forecast-review?target=main").await;
+    let all = all["resources"].as_array().unwrap();
+    assert_eq!(all.len(), 6);
+    assert_eq!(all[0]["says"], "too few outcomes yet: 0 of at least 5");
+    let path = format!("{BASE}/capacity/forecast-review");
+    for (query, status, code) in [
+        ("?target=main&resource=banana", 400, "invalid-parameter"),
+        ("?target=stranger", 404, "unknown-target"),
+        ("?target=quiet", 503, "not-yet-known"),
+    ] {
+        let reply = get(&format!("{path}{query}")).await;
+        assert_eq!(reply.status, status, "{query}: {}", reply.text());
+        assert_eq!(reply.header("content-type"), "application/problem+json");
+        assert_eq!(reply.json()["code"], code);
+    }
+}
+
+#[tokio::test]
 async fn bottlenecks_are_a_bare_array() {
     insta::assert_json_snapshot!(body("capacity/bottlenecks?target=main").await);
 }
@@ -237,7 +259,7 @@ async fn every_answer_is_as_the_description_says() {
         conforms(&reply.json(), schema, schemas, path);
         checked += 1;
     }
-    assert_eq!(checked, 11);
+    assert_eq!(checked, 12);
 }
 
 #[tokio::test]

@@ -15,6 +15,7 @@ use plimsoll::model::database::{
 use plimsoll::model::finding::{
     Alert, Bottleneck, Component, Cure, Evidence, Finding, Impact, Severity,
 };
+use plimsoll::model::outcome::{Experience, Kept, LeadScore, MemberScore, Review};
 use plimsoll::model::series::{Labels, Metric, Sample, Scrape};
 use plimsoll::model::target::Reach;
 use plimsoll::model::units::{Level, Millis, Timestamp};
@@ -116,6 +117,7 @@ fn fill(state: &mut TargetState) {
     state.findings = vec![finding()].into();
     state.alerts = vec![alert()].into();
     state.bottlenecks = vec![bottleneck()].into();
+    state.reviews = vec![review()].into();
     state.projections = vec![
         projection(Resource::Database, Some(outlook(60.0, 0.15))),
         Projection {
@@ -140,6 +142,50 @@ fn fill(state: &mut TargetState) {
         },
     ]
     .into();
+}
+
+/// Six weeks of forecasts whose bands were too narrow a week ahead.
+fn review() -> Review {
+    let lead = |lead, scored, independent, mae: f64, inside80, verdict| LeadScore {
+        lead,
+        scored,
+        independent,
+        mae: mae * GIB,
+        mae_share: Some(mae / 60.0),
+        bias: -0.5 * mae * GIB,
+        relative_to_naive: (lead > 1).then_some(0.4),
+        inside80,
+        inside95: inside80 + 1,
+        verdict,
+    };
+    let member = |name: &str, relative_error| MemberScore {
+        name: name.to_owned(),
+        relative_error,
+        scored: 79,
+    };
+    Review {
+        promises: 43,
+        since: Some(now().minus(Millis(42 * 86_400_000).as_duration())),
+        leads: vec![
+            lead(1, 42, 42, 0.2, 34, Kept::AsPromised),
+            lead(7, 36, 6, 1.5, 12, Kept::TooSure),
+            lead(30, 13, 1, 4.0, 2, Kept::TooFew),
+        ],
+        members: vec![member("drift", 0.7), member("naive", 2.5)],
+        coverage_p80: Some(0.59),
+        independent: 42,
+        verdict: Kept::TooSure,
+        experience: Some(Experience {
+            band: 1.3,
+            members: [("drift".to_owned(), 1.27), ("naive".to_owned(), 0.54)].into(),
+            outcomes: 42,
+        }),
+        synthetic: Some(SyntheticSpan {
+            from: now().minus(Millis(120 * 86_400_000).as_duration()),
+            until: now(),
+        }),
+        ..Review::none(Resource::Database)
+    }
 }
 
 fn scrape(target: &str) -> Scrape {

@@ -22,6 +22,12 @@ pub(super) fn method() -> String {
      the mean distance of what fell into the 80 and 95 % bands from 80 and 95 %, where too few count \
      twice. Origins is n/(n + 1). From 0.45 it is high, from 0.25 medium, else low; made-up history \
      is always low.</p>\
+     <p><b>Forecast against actual</b>: each day's forecast is kept and, when its days have come, \
+     scored. Outcomes whose spans overlap err together, so only those that do not overlap count as \
+     independent; below five nothing is said. Bands are too sure or too careful when chance alone \
+     would give so few or so many inside the 80 % band in fewer than one case in ten. The next \
+     forecast multiplies its bands by 0.8 to 2 and its members’ weights by 0.5 to 2; the fewer \
+     independent outcomes there are, the nearer to 1.</p>\
      <p><b>What if</b> changes a stored forecast and fits nothing anew. Growth × scales what comes \
      on top of the present level; load × scales everything that comes and goes, and how fast storage \
      and databases fill. Bands and simulated paths are changed in the same way.</p>\

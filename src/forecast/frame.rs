@@ -1,0 +1,90 @@
+//! Where a scaled future lies in time and unit, and when it meets the plan's thresholds there.
+//!
+//! For: turning steps ahead into instants. Not for: the paths themselves (`crossing`).
+
+use crate::model::capacity::Crossing;
+use crate::model::units::{Millis, Timestamp};
+use crate::stats::median;
+
+use super::clean::Steps;
+use super::crossing::{Paths, Reached};
+use super::{Inner, Plan};
+
+/// Readings whose median says where a series stands now.
+const NOW: usize = 3;
+
+/// Where the scaled future lies in time and unit.
+pub(super) struct Frame<'a> {
+    pub(super) steps: &'a Steps,
+    pub(super) scale: f64,
+    pub(super) level: f64,
+    pub(super) silent: usize,
+    pub(super) end: Timestamp,
+}
+
+impl Frame<'_> {
+    /// Where the series stands now: its last readings or its level, whichever is higher.
+    pub(super) fn present(&self, scaled: &[f64]) -> f64 {
+        let last = scaled.iter().rev().copied().filter(|v| v.is_finite());
+        let now = median(&last.take(NOW).collect::<Vec<_>>()).unwrap_or(self.level);
+        now.max(self.level)
+    }
+
+    /// The end of the last step that holds a value.
+    pub(super) fn last_end(&self) -> Timestamp {
+        let silent = self.steps.step.0.saturating_mul(self.steps.silent as u64);
+        self.end.minus(Millis(silent).as_duration())
+    }
+}
+
+/// When each threshold of the plan is met, in its order.
+pub(super) fn crossings(
+    scaled: &[f64],
+    inner: &Inner,
+    plan: &Plan,
+    frame: &Frame<'_>,
+) -> Vec<Crossing> {
+    if plan.thresholds.is_empty() {
+        return Vec::new();
+    }
+    let present = frame.present(scaled);
+    let paths = Paths::draw(inner.mean.len(), plan.seed);
+    plan.thresholds
+        .iter()
+        .map(|threshold| {
+            let value = (threshold.value - frame.steps.swing) / frame.scale;
+            let crossed = present >= value;
+            let reached = if crossed {
+                Reached {
+                    probability: 1.0,
+                    quantiles: [Some(0.0); 3],
+                }
+            } else {
+                paths.reach(&inner.mean, &inner.spread, value)
+            };
+            let at = |steps: Option<f64>| steps.map(|steps| instant(steps, frame));
+            let [p10, p50, p90] = reached.quantiles;
+            Crossing {
+                name: threshold.name.clone(),
+                threshold: threshold.value,
+                probability: reached.probability,
+                p10: at(p10),
+                p50: at(p50),
+                p90: at(p90),
+                crossed,
+            }
+        })
+        .collect()
+}
+
+/// The end of the step in which something is reached; never before the end of the history.
+fn instant(steps: f64, frame: &Frame<'_>) -> Timestamp {
+    let ahead = (steps - frame.silent as f64).max(0.0);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "at most two years in milliseconds, not negative"
+    )]
+    let ms = (ahead * frame.steps.step.0 as f64) as u64;
+    frame.end.plus(Millis(ms).as_duration())
+}
