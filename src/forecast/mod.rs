@@ -10,7 +10,7 @@
 //! met (`crossing`). Horizons that are short beside the past are answered at the series' own step
 //! (`near`); months of hours are forecast in days and unfolded (`unfold`). What became of earlier
 //! forecasts adjusts weights and bands (`outcome`). Settings and priors are in
-//! `models/methods.toml`. Read [`forecast`] first, then `combine`, then [`extend`].
+//! `models/methods.toml`. Read [`forecast`] first, then `combine`, then [`extend()`].
 
 mod clean;
 mod combine;
