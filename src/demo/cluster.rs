@@ -93,9 +93,14 @@ impl Cluster {
     pub async fn start(options: ClusterOptions) -> Result<Self> {
         let account = Account::for_server()?;
         let password = random_hex()?;
-        let folder = match &options.folder {
-            Some(folder) => folder.clone(),
-            None => scratch::fresh_in(&std::env::temp_dir())?,
+        // Over a name that nobody else has, the guardian stands before the folder is made: a kill in
+        // between leaves nothing. A folder that was named may be somebody's until it is ours.
+        let (folder, early) = if let Some(folder) = &options.folder {
+            (folder.clone(), None)
+        } else {
+            let folder = scratch::fresh_in(&std::env::temp_dir())?;
+            let guardian = Guardian::over(&folder)?;
+            (folder, Some(guardian))
         };
         // From here on an early return drops the cluster, and with it the folder.
         let mut cluster = Self {
@@ -107,7 +112,10 @@ impl Cluster {
             server: None,
             guardian: None,
         };
-        cluster.guardian = Some(Guardian::over(&cluster.folder)?);
+        cluster.guardian = Some(match early {
+            Some(guardian) => guardian,
+            None => Guardian::over(&cluster.folder)?,
+        });
         Account::give(account, &cluster.folder)?;
         cluster.binaries = process::reachable(options.binaries.clone(), account, &cluster.folder)?;
         cluster.initialise().await?;

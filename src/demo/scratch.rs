@@ -29,12 +29,20 @@ impl Scratch {
     /// # Errors
     /// `File` if it cannot be made, `Run` if there is no shell to look after it.
     pub fn make_in(parent: &Path) -> Result<Self> {
-        let mut scratch = Self {
-            folder: make_new(&fresh_in(parent)?)?,
-            guardian: None,
-        };
-        scratch.guardian = Some(Guardian::over(&scratch.folder)?);
-        Ok(scratch)
+        // The name is nobody else's, so the guardian may be there first: a kill in between leaves
+        // nothing.
+        let folder = fresh_in(parent)?;
+        let guardian = Guardian::over(&folder)?;
+        match make_new(&folder) {
+            Ok(folder) => Ok(Self {
+                folder,
+                guardian: Some(guardian),
+            }),
+            Err(error) => {
+                guardian.dismiss();
+                Err(error)
+            }
+        }
     }
 
     /// Where it lies.
