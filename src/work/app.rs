@@ -16,6 +16,7 @@ use crate::model::database::{BlindSpot, Snapshot};
 use crate::model::series::{Metric, SampleSink};
 use crate::model::units::Millis;
 use crate::postgres::Observer;
+use crate::queue::{self, Embedded, Queues};
 use crate::store::{self, Store};
 use crate::work::activity;
 use crate::work::agenda::Pace;
@@ -27,7 +28,7 @@ use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
-use crate::work::{Error, Result, upkeep};
+use crate::work::{Error, Result, jobs, upkeep};
 
 /// The name that the machine's own readings go by when no target runs on it.
 const HOST_TARGET: &str = "host";
@@ -45,6 +46,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     store: Arc<Store>,
     board: Arc<Board>,
+    queues: Arc<Queues>,
     targets: Vec<WatchedTarget>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
@@ -102,11 +104,15 @@ impl App {
         ));
         project::recall(&store, &board)?;
         outcome::recall(&store, &board)?;
+        let durability = config.jobs_durability;
+        let keeper = Embedded::open(&store, queue::Options { durability })?;
+        let queues = Arc::new(Queues::new(Arc::new(keeper), Arc::clone(&clock)));
         Ok(Self {
             config: Arc::new(config),
             clock,
             store,
             board,
+            queues,
             targets,
             stop: watch::channel(false).0,
             tasks: Mutex::default(),
@@ -123,7 +129,8 @@ impl App {
         }
     }
 
-    /// Starts the loops: a watcher a target, our own readings, the store's upkeep, the forecasts.
+    /// Starts the loops: a watcher a target, our own readings, the store's upkeep, the forecasts,
+    /// and what is due in the queues.
     pub fn start(&self) {
         for target in &self.targets {
             self.spawn(collect::watch(
@@ -145,6 +152,7 @@ impl App {
         let board = Arc::clone(&self.board);
         self.spawn(upkeep::keep(store, board, clock, self.stop.subscribe()));
         self.spawn(project::keep(self.projector(), self.stop.subscribe()));
+        self.spawn(jobs::keep(Arc::clone(&self.queues), self.stop.subscribe()));
     }
 
     /// Stops the loops, brings everything to the disk and closes the store.
@@ -173,6 +181,11 @@ impl App {
     /// The history and the records.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// The job queues.
+    pub fn queues(&self) -> &Arc<Queues> {
+        &self.queues
     }
 
     /// What time it is.
