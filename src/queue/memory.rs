@@ -688,7 +688,10 @@ impl Transitions for Model {
     fn next_due(&self) -> Option<Timestamp> {
         let jobs = self.queues.values().flat_map(|queue| queue.jobs.values());
         let due = jobs.filter_map(|held| match held.entry.state {
-            JobState::Delayed => Some(held.entry.run_at),
+            JobState::Delayed => {
+                let ends = held.entry.deadline.into_iter();
+                ends.chain([held.entry.run_at]).min()
+            }
             state if state.is_final() => None,
             JobState::Active => Some(held.entry.lease_until),
             _ => held.entry.deadline,

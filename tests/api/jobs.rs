@@ -29,12 +29,9 @@ async fn kill(site: &Arc<Site>, id: &str, why: &str) {
         .json();
     let token = &claimed["items"][0]["token"];
     let error = json!({"name": "E", "message": why, "stack": "at a"});
-    let failed = post(
-        site,
-        &format!("mail/{id}/fail"),
-        json!({"token": token, "error": error}),
-    );
-    assert_eq!(failed.await.json()["state"], "dead");
+    let told = json!({"token": token, "error": error});
+    let failed = post(site, &format!("mail/{id}/fail"), told).await;
+    assert_eq!(failed.json()["state"], "dead");
 }
 
 #[tokio::test]
@@ -82,12 +79,9 @@ async fn a_job_goes_from_its_sender_to_its_worker_and_back() {
         (stale.status.as_u16(), &stale.json()["code"]),
         (409, &json!("lease-lost"))
     );
-    let done = post(
-        &site,
-        &format!("{id}/complete"),
-        json!({"token": token, "returnvalue": [1]}),
-    );
-    assert_eq!(done.await.json()["state"], "completed");
+    let told = json!({"token": token, "returnvalue": [1]});
+    let done = post(&site, &format!("{id}/complete"), told).await;
+    assert_eq!(done.json()["state"], "completed");
     let shown = ask(&site, id).await;
     assert_eq!(
         (

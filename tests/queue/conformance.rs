@@ -112,7 +112,9 @@ fn jobs_that_count_as_the_same_are_left_out_in_their_window(ask: &Ask<'_>) {
     let window = json!({"deduplication": {"id": "w", "ttl": 100}, "removeOnComplete": true});
     assert_eq!(ask.add("z", window.clone(), 10).added, Added::New);
     let held: Vec<_> = ask.claim(9, 11);
-    held.iter().for_each(|held| ask.complete(held, 12));
+    for held in &held {
+        ask.complete(held, 12);
+    }
     let left_out = ask.add("z", window.clone(), 109);
     assert_eq!(
         (left_out.added, left_out.state),
@@ -315,7 +317,9 @@ fn a_job_that_is_tried_again_keeps_its_keys_place(ask: &Ask<'_>) {
 
 fn a_queue_bounds_what_runs_and_what_begins(ask: &Ask<'_>) {
     ask.set(json!({"concurrency": 2}));
-    (0..9).for_each(|n| _ = ask.add(&format!("j{n}"), json!({}), 0));
+    for n in 0..9 {
+        ask.add(&format!("j{n}"), json!({}), 0);
+    }
     let held = ask.claim(9, 1);
     assert_eq!(held.len(), 2);
     assert!(ask.claim(9, 1).is_empty());
@@ -363,8 +367,12 @@ fn operators_pause_promote_cancel_and_remove(ask: &Ask<'_>) {
 }
 
 fn a_queue_is_drained_and_obliterated(ask: &Ask<'_>) {
-    (0..5).for_each(|n| _ = ask.add("w", json!({"priority": n}), 0));
-    (0..3).for_each(|_| _ = ask.add("d", json!({"delay": 500}), 0));
+    for n in 0..5 {
+        ask.add("w", json!({"priority": n}), 0);
+    }
+    for _ in 0..3 {
+        ask.add("d", json!({"delay": 500}), 0);
+    }
     let held = ask.one(0);
     let clear = |clear, limit| now(ask.0.clear(&bar(), clear, limit, at(1)));
     assert_eq!(clear(Clear::Waiting, 3).unwrap(), 3);
@@ -407,7 +415,9 @@ fn ended_jobs_are_kept_by_count_and_age(ask: &Ask<'_>) {
 }
 
 fn pages_give_every_job_once(ask: &Ask<'_>) {
-    (0..25).for_each(|n| _ = ask.add(&format!("j{n}"), json!({"priority": n % 3}), n));
+    for n in 0..25 {
+        ask.add(&format!("j{n}"), json!({"priority": n % 3}), n);
+    }
     let page = |state, cursor, limit| {
         let ask_for = PageAsk {
             state,

@@ -5,7 +5,7 @@ use plimsoll::queue::Memory;
 use crate::support::{Ask, OnDisk};
 use crate::{conformance, flows, letters};
 
-fn cases() -> Vec<(&'static str, fn(&Ask<'_>))> {
+fn cases() -> Vec<conformance::Case> {
     [conformance::CASES, letters::CASES, flows::CASES].concat()
 }
 

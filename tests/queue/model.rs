@@ -103,6 +103,14 @@ impl<'a> Subject<'a> {
             }
             Op::Pause(true) => said(&self.keeper.configure(&bar, Setting::Pause).await),
             Op::Pause(false) => said(&self.keeper.configure(&bar, Setting::Resume).await),
+            other => self.apply_to_many(other, ms).await,
+        }
+    }
+
+    /// As [`Subject::apply`], for what is done to more than one job.
+    async fn apply_to_many(&mut self, op: &Op, ms: i64) -> String {
+        let (bar, now) = (bar(), at(ms));
+        match op {
             Op::Clear(what, limit) => {
                 let what = match what {
                     0 => Clear::Waiting,
@@ -139,7 +147,7 @@ impl<'a> Subject<'a> {
                 let top = part("bar", &format!("id{id}"), json!({}), children);
                 said(&self.keeper.enqueue_flow(top, now).await)
             }
-            Op::Pass(_) | Op::Reopen => String::new(),
+            _ => String::new(),
         }
     }
 
@@ -151,13 +159,12 @@ impl<'a> Subject<'a> {
         };
         match self.keeper.claim(&bar(), &claim, at(ms)).await {
             Ok(claimed) => {
-                let mut text = String::new();
+                let mut told = Vec::new();
                 for one in claimed {
-                    self.leases
-                        .push((one.job.id.clone(), one.lease.token.clone()));
-                    text += &format!("{} until {}\n", one.job.id, one.lease.until);
+                    told.push((one.job.id.clone(), one.lease.until));
+                    self.leases.push((one.job.id, one.lease.token));
                 }
-                text
+                format!("{told:?}")
             }
             Err(error) => error.to_string(),
         }
@@ -193,7 +200,9 @@ pub(crate) fn dump(keeper: &dyn JobStore) -> Dump {
         };
         let mut jobs = page.jobs;
         for job in &mut jobs {
-            job.lease.iter_mut().for_each(|lease| lease.token.clear());
+            if let Some(lease) = &mut job.lease {
+                lease.token.clear();
+            }
         }
         lists.insert(state, jobs);
     }

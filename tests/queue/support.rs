@@ -59,7 +59,7 @@ pub(crate) fn open_store(dir: &std::path::Path) -> Store {
 
 /// Waits for what keepers answer; those that wait for no disk answer at once.
 pub(crate) fn now<T>(future: impl Future<Output = T>) -> T {
-    futures_util::FutureExt::now_or_never(future).expect("nothing is waited for")
+    futures_util::FutureExt::now_or_never(future).unwrap()
 }
 
 pub(crate) fn at(ms: i64) -> Timestamp {
@@ -118,7 +118,7 @@ impl Ask<'_> {
     }
 
     pub(crate) fn one(&self, ms: i64) -> Claimed {
-        self.claim(1, ms).pop().expect("a job is ready")
+        self.claim(1, ms).pop().unwrap()
     }
 
     pub(crate) fn settle(&self, by: &Claimed, outcome: Outcome, ms: i64) -> Result<(), Error> {
