@@ -461,6 +461,7 @@ impl Held {
 
     /// A failure that no worker told: of an active job an attempt's, else the job's.
     fn fail_for(&mut self, failure: &Failure, config: &QueueConfig, now: Timestamp) {
+        self.came_up = None;
         self.trail.add_error(error_of(&self.entry, failure, now));
         if self.entry.state == JobState::Active {
             self.entry.fail(config, failure, now);
@@ -758,6 +759,7 @@ impl Transitions for Model {
             };
             let fits = retry.filter.fits(&held.entry) && retry.filter.fits_trail(&held.trail);
             if fits && !held.entry.archived {
+                held.came_up = None;
                 held.entry.retry(&config, run_at, now)?;
                 run_at = run_at.plus(retry.apart.as_duration());
                 count += 1;

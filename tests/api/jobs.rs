@@ -91,6 +91,20 @@ async fn a_job_goes_from_its_sender_to_its_worker_and_back() {
         ),
         (&json!([1]), &json!({"done": 1}), &json!("half"))
     );
+}
+
+#[tokio::test]
+async fn metrics_count_what_was_done_however_little_of_it_is_kept() {
+    let site = fixture::site();
+    let opts = json!({"removeOnComplete": true});
+    post(&site, "mail", json!({"name": "send", "opts": opts})).await;
+    let claimed = post(&site, "mail/claim", json!({})).await.json();
+    let (id, token) = (
+        &claimed["items"][0]["job"]["id"],
+        &claimed["items"][0]["token"],
+    );
+    let path = format!("mail/{}/complete", id.as_str().unwrap());
+    post(&site, &path, json!({"token": token})).await;
     let metrics = ask(&site, "metrics?queue=mail").await;
     assert_eq!(
         (&metrics["completed"], &metrics["waiting"]),
