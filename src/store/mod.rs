@@ -72,6 +72,7 @@ mod transfer;
 mod verification;
 mod verify;
 mod wal;
+mod walk;
 mod window;
 
 use std::fs::File;
