@@ -12,6 +12,7 @@
 //! forecasts adjusts weights and bands (`outcome`). Settings and priors are in
 //! `models/methods.toml`. Read [`forecast`] first, then `combine`, then [`extend()`].
 
+mod calendar;
 mod clean;
 mod combine;
 mod crossing;
@@ -39,6 +40,7 @@ use crate::model::series::Window;
 use crate::model::units::{Level, Millis, Timestamp};
 use crate::stats::{MAD_TO_SD, mad};
 
+use calendar::Calendar;
 use clean::Steps;
 use combine::{Scored, Shape, Trial, believed, combined, experienced};
 use frame::{Frame, crossings};
@@ -270,7 +272,11 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberP
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let scaled: Vec<f64> = steps.values.iter().map(|v| v / scale).collect();
     let learnt = plan.experience.as_ref();
-    let inner = compute_with(&scaled, steps.step, asked + silent, learnt);
+    let calendar = Calendar {
+        step: steps.step,
+        told: &[],
+    };
+    let inner = compute_with(&scaled, calendar, asked + silent, learnt);
     let level = level_of(&scaled, &inner.periods);
     let back = |v: f64| (v * scale).clamp(-f64::MAX, f64::MAX);
     let cut = |v: f64| {
@@ -318,7 +324,7 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberP
         changes: found.changes(frame.last_end()),
         seasons: found.seasons(level, scaled.len() + silent),
         simulated: Some(Simulated {
-            spread: inner.spread.path_factor() / inner.spread.reach(0.80),
+            spread: inner.spread.path_factor() / inner.spread.reach().at(0.80),
             swing: back(steps.swing / scale),
             present: back(frame.present(&scaled)),
         }),
@@ -361,18 +367,18 @@ fn members(
         .collect()
 }
 
-fn compute(values: &[f64], step: Millis, horizon: usize) -> Inner {
-    compute_with(values, step, horizon, None)
+fn compute(values: &[f64], calendar: Calendar<'_>, horizon: usize) -> Inner {
+    compute_with(values, calendar, horizon, None)
 }
 
 fn compute_with(
     values: &[f64],
-    step: Millis,
+    calendar: Calendar<'_>,
     horizon: usize,
     experience: Option<&Experience>,
 ) -> Inner {
-    let trial = combine::trial(values, step, horizon);
-    let shape = Shape::of(values, step);
+    let trial = combine::trial(values, calendar, horizon);
+    let shape = Shape::of(values, calendar);
     let forecasts = shape.ask_all(horizon);
     let available: Vec<bool> = forecasts.iter().map(Option::is_some).collect();
     let earned = experienced(trial.weights(&available, None), experience);
@@ -432,7 +438,7 @@ fn bands(
         .into_iter()
         .map(|level| {
             // Calibration may bend, but a wider level is never narrower.
-            reach = reach.max(spread.reach(level.get()));
+            reach = reach.max(spread.reach().at(level.get()));
             Interval {
                 level,
                 lo: cut(mean - reach * sd),
@@ -459,7 +465,7 @@ fn growth(inner: &Inner, days_per_step: f64) -> Estimate {
         (Some(first), Some(last)) if n > 1 => (last - first) / steps / days_per_step,
         _ => 0.0,
     };
-    let half = inner.spread.reach(0.80) * inner.spread.at(reach) / steps / days_per_step;
+    let half = inner.spread.reach().at(0.80) * inner.spread.at(reach) / steps / days_per_step;
     Estimate {
         value,
         lo: value - half,
@@ -506,10 +512,11 @@ fn backtest(inner: &Inner, scale: f64) -> Backtest {
         } else {
             Spread::of(&others, origins - 1, 1.0, inner.plain.at(1))
         };
+        let [r80, r95] = [0.80, 0.95].map(|level| spread.reach().at(level));
         for s in inner.scores.iter().filter(|s| s.origin == origin) {
-            let sd = spread.at(s.ahead);
-            in80 += f64::from(u8::from(s.error.abs() <= spread.reach(0.80) * sd));
-            in95 += f64::from(u8::from(s.error.abs() <= spread.reach(0.95) * sd));
+            let size = s.error.abs() / spread.at(s.ahead).max(f64::MIN_POSITIVE);
+            in80 += f64::from(u8::from(size <= r80));
+            in95 += f64::from(u8::from(size <= r95));
         }
     }
     Backtest {
