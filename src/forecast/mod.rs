@@ -12,6 +12,7 @@
 //! forecasts adjusts weights and bands (`outcome`). Settings and priors are in
 //! `models/methods.toml`. Read [`forecast`] first, then `combine`, then [`extend()`].
 
+mod bend;
 mod calendar;
 mod clean;
 mod combine;
