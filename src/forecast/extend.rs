@@ -11,11 +11,12 @@ use crate::model::units::{Level, Millis, Timestamp};
 use crate::stats::median;
 
 use super::calendar::Calendar;
+use super::compute::{backtest, compute, method};
 use super::crossing::Paths;
 use super::interval::Reach;
 use super::settings::settings;
 use super::unfold::DayShape;
-use super::{Error, Fold, Result, backtest, clean, compute, method, near};
+use super::{Error, Fold, Result, clean, near};
 
 /// One series as it was given.
 #[derive(Debug, Clone, Copy)]
