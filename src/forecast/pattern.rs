@@ -5,10 +5,11 @@
 
 use crate::model::capacity::{Change, ChangeKind, Season};
 use crate::model::units::{Millis, Timestamp};
-use crate::stats::mean;
+use crate::stats::{mean, median};
 
 use super::bend;
 use super::period::Seasons;
+use super::settings::settings;
 use super::shift;
 
 /// Steps over which several seasons are told apart at most: the product of two monthly ones.
@@ -101,9 +102,12 @@ impl Found<'_> {
         }
     }
 
-    /// Jumps that stayed and bends of the growth, oldest first; `end` is the end of the last value's
+    /// Jumps that stayed, where they are worth a word, and bends of the growth, oldest first; `end` is the end of the last value's
     /// step.
     pub(super) fn changes(&self, end: Timestamp) -> Vec<Change> {
+        let there = self.flat.iter().filter(|v| v.is_finite());
+        let sizes: Vec<f64> = there.map(|v| v.abs()).collect();
+        let worth = settings().shift.told * median(&sizes).unwrap_or(0.0);
         let jumps = shift::sizes(self.flat, &shift::find(self.flat));
         let mut smooth = self.flat.to_vec();
         for (place, size) in &jumps {
@@ -114,6 +118,7 @@ impl Found<'_> {
         let per_day = self.scale / self.step.as_days();
         let jumps = jumps
             .into_iter()
+            .filter(|(_, size)| size.abs() >= worth)
             .map(|(place, size)| (place, ChangeKind::Step, size * self.scale));
         let bends = bend::find(&smooth)
             .into_iter()
@@ -289,6 +294,21 @@ mod tests {
         let [change] = found.changes(end).try_into().unwrap();
         assert_eq!(change.at, Timestamp::from_millis(70 * 86_400_000));
         assert!((change.size - 30.0).abs() < 2.0, "{change:?}");
+    }
+
+    #[test]
+    fn a_jump_that_nobody_would_see_is_not_told() {
+        let values: Vec<f64> = (0..120)
+            .map(|i| 100.0 + 0.01 * noise(i) + if i >= 70 { 0.5 } else { 0.0 })
+            .collect();
+        let found = Found {
+            seasons: &Seasons::default(),
+            flat: &values,
+            step: Millis::DAY,
+            scale: 1.0,
+        };
+        assert_eq!(shift::find(&values), [70]);
+        assert_eq!(found.changes(Timestamp::from_millis(0)), []);
     }
 
     #[test]

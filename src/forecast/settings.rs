@@ -66,6 +66,7 @@ pub(super) struct Shift {
     pub(super) window: usize,
     pub(super) sd: f64,
     pub(super) max: usize,
+    pub(super) told: f64,
 }
 
 #[derive(Debug, Deserialize)]
