@@ -28,12 +28,14 @@
 //!
 //! Read [`units`] and [`series`] first.
 
+pub mod advice;
 pub mod capacity;
 pub mod database;
 pub mod finding;
 pub mod forecast;
 pub mod job;
 pub mod outcome;
+pub mod plan;
 pub mod scenario;
 pub mod series;
 pub mod target;
