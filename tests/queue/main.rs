@@ -5,6 +5,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod backup;
 mod conformance;
 mod crash;
 mod flows;

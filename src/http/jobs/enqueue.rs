@@ -8,11 +8,11 @@ use axum::http::HeaderMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::super::write::whole;
 use super::{BODY_MAX, named, queues};
 use crate::http::Site;
 use crate::http::body::Answer;
 use crate::http::error::Refusal;
+use crate::http::write::whole;
 use crate::model::job::{JobOptions, NewJob, Payload, QueueName};
 use crate::queue::{Added, Enqueued, Error, Flow};
 
