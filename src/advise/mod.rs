@@ -5,4 +5,5 @@
 //! [`checks`] first; [`sql`] is the one place that quotes names.
 
 pub mod checks;
+pub mod size;
 pub mod sql;
