@@ -5,5 +5,6 @@
 //! [`checks`] first; [`sql`] is the one place that quotes names.
 
 pub mod checks;
+pub mod repeats;
 pub mod size;
 pub mod sql;

@@ -18,8 +18,10 @@ mod report;
 mod series;
 mod serve;
 mod settings;
+mod silence;
 mod site;
 mod soundness;
+mod statements;
 mod status;
 mod table;
 
@@ -73,6 +75,8 @@ enum Command {
     Serve(serve::Serve),
     Status(status::Status),
     Check(check::Check),
+    Statements(statements::Statements),
+    Deploy(statements::Deploy),
     Forecast(forecast::Forecast),
     Query(query::Query),
     Report(report::Report),
@@ -167,6 +171,8 @@ fn dispatch(
         Command::Serve(command) => serve::run(&command, world, start_log),
         Command::Status(command) => client::wait(status::run(&command, world)),
         Command::Check(command) => client::wait(check::run(&command, world)),
+        Command::Statements(command) => client::wait(statements::run(&command, world)),
+        Command::Deploy(command) => client::wait(statements::deploy(&command, world)),
         Command::Forecast(command) => forecast::run(&command, world),
         Command::Query(command) => client::wait(query::run(&command, world)),
         Command::Report(command) => client::wait(report::run(&command, world)),

@@ -14,6 +14,7 @@ mod error;
 pub mod libpq;
 mod mask;
 mod observer;
+mod pooler;
 mod read;
 mod reading;
 mod session;

@@ -12,8 +12,8 @@ use crate::model::database::{Server, Snapshot};
 use crate::model::series::Sample;
 use crate::model::units::Timestamp;
 use collect::{
-    SCRAPED, activity, database, locks, replication, sequences, server, settings, sizes,
-    statements, wal, wraparound,
+    SCRAPED, activity, horizon, locks, replication, sequences, server, settings, sizes, statements,
+    structure, wal, wraparound,
 };
 
 /// What is remembered from one reading to the next.
@@ -31,6 +31,7 @@ pub(super) struct Memory {
     databases: sizes::DatabaseSizes,
     sequences: sequences::Sequences,
     settings: settings::Settings,
+    structure: structure::Memory,
 }
 
 impl Memory {
@@ -39,6 +40,7 @@ impl Memory {
         able.note(&mut self.blind);
         self.settings.forget();
         self.sequences.forget();
+        self.structure.forget();
     }
 }
 
@@ -76,17 +78,19 @@ pub(super) async fn scrape(
     Ok((server, out))
 }
 
-/// Reads what changes slowly. The snapshot's target and time are left for the caller to fill in.
+/// Reads what changes slowly, at an instant. The snapshot's target is left for the caller to fill in.
 pub(super) async fn catalog(
     session: &mut Session,
     able: &Capability,
     options: &Options,
     memory: &mut Memory,
+    at: Timestamp,
 ) -> Result<(Vec<Sample>, Snapshot)> {
     able.note(&mut memory.blind);
     let (server, _) = server::read(session, able).await?;
     let mut out = Vec::new();
     let mut snapshot = empty_snapshot(able, &server);
+    snapshot.taken_at = at;
     read_server(session, able, memory, (&server, &mut snapshot), &mut out).await?;
     let relations = read_relations(session, able, options, memory, &server).await?;
     out.extend(relations.samples);
@@ -107,6 +111,12 @@ pub(super) async fn catalog(
         memory.blind.settle("statement texts", texts)?;
         snapshot.statements = top.statements(&memory.texts, able);
     }
+    let due = (memory.cycle, at);
+    let structure = &mut memory.structure;
+    structure
+        .refresh(session, able, &mut memory.blind, due)
+        .await?;
+    snapshot.structure = structure.last().clone();
     memory.cycle += 1;
     snapshot.blind_spots = memory.blind.all();
     Ok((out, snapshot))
@@ -143,8 +153,10 @@ async fn read_server(
     let standbys = blind.settle("replication", standbys)?;
     snapshot.replicas = standbys.replicas;
     snapshot.slots = standbys.slots;
-    let reset = database::stats_reset(session).await;
-    snapshot.server.stats_reset = blind.settle("database", reset)?;
+    let holders = horizon::holders(session).await;
+    snapshot.horizon = blind.settle("horizon", holders)?;
+    let counters = horizon::counters(session, able).await;
+    (snapshot.counters, snapshot.server.stats_reset) = blind.settle("database", counters)?;
     Ok(())
 }
 
@@ -182,8 +194,6 @@ async fn read_relations(
 
 fn empty_snapshot(able: &Capability, server: &server::Server) -> Snapshot {
     Snapshot {
-        target: String::new(),
-        taken_at: Timestamp::default(),
         server: Server {
             version: able.version.clone(),
             version_num: able.version_num,
@@ -194,16 +204,6 @@ fn empty_snapshot(able: &Capability, server: &server::Server) -> Snapshot {
             stats_reset: None,
             extensions: able.extensions.clone(),
         },
-        databases: Vec::new(),
-        settings: std::collections::BTreeMap::new(),
-        tables: Vec::new(),
-        indexes: Vec::new(),
-        pool: crate::model::database::PoolUsage::default(),
-        sessions: Vec::new(),
-        statements: Vec::new(),
-        replicas: Vec::new(),
-        slots: Vec::new(),
-        sequences: Vec::new(),
-        blind_spots: Vec::new(),
+        ..Snapshot::default()
     }
 }
