@@ -1,5 +1,6 @@
 //! `plimsoll check --explain`, `--silence` and `--unsilence`.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{bail, ensure};
@@ -110,20 +111,19 @@ pub(super) fn told(silenced: &[Silenced]) -> String {
         count(Severity::Warning),
         count(Severity::Info)
     );
+    let mut named: BTreeMap<&str, Vec<&Silenced>> = BTreeMap::new();
     for one in silenced {
-        let object = one
-            .finding
-            .object
-            .as_deref()
-            .map(|object| format!(":{object}"));
+        named.entry(&one.by).or_default().push(one);
+    }
+    for (by, all) in named {
+        let Some(first) = all.first() else { continue };
         // Writing to a string cannot go wrong.
         let _ = writeln!(
             text,
-            "            {}{} until {}: {}",
-            one.finding.id,
-            object.unwrap_or_default(),
-            second(&one.until.to_string()),
-            one.reason
+            "            {by} ({}) until {}: {}",
+            all.len(),
+            second(&first.until.to_string()),
+            first.reason
         );
     }
     text

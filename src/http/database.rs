@@ -11,8 +11,8 @@ use super::body::Answer;
 use super::error::Refusal;
 use super::statements::{self, read};
 use super::wire::{
-    ApplicationConnections, ConnectionPoint, ConnectionPool, DatabaseSize, Growth, SizePoint,
-    SlowQuery, TableStats,
+    ApplicationConnections, ConnectionPoint, ConnectionPool, DatabaseRow, DatabaseSize, Growth,
+    SizePoint, SlowQuery, TableStats,
 };
 use crate::model::database::{Database, Snapshot, Statement, Table};
 use crate::model::ranking::By;
@@ -42,36 +42,25 @@ fn answer(snapshot: &Snapshot, value: &impl serde::Serialize) -> Result<Answer, 
 pub(super) async fn size(State(site): State<Arc<Site>>, ask: Ask) -> Result<Answer, Refusal> {
     let snapshot = snapshot(&site, &ask)?;
     let connected = &snapshot.server.database;
-    let own = snapshot
-        .databases
-        .iter()
-        .find(|database| database.name == *connected);
-    let mut body = own.map_or_else(
-        || DatabaseSize {
-            datname: connected.clone(),
-            size: None,
-            size_bytes: None,
-            growth: None,
-            databases: Vec::new(),
-            taken_at: None,
-        },
-        row,
-    );
+    let rows: Vec<DatabaseRow> = snapshot.databases.iter().map(row).collect();
+    let own = rows.iter().find(|row| row.datname == *connected);
     let of = Selector::metric("pg_database_size_bytes").with("datname", connected.as_str());
-    body.growth = growth(&site, &ask, of).await?;
-    body.databases = snapshot.databases.iter().map(row).collect();
-    body.taken_at = Some(snapshot.taken_at.to_string());
+    let body = DatabaseSize {
+        datname: connected.clone(),
+        size: own.and_then(|row| row.size.clone()),
+        size_bytes: own.and_then(|row| row.size_bytes),
+        growth: growth(&site, &ask, of).await?,
+        databases: rows,
+        taken_at: snapshot.taken_at.to_string(),
+    };
     answer(&snapshot, &body)
 }
 
-fn row(database: &Database) -> DatabaseSize {
-    DatabaseSize {
+fn row(database: &Database) -> DatabaseRow {
+    DatabaseRow {
         datname: database.name.clone(),
         size: database.size_bytes.map(|size| Bytes(size).to_string()),
         size_bytes: database.size_bytes,
-        growth: None,
-        databases: Vec::new(),
-        taken_at: None,
     }
 }
 

@@ -90,15 +90,23 @@ pub struct DatabaseSize {
     pub size: Option<String>,
     /// In bytes; null without the right to connect to the database.
     pub size_bytes: Option<u64>,
-    /// What the connected database grew by a day, over `history`; null where it is too short.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// How the connected database has grown; null where no history is kept of it.
     pub growth: Option<Growth>,
-    /// All databases of the server; empty in its rows.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub databases: Vec<DatabaseSize>,
-    /// When it was read; null in the rows of `databases`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub taken_at: Option<String>,
+    /// All databases of the server.
+    pub databases: Vec<DatabaseRow>,
+    /// When it was read.
+    pub taken_at: String,
+}
+
+/// One database of the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseRow {
+    /// The database's name.
+    pub datname: String,
+    /// For people: `1.5 GB`.
+    pub size: Option<String>,
+    /// In bytes; null without the right to connect to the database.
+    pub size_bytes: Option<u64>,
 }
 
 /// How a size has grown, from the history.

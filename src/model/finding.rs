@@ -118,6 +118,8 @@ impl Silence {
 pub struct Silenced {
     /// What was found.
     pub finding: Finding,
+    /// Name of the silence.
+    pub by: String,
     /// Why it is silenced.
     pub reason: String,
     /// When it speaks again.

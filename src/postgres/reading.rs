@@ -12,8 +12,8 @@ use crate::model::database::{Server, Snapshot};
 use crate::model::series::Sample;
 use crate::model::units::Timestamp;
 use collect::{
-    SCRAPED, activity, horizon, locks, replication, sequences, server, settings, sizes, statements,
-    structure, wal, wraparound,
+    SCRAPED, activity, horizon, locks, replication, rising, sequences, server, settings, sizes,
+    statements, structure, wal, wraparound,
 };
 
 /// What is remembered from one reading to the next.
@@ -32,6 +32,7 @@ pub(super) struct Memory {
     sequences: sequences::Sequences,
     settings: settings::Settings,
     structure: structure::Memory,
+    rising: rising::Rising,
 }
 
 impl Memory {
@@ -69,7 +70,8 @@ pub(super) async fn scrape(
     let horizon = wraparound::read(session).await;
     out.extend(blind.settle("wraparound", horizon)?);
     if let Some(extension) = &able.statements {
-        let wanted = (&memory.texts, options.top_statements);
+        let followed = memory.rising.followed();
+        let wanted = (&memory.texts, options.top_statements, &followed[..]);
         let top = statements::read(session, extension, wanted).await;
         let top = statements::settle(top, able, blind)?;
         out.extend(top.samples(&memory.texts));
@@ -103,12 +105,17 @@ pub(super) async fn catalog(
         let top = if let Some(top) = memory.top.take() {
             top
         } else {
-            let wanted = (&memory.texts, options.top_statements);
+            let followed = memory.rising.followed();
+            let wanted = (&memory.texts, options.top_statements, &followed[..]);
             let top = statements::read(session, extension, wanted).await;
             statements::settle(top, able, &mut memory.blind)?
         };
         let texts = memory.texts.complete(session, extension, &top).await;
         memory.blind.settle("statement texts", texts)?;
+        let mut ids = top.ids();
+        ids.retain(|id| !memory.rising.is_followed(*id));
+        let risen = memory.rising.refresh(session, extension, &ids).await;
+        memory.blind.settle("rising statements", risen)?;
         snapshot.statements = top.statements(&memory.texts, able);
     }
     let due = (memory.cycle, at);

@@ -72,6 +72,7 @@ pub(crate) fn part(
         match silences.iter().find(|s| s.covers(target, &finding)) {
             Some(silence) => silenced.push(Silenced {
                 finding,
+                by: silence.id(),
                 reason: silence.reason.clone(),
                 until: silence.until,
             }),

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use plimsoll::advise::checks::{self, Thresholds};
 use plimsoll::advise::repeats::{self, Growth};
+use plimsoll::clock::{Clock as _, SystemClock};
 use plimsoll::demo::fault;
 use plimsoll::demo::leadgen::Indexes;
 use plimsoll::demo::traffic::{Traffic, TrafficOptions};
@@ -28,7 +29,7 @@ fn observer(url: &str) -> Observer {
 }
 
 fn now() -> Timestamp {
-    Timestamp::from_millis(1_800_000_000_000)
+    SystemClock.now()
 }
 
 /// Bounds for a platform of two thousand leads.

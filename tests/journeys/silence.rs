@@ -45,7 +45,7 @@ async fn a_silenced_finding_is_counted_and_speaks_again() {
     );
     assert!(
         silenced.stdout.contains("1 silenced: 1 critical")
-            && silenced.stdout.contains("fsync-off until 2099-01-01")
+            && silenced.stdout.contains("fsync-off (1) until 2099-01-01")
             && silenced.stdout.contains("a test bed"),
         "{}",
         silenced.stdout
@@ -117,7 +117,7 @@ async fn statements_are_ranked_from_the_history_and_deploys_are_marked() {
     let folder = tempfile::tempdir().unwrap();
     let target = format!("t={}", cluster.url());
     let arguments = [&["--target", &target], &QUICK[..]].concat();
-    let mut serve = Serve::start(folder.path(), &arguments).await;
+    let serve = Serve::start(folder.path(), &arguments).await;
     let insert = client.prepare("insert into t values ($1)").await.unwrap();
     let base = "/api/v1/performance/database";
     let path = format!("{base}/statements?by=calls&window=10m");

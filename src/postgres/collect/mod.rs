@@ -18,6 +18,7 @@ pub(super) mod locks;
 mod ranking;
 pub(super) mod relations;
 pub(super) mod replication;
+pub(super) mod rising;
 pub(super) mod sequences;
 pub(super) mod server;
 pub(super) mod settings;
