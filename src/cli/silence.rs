@@ -81,16 +81,14 @@ pub(super) fn explain(id: &str) -> anyhow::Result<Outcome> {
         return Ok(Outcome::done(super::calls::document()));
     }
     let pages = super::calls::pages();
-    match pages.iter().find(|page| page.id == id) {
-        Some(page) => Ok(Outcome::done(page.markdown())),
-        None => {
-            let known: Vec<&str> = pages.iter().map(|page| page.id.as_str()).collect();
-            bail!(
-                "there is no check {id:?}; all, or one of {}",
-                known.join(", ")
-            )
-        }
+    if let Some(page) = pages.iter().find(|page| page.id == id) {
+        return Ok(Outcome::done(page.markdown()));
     }
+    let known: Vec<&str> = pages.iter().map(|page| page.id.as_str()).collect();
+    bail!(
+        "there is no check {id:?}; all, or one of {}",
+        known.join(", ")
+    )
 }
 
 /// One line on what is silenced, and one for each; nothing where nothing is.

@@ -285,12 +285,9 @@ fn shown(history: &StatementHistory, paint: Paint) -> String {
         let _ = writeln!(text, "{query}");
     }
     let _ = writeln!(text, "run by {}", history.ran_by.join(", "));
-    let titles = [
-        ">CALLS", ">TOTAL", ">MEAN", ">ROWS", ">READ", ">TEMP", ">WAL",
-    ];
-    let mut titled = vec!["FROM"];
-    titled.extend(titles);
-    let mut table = Table::new(&titled);
+    let mut table = Table::new(&[
+        "FROM", ">CALLS", ">TOTAL", ">MEAN", ">ROWS", ">READ", ">TEMP", ">WAL",
+    ]);
     let ran = history.points.iter().filter(|p| p.counted.calls > 0.0);
     for point in ran {
         let mut cells: Vec<Cell> = vec![second(&point.at).into()];

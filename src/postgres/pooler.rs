@@ -50,15 +50,15 @@ impl Pooler {
         conninfo: &ConnInfo,
         options: &Options,
     ) -> Result<(Vec<Pool>, PoolTotals)> {
-        let client = match self.client.take().filter(|client| !client.is_closed()) {
-            Some(client) => client,
-            None => {
-                let options = Options {
-                    conninfo: conninfo.clone(),
-                    ..options.clone()
-                };
-                connect::open(&options).await?.client
-            }
+        let open = self.client.take().filter(|client| !client.is_closed());
+        let client = if let Some(client) = open {
+            client
+        } else {
+            let options = Options {
+                conninfo: conninfo.clone(),
+                ..options.clone()
+            };
+            connect::open(&options).await?.client
         };
         let sizes = show(&client, "SHOW DATABASES", options).await?;
         let size_of = |database: &str| {

@@ -281,14 +281,14 @@ fn judge(store: &Store, board: &Board, target: &str, mut snapshot: Snapshot) {
     snapshot.repeats = state.repeats.to_vec();
     snapshot.slowdowns = state.slowdowns.to_vec();
     let findings = checks::run(&snapshot, &Thresholds::default());
-    let silences = silence::list(store, snapshot.taken_at).unwrap_or_else(|error| {
+    let known = silence::list(store, snapshot.taken_at).unwrap_or_else(|error| {
         tracing::warn!(target, %error, "silences cannot be read; all findings speak");
         Vec::new()
     });
-    let (open, silenced) = silence::part(findings, target, &silences);
+    let (open, quiet) = silence::part(findings, target, &known);
     board.update(target, |state| {
         state.findings = open.into();
-        state.silenced = silenced.into();
+        state.silenced = quiet.into();
         state.snapshot = Some(Arc::new(snapshot));
     });
 }

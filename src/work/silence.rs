@@ -53,9 +53,9 @@ fn obey(store: &Store, board: &Board, now: Timestamp) -> Result<()> {
             let mut all: Vec<Finding> = state.findings.to_vec();
             all.extend(state.silenced.iter().map(|s| s.finding.clone()));
             all.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
-            let (open, silenced) = part(all, &target, &silences);
+            let (open, quiet) = part(all, &target, &silences);
             state.findings = open.into();
-            state.silenced = silenced.into();
+            state.silenced = quiet.into();
         });
     }
     Ok(())
@@ -67,10 +67,10 @@ pub(crate) fn part(
     target: &str,
     silences: &[Silence],
 ) -> (Vec<Finding>, Vec<Silenced>) {
-    let (mut open, mut silenced) = (Vec::new(), Vec::new());
+    let (mut open, mut quiet) = (Vec::new(), Vec::new());
     for finding in findings {
         match silences.iter().find(|s| s.covers(target, &finding)) {
-            Some(silence) => silenced.push(Silenced {
+            Some(silence) => quiet.push(Silenced {
                 finding,
                 by: silence.id(),
                 reason: silence.reason.clone(),
@@ -79,7 +79,7 @@ pub(crate) fn part(
             None => open.push(finding),
         }
     }
-    (open, silenced)
+    (open, quiet)
 }
 
 #[cfg(test)]

@@ -154,8 +154,7 @@ fn counted(sums: &Sums) -> Counted {
 /// Which counters a ranking needs of every statement.
 fn needed(by: By) -> &'static [usize] {
     match by {
-        By::Total => &[CALLS, EXEC],
-        By::Mean => &[CALLS, EXEC],
+        By::Total | By::Mean => &[CALLS, EXEC],
         By::Calls => &[CALLS],
         By::Rows => &[CALLS, 2],
         By::Io => &[CALLS, 4],

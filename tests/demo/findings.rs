@@ -135,10 +135,8 @@ async fn locks_deletes_storms_imports_and_deadlocks_are_told() {
     });
     let findings = told(&mut look, "blocked-sessions").await;
     assert!(!found(&findings, "idle-in-transaction").is_empty());
-    let cure = found(&findings, "blocked-sessions")[0]
-        .cure
-        .as_ref()
-        .unwrap();
+    let blocked = found(&findings, "blocked-sessions");
+    let cure = blocked.first().unwrap().cure.as_ref().unwrap();
     assert!(cure.sql.contains("pg_terminate_backend"), "{}", cure.sql);
     held.abort();
     admin.batch_execute(&cure.sql).await.unwrap();

@@ -1,7 +1,7 @@
 //! Who keeps vacuum from its work, and tables whose settings do.
 //!
 //! Source: PostgreSQL manual, sections 25.1.2 "Recovering Disk Space", 20.10 "Automatic Vacuuming",
-//! 53.16 "pg_prepared_xacts", and `CREATE TABLE`, "Storage Parameters".
+//! 53.16 `pg_prepared_xacts`, and `CREATE TABLE`, "Storage Parameters".
 
 use std::collections::BTreeMap;
 

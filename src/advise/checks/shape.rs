@@ -33,6 +33,10 @@ pub(super) enum Compare {
 }
 
 /// A statement as far as its text tells.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a mark of the text that stands for itself"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Shape {
     pub(super) verb: Verb,
