@@ -118,14 +118,14 @@ async fn locks_deletes_storms_imports_and_deadlocks_are_told() {
     let (url, admin) = (&platform.url, connect(&cluster.url_of("leadgen")).await);
     let mut look = observer(&cluster.url_of("leadgen"));
 
-    let lock = planted("L1", 60);
+    let holder = planted("L1", 60);
     let held = tokio::spawn({
         let url = url.clone();
-        async move { fault::inject(&lock, &url).await }
+        async move { fault::inject(&holder, &url).await }
     });
     let idle = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'";
     assert!(until(&admin, idle).await, "nobody idles in a transaction");
-    let waiter = tokio::spawn({
+    let waiting = tokio::spawn({
         let url = url.clone();
         async move {
             let client = connect(&url).await;
@@ -140,13 +140,16 @@ async fn locks_deletes_storms_imports_and_deadlocks_are_told() {
     assert!(cure.sql.contains("pg_terminate_backend"), "{}", cure.sql);
     held.abort();
     admin.batch_execute(&cure.sql).await.unwrap();
-    waiter.await.unwrap();
+    waiting.await.unwrap();
 
     fault::inject(&planted("D1", 0), url).await.unwrap();
     told(&mut look, "deadlocks").await;
     fault::inject(&planted("M1", 0), url).await.unwrap();
     told(&mut look, "dead-rows").await;
     fault::inject(&planted("M2", 0), url).await.unwrap();
+    told(&mut look, "lost-hot-updates").await;
+    // Options of tables are read each hour by one that stays connected.
+    let mut look = observer(&cluster.url_of("leadgen"));
     let findings = told(&mut look, "lost-hot-updates").await;
     assert!(!found(&findings, "autovacuum-off-table").is_empty());
     fault::inject(&planted("M3", 0), url).await.unwrap();
