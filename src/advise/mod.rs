@@ -4,7 +4,16 @@
 //! reading the server (`postgres`) or running the cure: nothing here changes anything. Read
 //! [`checks`] first; [`sql`] is the one place that quotes names.
 
+pub mod candidates;
 pub mod checks;
+pub mod clause;
+pub mod cost;
+pub mod indexes;
+pub mod rebuilt;
+pub mod relation;
 pub mod repeats;
+pub mod script;
+pub mod select;
 pub mod size;
 pub mod sql;
+pub mod workload;

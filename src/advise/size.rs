@@ -1,262 +1,275 @@
-//! How large a B-tree or a heap is when it was just built, so that what is beyond that is waste.
+//! Bytes on disk of a B-tree index before it is built.
 //!
-//! For: sizes in bytes on disk from what the statistics know. Not for: reading them (`postgres`).
-//! Since 13 a B-tree keeps equal keys once, with a list of rows: an estimate without that is off by
-//! a factor of two to six on keys that repeat.
+//! For: a promise that a budget can rest on. Not for: indexes that are there: the server knows those.
 //!
-//! Source: PostgreSQL 15's sources, `nbtsort.c` (`_bt_load`, `_bt_buildadd`), `nbtree.h`,
-//! `itup.h`, `bufpage.h`; manual, section 67.4.3 "Deduplication". Assumes: rows evenly spread over
-//! distinct keys, and a build that sorts.
+//! The build of an index is followed in miniature: rows with equal keys share a tuple (since
+//! PostgreSQL 13), tuples are laid on pages up to the fill factor, and each page needs a downlink.
+//! How many rows share a key comes from rows sampled by whole pages, which sees both kinds of
+//! repetition: values that recur all over the table, and values that lie next to each other.
+//!
+//! Source: PostgreSQL 18, `nbtsort.c` (`_bt_buildadd`), `nbtdedup.c` (`_bt_dedup_save_htid`) and
+//! the manual, sections 65.1.4.3 (Deduplication) and 65.4 (storage of pages).
 
-/// What is aligned to this on all supported 64-bit platforms (`MAXALIGN`).
-const ALIGN: f64 = 8.0;
-/// `ItemIdData`: each tuple's entry in its page.
-const LINE: f64 = 4.0;
-/// A page's header.
-const PAGE_HEADER: f64 = 24.0;
-/// What a B-tree page keeps at its end.
-const BTREE_SPECIAL: f64 = 16.0;
-/// `IndexTupleData`, and what a bitmap of nulls makes of it.
-const INDEX_HEADER: f64 = 8.0;
-/// `HeapTupleHeaderData`.
-const HEAP_HEADER: f64 = 23.0;
-/// `ItemPointerData`: one row in a list of rows.
-const ROW_POINTER: f64 = 6.0;
-/// Share of a page that a list of rows may take in a build.
-const LIST_SHARE: f64 = 0.10;
-/// Share of an inner page that a build fills.
-const INNER_FILL: f64 = 0.70;
-/// Share of a leaf that a build fills, unless `fillfactor` says otherwise.
-pub const BTREE_FILL: f64 = 0.90;
-/// The longest value with a header of one byte, which is not aligned.
-const SHORT: f64 = 127.0;
+use std::collections::HashMap;
 
-/// Width of one column as it is stored.
+use super::candidates::Candidate;
+use super::relation::{Relation, Sample};
+
+mod pages;
+
+/// What an index would take.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Width {
-    /// Bytes of a value that is not null, its header included.
-    pub bytes: f64,
-    /// Bytes that its type is aligned to: 1, 2, 4 or 8.
-    pub align: f64,
-    /// Of varying length.
-    pub varies: bool,
-    /// Share of nulls, 0 to 1; they take no room.
-    pub null_share: f64,
+pub struct Size {
+    /// Bytes on disk right after it is built.
+    pub bytes: u64,
+    /// Rows that it would hold.
+    pub rows: f64,
 }
 
-/// Bytes of one row's values, alignment between them included; nulls weighed by their share.
-pub fn data_bytes(columns: &[Width]) -> f64 {
-    columns.iter().fold(0.0, |end, column| {
-        let is_aligned = !column.varies || column.bytes >= SHORT;
-        let start = if is_aligned {
-            raised(end, column.align)
-        } else {
-            end
-        };
-        let filled = start + column.bytes - end;
-        end + filled * (1.0 - column.null_share)
+/// Share of rows assumed for a predicate that was neither sampled nor has a common value: that of a
+/// comparison about which the planner knows nothing (`DEFAULT_INEQ_SEL`).
+const UNKNOWN_SHARE: f64 = 1.0 / 3.0;
+
+/// The size of `candidate` on `relation`.
+pub fn of(candidate: &Candidate, relation: &Relation) -> Size {
+    let held = candidate.predicate.as_deref();
+    let share = held.map_or(1.0, |predicate| share_of(predicate, relation));
+    let rows = (relation.rows * share).max(1.0);
+    let columns: Vec<usize> = candidate
+        .key_columns()
+        .chain(candidate.include.iter().copied())
+        .collect();
+    let shares_tuples = candidate.include.is_empty()
+        && candidate.key_columns().all(|place| {
+            let column = relation.columns.get(place);
+            column.is_some_and(|column| column.is_deduplicable)
+        });
+    let keys: Vec<usize> = candidate.key_columns().collect();
+    let unique = is_unique(&keys, relation);
+    let sampled = relation
+        .sample
+        .as_ref()
+        .and_then(|sample| Looked::at(sample, &keys, &columns, held, relation));
+    let tuples = sampled.as_ref().map_or_else(
+        || expected_tuples(&columns, relation),
+        |looked| looked.tuples.clone(),
+    );
+    let groups = if !shares_tuples || unique {
+        pages::Groups::Single
+    } else if let Some(looked) = &sampled {
+        looked.groups(rows, relation)
+    } else {
+        pages::Groups::Spread {
+            mean: rows / expected_distinct(&keys, relation, rows),
+        }
+    };
+    Size {
+        bytes: pages::bytes(rows, &tuples, &groups),
+        rows,
+    }
+}
+
+/// Whether a unique index without a condition lies within the keys.
+fn is_unique(keys: &[usize], relation: &Relation) -> bool {
+    relation.indexes.iter().any(|index| {
+        index.is_unique
+            && index.predicate.is_none()
+            && index
+                .keys
+                .iter()
+                .all(|key| key.is_some_and(|key| keys.contains(&key)))
     })
 }
 
-fn raised(bytes: f64, align: f64) -> f64 {
-    (bytes / align).ceil() * align
+/// The share of rows for which a predicate holds.
+fn share_of(predicate: &str, relation: &Relation) -> f64 {
+    let sample = relation.sample.as_ref();
+    let tried = sample.and_then(|sample| {
+        let found = sample.predicates.iter().find(|(sql, _)| sql == predicate)?;
+        let rows = found.1.len();
+        let held = found.1.iter().filter(|held| **held).count();
+        // Half a row stands for none at all.
+        (rows > 0).then(|| (held as f64).max(0.5) / rows as f64)
+    });
+    tried.unwrap_or(UNKNOWN_SHARE)
 }
 
-/// A B-tree's content.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Btree {
-    /// Rows in the index.
-    pub rows: f64,
-    /// Different keys among them, null counted as one; at most `rows`.
-    pub distinct: f64,
-    /// [`data_bytes`] of its columns, those of INCLUDE as well.
-    pub data_bytes: f64,
-    /// Equal keys are kept once: no INCLUDE, and every type's equality is that of its bytes.
-    pub deduplicates: bool,
-    /// Share of a leaf that a build fills, 0 to 1.
-    pub fill: f64,
-    /// Bytes of a page.
-    pub page: f64,
-}
-
-impl Btree {
-    fn tuple(&self) -> f64 {
-        raised(INDEX_HEADER + self.data_bytes, ALIGN)
-    }
-
-    /// Bytes of the leaves' content if there were so many different keys.
-    fn content(&self, distinct: f64) -> f64 {
-        let (rows, tuple) = (self.rows.max(0.0), self.tuple());
-        let distinct = distinct.clamp(1.0, rows.max(1.0));
-        if !self.deduplicates || distinct >= rows {
-            return rows * (tuple + LINE);
-        }
-        let list = (LIST_SHARE * self.page / ALIGN).floor() * ALIGN - LINE;
-        let per_list = ((list - tuple) / ROW_POINTER).floor().max(2.0);
-        let each = rows / distinct;
-        // A list ends aligned: half of that is lost on average. One row needs no list.
-        let lists = (each / per_list).max(1.0);
-        let pad = if each > 2.0 { ALIGN / 2.0 } else { 0.0 };
-        let pointers = if each < 2.0 { 2.0 * (each - 1.0) } else { each };
-        distinct * (lists * (tuple + LINE + pad) + pointers * ROW_POINTER)
-    }
-
-    fn leaf_room(&self) -> f64 {
-        let kept_free = self.page * (1.0 - self.fill);
-        // Each leaf begins with the key that ends it.
-        (self.page - PAGE_HEADER - BTREE_SPECIAL - kept_free - self.tuple() - LINE).max(64.0)
-    }
-
-    /// Bytes on disk right after a build: leaves, inner pages, the first page.
-    pub fn bytes(&self) -> f64 {
-        let leaves = (self.content(self.distinct) / self.leaf_room()).ceil();
-        let inner_room = self.page * INNER_FILL - PAGE_HEADER - BTREE_SPECIAL;
-        let fan_out = (inner_room / (self.tuple() + LINE)).max(2.0);
-        let inner = if leaves > 1.0 {
-            (leaves / (fan_out - 1.0)).ceil()
-        } else {
-            0.0
-        };
-        (leaves + inner + 1.0) * self.page
-    }
-
-    /// How many different keys an index of so many bytes holds at most: the inverse of
-    /// [`Btree::bytes`] by bisection, within 1 %. Waste only makes it larger. `None` where the size
-    /// does not depend on it.
-    pub fn distinct_within(&self, bytes: f64) -> Option<f64> {
-        if !self.deduplicates || self.rows < 2.0 {
-            return None;
-        }
-        let with = |distinct| Self { distinct, ..*self }.bytes();
-        let (mut low, mut high) = (1.0, self.rows);
-        if with(high) <= bytes {
-            return Some(high);
-        }
-        while high / low > 1.01 {
-            let middle = (low * high).sqrt();
-            if with(middle) <= bytes {
-                low = middle;
-            } else {
-                high = middle;
-            }
-        }
-        Some(high)
-    }
-}
-
-/// Bytes of a heap that holds `rows` and no free room but what `fill` (0 to 1) leaves.
-pub fn heap_bytes(rows: f64, columns: &[Width], (fill, page): (f64, f64)) -> f64 {
-    let nulls = columns.iter().any(|column| column.null_share > 0.0);
-    let bitmap = if nulls {
-        (columns.len() as f64 / 8.0).ceil()
-    } else {
-        0.0
+/// Without a sample: the product of what each column has, at most one a row.
+fn expected_distinct(keys: &[usize], relation: &Relation, rows: f64) -> f64 {
+    let of = |place: &usize| {
+        let column = relation.columns.get(*place);
+        column.and_then(|column| column.distinct).unwrap_or(rows)
     };
-    let tuple = raised(HEAP_HEADER + bitmap, ALIGN) + raised(data_bytes(columns), ALIGN);
-    let room = (page - PAGE_HEADER) * fill;
-    let a_page = (room / (tuple + LINE)).floor().max(1.0);
-    (rows.max(0.0) / a_page).ceil() * page
+    let product: f64 = keys.iter().map(of).product();
+    product.clamp(1.0, rows)
+}
+
+/// Without a sample: tuples of mean widths.
+fn expected_tuples(columns: &[usize], relation: &Relation) -> Vec<u32> {
+    let widths = columns.iter().map(|place| {
+        let column = relation.columns.get(*place);
+        column.map_or((8.0, 8), |column| {
+            let align = column.fixed_width.map_or(1, |_| column.align);
+            (column.width, align)
+        })
+    });
+    let data = widths.fold(0.0, |at: f64, (width, align)| {
+        let align = f64::from(align.max(1));
+        (at / align).ceil() * align + width
+    });
+    vec![pages::tuple(data, false)]
+}
+
+/// What a sample says of one combination of columns.
+struct Looked {
+    /// Bytes of each row's tuple.
+    tuples: Vec<u32>,
+    /// Rows that were looked at and hold the predicate.
+    rows: usize,
+    /// Distinct keys among them.
+    distinct: usize,
+    /// Distinct pairs of key and page.
+    incidences: usize,
+    /// Keys seen on one page only.
+    on_one_page: usize,
+    /// Runs of equal keys, page by page, in the order of rows.
+    runs: usize,
+    /// Rows of each key, in no order.
+    counts: Vec<u32>,
+    pages: usize,
+}
+
+impl Looked {
+    fn at(
+        sample: &Sample,
+        keys: &[usize],
+        columns: &[usize],
+        predicate: Option<&str>,
+        relation: &Relation,
+    ) -> Option<Self> {
+        let held = match predicate {
+            Some(predicate) => {
+                let tried = sample.predicates.iter().find(|(sql, _)| sql == predicate)?;
+                Some(&tried.1)
+            }
+            None => None,
+        };
+        let hashes: Vec<&Vec<u64>> = keys
+            .iter()
+            .map(|key| sample.hashes.get(sample.place(*key)?))
+            .collect::<Option<_>>()?;
+        let widths: Vec<(&Vec<u16>, Option<u16>, u16)> = columns
+            .iter()
+            .map(|place| {
+                let column = relation.columns.get(*place)?;
+                let widths = sample.widths.get(sample.place(*place)?)?;
+                Some((widths, column.fixed_width, column.align))
+            })
+            .collect::<Option<_>>()?;
+        let mut looked = Self {
+            tuples: Vec::new(),
+            rows: 0,
+            distinct: 0,
+            incidences: 0,
+            on_one_page: 0,
+            runs: 0,
+            counts: Vec::new(),
+            pages: sample.pages,
+        };
+        // Key → rows, pages, last page.
+        let mut seen: HashMap<u64, (u32, u32, u32)> = HashMap::new();
+        let mut last = None;
+        for (row, page) in sample.page_of.iter().enumerate() {
+            if held.is_some_and(|held| held.get(row) != Some(&true)) {
+                continue;
+            }
+            looked.rows += 1;
+            let key = hashes.iter().fold(0_u64, |all, hash| {
+                let hash = hash.get(row).copied().unwrap_or(0);
+                (all.rotate_left(23) ^ hash).wrapping_mul(0x9E37_79B9_7F4A_7C15)
+            });
+            let entry = seen.entry(key).or_insert((0, 0, u32::MAX));
+            entry.0 += 1;
+            if entry.2 != *page {
+                entry.1 += 1;
+                entry.2 = *page;
+                looked.incidences += 1;
+            }
+            looked.runs += usize::from(last != Some((key, *page)));
+            last = Some((key, *page));
+            looked.tuples.push(row_tuple(&widths, row));
+        }
+        looked.distinct = seen.len();
+        looked.on_one_page = seen.values().filter(|entry| entry.1 == 1).count();
+        let mut counts: Vec<(u64, u32)> = seen.iter().map(|(key, e)| (*key, e.0)).collect();
+        // The same order in each run of the program.
+        counts.sort_unstable();
+        looked.counts = counts.into_iter().map(|(_, count)| count).collect();
+        (looked.rows > 0).then_some(looked)
+    }
+
+    /// Distinct keys of the whole table, with so many rows in the index.
+    ///
+    /// Haas and Stokes (1998), "Estimating the number of classes in a finite population", their
+    /// estimator `Duj1`, with pages as what is sampled: a value that lies on one page only was seen
+    /// once, however many of its rows lie there.
+    fn distinct_in(&self, rows: f64, relation: &Relation) -> f64 {
+        let (seen, distinct) = (self.incidences as f64, self.distinct as f64);
+        let once = self.on_one_page as f64;
+        let all = (seen * rows / self.rows as f64).max(seen);
+        let mut estimate = seen * distinct / (seen - once + once * seen / all);
+        if self.is_clustered() {
+            // A run of equal keys is cut by the end of a page, and was counted on both.
+            let cuts = relation.pages.min(all / 2.0);
+            let cuts = if (self.pages as f64) < relation.pages {
+                cuts
+            } else {
+                0.0
+            };
+            estimate = estimate.min((all - cuts).max(1.0) / (1.0 - cuts / rows).max(0.01));
+        }
+        estimate.clamp(distinct, rows.max(distinct))
+    }
+
+    /// Equal keys lie next to each other.
+    fn is_clustered(&self) -> bool {
+        let (runs, seen) = (self.runs as f64, self.incidences as f64);
+        seen < 0.8 * self.rows as f64
+            && runs < 1.1 * seen
+            && self.on_one_page * 10 > self.distinct * 8
+    }
+
+    fn groups(&self, rows: f64, relation: &Relation) -> pages::Groups {
+        let mean = rows / self.distinct_in(rows, relation);
+        let seen = self.rows as f64 / self.distinct as f64;
+        if mean < 1.3 * seen {
+            // The sample saw whole groups.
+            pages::Groups::Seen(self.counts.clone())
+        } else {
+            pages::Groups::Spread { mean }
+        }
+    }
+}
+
+/// Bytes of one sampled row's index tuple.
+fn row_tuple(widths: &[(&Vec<u16>, Option<u16>, u16)], row: usize) -> u32 {
+    let (mut at, mut has_null) = (0_u32, false);
+    for (widths, fixed, align) in widths {
+        let width = u32::from(widths.get(row).copied().unwrap_or(0));
+        if width == 0 {
+            has_null = true;
+            continue;
+        }
+        // A short string has a header of one byte and stands anywhere.
+        let align = u32::from(if fixed.is_none() && width < 128 {
+            1
+        } else {
+            *align
+        });
+        at = at.next_multiple_of(align.max(1)) + width;
+    }
+    pages::tuple(f64::from(at), has_null)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const PAGE: f64 = 8_192.0;
-
-    fn btree(rows: f64, distinct: f64, data_bytes: f64, deduplicates: bool) -> Btree {
-        Btree {
-            rows,
-            distinct,
-            data_bytes,
-            deduplicates,
-            fill: BTREE_FILL,
-            page: PAGE,
-        }
-    }
-
-    fn near(got: f64, want: f64, share: f64) {
-        assert!((got / want - 1.0).abs() <= share, "{got} is not {want}");
-    }
-
-    /// Built on `PostgreSQL` 15 with TPC-H at scale 1: `CREATE INDEX`, then `pg_relation_size`.
-    #[test]
-    fn built_indexes_are_met_within_a_tenth() {
-        let items = 6_001_215.0;
-        let built = [
-            // l_partkey, l_suppkey, l_shipdate; (l_orderkey, l_quantity), numeric: never deduplicated.
-            (btree(items, 200_000.0, 4.0, true), 45.1e6),
-            (btree(items, 10_000.0, 4.0, true), 42.6e6),
-            (btree(items, 2_526.0, 4.0, true), 42.7e6),
-            (btree(items, items, 16.0, false), 189.3e6),
-            // o_custkey, o_orderdate.
-            (btree(1.5e6, 99_996.0, 4.0, true), 12.6e6),
-            (btree(1.5e6, 2_406.0, 4.0, true), 10.9e6),
-            // ps_suppkey.
-            (btree(800_000.0, 10_000.0, 4.0, true), 5.5e6),
-        ];
-        for (index, want) in built {
-            near(index.bytes(), want, 0.10);
-        }
-    }
-
-    #[test]
-    fn deduplication_only_ever_saves_room() {
-        let mut before = f64::INFINITY;
-        for distinct in [1e6, 6e5, 4e5, 1e5, 1e3, 1.0] {
-            let bytes = btree(1e6, distinct, 8.0, true).bytes();
-            assert!(bytes <= before, "{distinct}");
-            before = bytes;
-        }
-        near(before, 1e6 * ROW_POINTER / BTREE_FILL, 0.06);
-    }
-
-    #[test]
-    fn a_size_tells_how_many_keys_there_are() {
-        for distinct in [5e4, 1e5, 4e5] {
-            let index = btree(1e6, distinct, 8.0, true);
-            let told = index.distinct_within(index.bytes()).unwrap();
-            near(told, distinct, 0.1);
-        }
-        assert_eq!(btree(1e6, 1e3, 8.0, false).distinct_within(1e6), None);
-    }
-
-    #[test]
-    fn an_empty_index_has_its_first_page_alone() {
-        near(btree(0.0, 0.0, 4.0, true).bytes(), PAGE, 1e-9);
-    }
-
-    #[test]
-    fn values_are_aligned_as_in_a_tuple() {
-        let column = |bytes, align, varies, null_share| Width {
-            bytes,
-            align,
-            varies,
-            null_share,
-        };
-        // An int, a bigint, a short text: 4, 4 lost, 8, 5.
-        let row = [
-            column(4.0, 4.0, false, 0.0),
-            column(8.0, 8.0, false, 0.0),
-            column(5.0, 4.0, true, 0.0),
-        ];
-        near(data_bytes(&row), 21.0, 1e-9);
-        near(data_bytes(&[column(8.0, 8.0, false, 0.25)]), 6.0, 1e-9);
-    }
-
-    #[test]
-    fn a_heap_of_ints_takes_36_bytes_a_row() {
-        let columns = [Width {
-            bytes: 4.0,
-            align: 4.0,
-            varies: false,
-            null_share: 0.0,
-        }];
-        // 226 tuples of 24 + 8 + 4 bytes fit into a page: a figure that `pgbench` tables show.
-        near(
-            heap_bytes(226_000.0, &columns, (1.0, PAGE)),
-            1_000.0 * PAGE,
-            1e-9,
-        );
-    }
-}
+mod tests;

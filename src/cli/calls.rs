@@ -13,8 +13,10 @@ use super::site::{self, Doors};
 use crate::config::Config;
 use crate::http::wire::TargetFindings;
 use crate::http::{self, ReportFormat};
+use crate::model::advice::Advice;
 use crate::report::sqlite;
 use crate::work::App;
+use crate::work::advise::Request;
 use crate::work::check::{Look, check_once as look_once};
 use crate::work::demo as story;
 use crate::work::stop::StopSignal;
@@ -208,6 +210,11 @@ pub(super) fn document() -> String {
 /// Looks at every target once, without a server and without a history.
 pub(super) async fn check_once(config: &Config) -> anyhow::Result<Vec<TargetFindings>> {
     Ok(look_once(config).await?.into_iter().map(found).collect())
+}
+
+/// Advises on the indexes of the one configured target.
+pub(super) async fn advise_indexes(config: &Config, request: Request) -> anyhow::Result<Advice> {
+    Ok(crate::work::advise::indexes(config, request).await?)
 }
 
 fn found(look: Look) -> TargetFindings {

@@ -20,6 +20,7 @@ use crate::http::scenario::{self, TERMS};
 use crate::http::wire::{CapacityForecast, ForecastReview, WhatIf, quantity};
 use crate::model::capacity::{ChangeKind, Resource, UnknownResource};
 use crate::model::units::Millis;
+use crate::report;
 
 /// Show when a resource reaches its limit, and how sure that is
 ///
@@ -272,10 +273,7 @@ fn text(forecast: &CapacityForecast, paint: Paint) -> String {
 fn told(forecast: &CapacityForecast) -> String {
     let mut text = String::new();
     let unit = forecast.unit;
-    let signed = |value: f64| {
-        let sign = if value < 0.0 { '-' } else { '+' };
-        format!("{sign}{}", quantity(value.abs(), unit))
-    };
+    let signed = |value: f64| report::signed(value, unit);
     for change in &forecast.changes {
         let (size, date) = (signed(change.size), day(&change.date));
         let _ = match change.kind {

@@ -4,6 +4,7 @@
 //! for: doing the work (`work`) or knowing what is true (the server). Read [`run`] first, then
 //! `calls`, where commands that need no running server enter the rest of the house.
 
+mod advise;
 mod backup;
 mod calls;
 mod check;
@@ -78,6 +79,7 @@ enum Command {
     Statements(statements::Statements),
     Deploy(statements::Deploy),
     Forecast(forecast::Forecast),
+    Advise(advise::Advise),
     Query(query::Query),
     Report(report::Report),
     History(history::History),
@@ -174,6 +176,7 @@ fn dispatch(
         Command::Statements(command) => client::wait(statements::run(&command, world)),
         Command::Deploy(command) => client::wait(statements::deploy(&command, world)),
         Command::Forecast(command) => forecast::run(&command, world),
+        Command::Advise(command) => client::wait(advise::run(&command, world)),
         Command::Query(command) => client::wait(query::run(&command, world)),
         Command::Report(command) => client::wait(report::run(&command, world)),
         Command::History(command) => history::run(&command, world),

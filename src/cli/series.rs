@@ -57,7 +57,7 @@ pub(super) struct Input {
     /// Steps ahead, 1 to 100000
     #[arg(long, value_name = "N", requires = "input", conflicts_with = "resource", value_parser = horizon)]
     horizon: Option<usize>,
-    /// Periods in steps, such as 24,168 for hours; default: each series' own are found; 1: none
+    /// Periods in steps, such as 24,168 for hours, and no others; default: each series' own are found; 1: none
     #[arg(
         long,
         value_name = "N,…",

@@ -7,8 +7,9 @@
 //! quote in it twice. Lines end with LF or CRLF; empty ones are stepped over.
 
 use std::borrow::Cow;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 
+use super::blocks::Blocks;
 use super::name::{self, Named};
 use super::{Error, Result, Row, Rows, value};
 
@@ -22,10 +23,7 @@ const BUFFER: usize = 1 << 20;
 /// The records of a file, one after the other.
 #[derive(Debug)]
 pub struct Records<R> {
-    from: R,
-    buffer: Vec<u8>,
-    start: usize,
-    is_over: bool,
+    blocks: Blocks<R>,
     line: u64,
     lines: u64,
 }
@@ -45,25 +43,22 @@ impl<R: Read> Records<R> {
     /// [`Error::Line`] where it is missing or another.
     pub fn new(from: R) -> Result<Self> {
         let mut rows = Self {
-            from,
-            buffer: Vec::new(),
-            start: 0,
-            is_over: false,
+            blocks: Blocks::new(from, BUFFER),
             line: 0,
             lines: 1,
         };
         let header = loop {
-            let left = rows.left();
+            let left = rows.blocks.left();
             let end = memchr::memchr(b'\n', left);
-            if let Some(end) = end.or(rows.is_over.then_some(left.len())) {
+            if let Some(end) = end.or(rows.blocks.is_over().then_some(left.len())) {
                 break end;
             }
             if left.len() > RECORD_MAX {
                 break left.len();
             }
-            rows.fill()?;
+            rows.blocks.fill()?;
         };
-        let left = rows.left();
+        let left = rows.blocks.left();
         let text = left.get(..header).unwrap_or_default();
         let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
         let text = text.strip_suffix(b"\r").unwrap_or(text);
@@ -71,45 +66,23 @@ impl<R: Read> Records<R> {
             let what = format!("is not the header {HEADER}; write it above the samples");
             return Err(Error::line(1, what));
         }
-        rows.start += (header + 1).min(left.len());
+        rows.blocks.take(header + 1);
         Ok(rows)
-    }
-
-    fn left(&self) -> &[u8] {
-        self.buffer.get(self.start..).unwrap_or_default()
-    }
-
-    /// Reads more of the file behind what is left.
-    fn fill(&mut self) -> Result<()> {
-        self.buffer.drain(..self.start);
-        self.start = 0;
-        let had = self.buffer.len();
-        self.buffer.resize(had + BUFFER, 0);
-        let room = self.buffer.get_mut(had..).unwrap_or_default();
-        let read = loop {
-            match self.from.read(room) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        self.buffer
-            .truncate(had + read.as_ref().copied().unwrap_or(0));
-        self.is_over = read? == 0;
-        Ok(())
     }
 
     /// The next record, if all of it is in the buffer.
     fn place(&mut self) -> Result<Option<Place>> {
-        while let Some(blank) = blank(self.left(), self.is_over) {
-            self.start += blank;
+        while let Some(blank) = self.blocks.blank() {
+            self.blocks.take(blank);
             self.lines += 1;
         }
         self.line = self.lines + 1;
-        let left = self.left();
+        let left = self.blocks.left();
         if left.is_empty() {
             return Ok(None);
         }
-        let found = place_in(left, self.is_over).map_err(|what| Error::line(self.line, what))?;
+        let found =
+            place_in(left, self.blocks.is_over()).map_err(|what| Error::line(self.line, what))?;
         let len = found.as_ref().map_or(left.len(), |place| place.len);
         if len > RECORD_MAX {
             let what = format!("is longer than {RECORD_MAX} bytes");
@@ -119,7 +92,7 @@ impl<R: Read> Records<R> {
             let series = left.get(..place.series).unwrap_or_default();
             let within = memchr::memchr_iter(b'\n', series).count();
             self.lines += 1 + within as u64;
-        } else if self.is_over {
+        } else if self.blocks.is_over() {
             return Err(Error::line(self.line, "is cut off within quotes"));
         }
         Ok(found)
@@ -131,13 +104,11 @@ impl<R: Read> Rows for Records<R> {
         let place = loop {
             match self.place()? {
                 Some(place) => break place,
-                None if self.is_over => return Ok(None),
-                None => self.fill()?,
+                None if self.blocks.is_over() => return Ok(None),
+                None => self.blocks.fill()?,
             }
         };
-        let from = self.start;
-        self.start += place.len;
-        let record = self.buffer.get(from..).unwrap_or_default();
+        let record = self.blocks.take(place.len);
         let field = |(start, end)| unquoted(record.get(start..end).unwrap_or_default());
         let wrong = |what| Error::line(self.line, what);
         let at_ms = value::read_ms(field(place.at))
@@ -158,16 +129,6 @@ impl<R: Read> Rows for Records<R> {
     fn name(&self, series: &[u8]) -> std::result::Result<Named, String> {
         let text = text(series).ok_or("names a series that is not UTF-8")?;
         name::read(&text)
-    }
-}
-
-/// Length of an empty line at the start.
-fn blank(left: &[u8], is_over: bool) -> Option<usize> {
-    match left {
-        [b'\n', ..] => Some(1),
-        [b'\r', b'\n', ..] => Some(2),
-        [b'\r'] if is_over => Some(1),
-        _ => None,
     }
 }
 

@@ -6,6 +6,7 @@
 //! series is written as text. Series without labels that are to be forecast come by [`sequence`] and
 //! leave by [`projection`].
 
+mod blocks;
 pub mod csv;
 pub mod gzip;
 pub mod labels;

@@ -8,8 +8,9 @@
 //! mark in front is, too.
 
 use std::borrow::Cow;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 
+use super::blocks::Blocks;
 use super::{Error, Result};
 
 /// A longer record is none of a table of numbers.
@@ -31,12 +32,9 @@ struct Place {
 /// A file of records under a heading. Before the first [`Sheet::advance`] no record is there.
 #[derive(Debug)]
 pub struct Sheet<R> {
-    from: R,
-    buffer: Vec<u8>,
-    /// Where the current record begins, and the one after it.
-    start: usize,
-    next: usize,
-    is_over: bool,
+    blocks: Blocks<R>,
+    /// Length of the current record, with which the blocks begin.
+    len: usize,
     line: u64,
     lines: u64,
     fields: Vec<Place>,
@@ -50,19 +48,16 @@ impl<R: Read> Sheet<R> {
     /// [`Error::Line`] where there is none or it is no text, [`Error::Io`].
     pub fn new(from: R) -> Result<Self> {
         let mut sheet = Self {
-            from,
-            buffer: Vec::new(),
-            start: 0,
-            next: 0,
-            is_over: false,
+            blocks: Blocks::new(from, BUFFER),
+            len: 0,
             line: 0,
             lines: 0,
             fields: Vec::new(),
             heading: Vec::new(),
         };
-        sheet.fill()?;
-        if sheet.buffer.starts_with(b"\xef\xbb\xbf") {
-            sheet.next = 3;
+        sheet.blocks.fill()?;
+        if sheet.blocks.left().starts_with(b"\xef\xbb\xbf") {
+            sheet.len = 3;
         }
         if !sheet.advance()? {
             return Err(Error::line(1, "is missing: the file is empty"));
@@ -100,22 +95,23 @@ impl<R: Read> Sheet<R> {
     /// # Errors
     /// [`Error::Line`] for a record that is too long or cut off within quotes, [`Error::Io`].
     pub fn advance(&mut self) -> Result<bool> {
+        self.blocks.take(self.len);
+        self.len = 0;
         loop {
-            self.start = self.next;
-            if let Some(len) = blank(self.left(), self.is_over) {
-                self.next += len;
+            if let Some(len) = self.blocks.blank() {
+                self.blocks.take(len);
                 self.lines += 1;
                 continue;
             }
             self.line = self.lines + 1;
-            if self.left().is_empty() && self.is_over {
+            if self.blocks.left().is_empty() && self.blocks.is_over() {
                 self.fields.clear();
                 return Ok(false);
             }
             if self.place()? {
                 return Ok(true);
             }
-            self.fill()?;
+            self.blocks.fill()?;
         }
     }
 
@@ -129,8 +125,8 @@ impl<R: Read> Sheet<R> {
         let Some(place) = self.fields.get(at) else {
             return Cow::Borrowed(b"");
         };
-        let range = self.start + place.from..self.start + place.to;
-        let inner = self.buffer.get(range).unwrap_or_default();
+        let record = self.blocks.left();
+        let inner = record.get(place.from..place.to).unwrap_or_default();
         if place.doubled {
             let mut was_quote = false;
             let kept = inner.iter().copied().filter(|byte| {
@@ -149,34 +145,11 @@ impl<R: Read> Sheet<R> {
         self.line
     }
 
-    fn left(&self) -> &[u8] {
-        self.buffer.get(self.start..).unwrap_or_default()
-    }
-
-    /// Reads more of the file behind what is left.
-    fn fill(&mut self) -> Result<()> {
-        self.buffer.drain(..self.start);
-        self.next -= self.start;
-        self.start = 0;
-        let had = self.buffer.len();
-        self.buffer.resize(had + BUFFER, 0);
-        let room = self.buffer.get_mut(had..).unwrap_or_default();
-        let read = loop {
-            match self.from.read(room) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                other => break other,
-            }
-        };
-        self.buffer
-            .truncate(had + read.as_ref().copied().unwrap_or(0));
-        self.is_over = read? == 0;
-        Ok(())
-    }
-
     /// Finds the fields of the record that begins at the start; `false` if its end is not there.
     fn place(&mut self) -> Result<bool> {
         self.fields.clear();
-        let left = self.buffer.get(self.start..).unwrap_or_default();
+        let left = self.blocks.left();
+        let is_over = self.blocks.is_over();
         let wrong = |what: String| Error::line(self.line, what);
         let (mut at, mut within) = (0, 0);
         let len = loop {
@@ -188,8 +161,8 @@ impl<R: Read> Sheet<R> {
                 within += breaks;
                 (place, place.to + 1)
             } else {
-                let Some(end) = memchr::memchr2(b',', b'\n', field)
-                    .or_else(|| self.is_over.then_some(field.len()))
+                let Some(end) =
+                    memchr::memchr2(b',', b'\n', field).or_else(|| is_over.then_some(field.len()))
                 else {
                     break None;
                 };
@@ -213,8 +186,8 @@ impl<R: Read> Sheet<R> {
                 [b',', ..] => at += end + 1,
                 [b'\n', ..] => break Some(at + end + 1),
                 [b'\r', b'\n', ..] => break Some(at + end + 2),
-                [] if self.is_over => break Some(at + end),
-                [b'\r'] if self.is_over => break Some(at + end + 1),
+                [] if is_over => break Some(at + end),
+                [b'\r'] if is_over => break Some(at + end + 1),
                 [] | [b'\r'] => break None,
                 _ => {
                     let what = "goes on after a closing quote; write a quote in quotes twice";
@@ -226,7 +199,7 @@ impl<R: Read> Sheet<R> {
             return Err(wrong(format!("is longer than {RECORD_MAX} bytes")));
         }
         let Some(len) = len else {
-            if self.is_over {
+            if is_over {
                 return Err(wrong("is cut off within quotes".to_owned()));
             }
             return Ok(false);
@@ -240,18 +213,8 @@ impl<R: Read> Sheet<R> {
             last.to -= 1;
         }
         self.lines += 1 + within;
-        self.next = self.start + len;
+        self.len = len;
         Ok(true)
-    }
-}
-
-/// Length of an empty line at the start.
-fn blank(left: &[u8], is_over: bool) -> Option<usize> {
-    match left {
-        [b'\n', ..] => Some(1),
-        [b'\r', b'\n', ..] => Some(2),
-        [b'\r'] if is_over => Some(1),
-        _ => None,
     }
 }
 

@@ -9,8 +9,8 @@
 //! migration, and one of them must not decide which slope is believed.
 
 use crate::model::outcome::Experience;
-use crate::model::units::Millis;
 
+use super::calendar::Calendar;
 use super::member::{self, MEMBERS, Past, SATURATING};
 use super::period::{self, Seasons};
 use super::settings::settings;
@@ -26,14 +26,9 @@ pub(super) struct Shape {
 
 impl Shape {
     /// Finds seasons and shifts. `values` ends with a present one.
-    pub(super) fn of(values: &[f64], step: Millis) -> Self {
-        let set = &settings().season;
-        let (candidates, per_year): (&[usize], f64) = match step.as_days() {
-            days if days <= 1.0 => (&set.day_periods, 365.25),
-            days if (6.5..7.5).contains(&days) => (&set.week_periods, 365.25 / 7.0),
-            days => (&[], 365.25 / days),
-        };
-        let seasons = period::find(values, candidates);
+    pub(super) fn of(values: &[f64], calendar: Calendar<'_>) -> Self {
+        let seasons = period::find(values, &calendar.candidates());
+        let per_year = calendar.per_year();
         let flat = seasons.remove(values);
         let shifts = shift::find(&flat);
         let year = (values.len() as f64 >= 2.0 * per_year && per_year >= 12.0).then_some(per_year);
@@ -113,7 +108,7 @@ pub(super) struct Scored {
 }
 
 /// Forecasts from several origins of the past.
-pub(super) fn trial(values: &[f64], step: Millis, horizon: usize) -> Trial {
+pub(super) fn trial(values: &[f64], calendar: Calendar<'_>, horizon: usize) -> Trial {
     let set = &settings().backtest;
     let n = values.len();
     let share = |of: f64, share: f64| {
@@ -152,7 +147,7 @@ pub(super) fn trial(values: &[f64], step: Millis, horizon: usize) -> Trial {
                 (v - jumped, jumped)
             })
             .unzip();
-        let own = Shape::of(past, step);
+        let own = Shape::of(past, calendar);
         tracks.push(Track {
             baseline: seasonal_naive(past, &own.seasons, actual.len()),
             forecasts: own.ask_all(actual.len()),

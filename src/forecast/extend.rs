@@ -10,11 +10,13 @@ use crate::model::series::Window;
 use crate::model::units::{Level, Millis, Timestamp};
 use crate::stats::median;
 
+use super::calendar::Calendar;
+use super::compute::{backtest, compute, method};
 use super::crossing::Paths;
-use super::interval::normal_quantile;
+use super::interval::Reach;
 use super::settings::settings;
 use super::unfold::DayShape;
-use super::{Error, Fold, Result, backtest, clean, compute, method, near};
+use super::{Error, Fold, Result, clean, near};
 
 /// One series as it was given.
 #[derive(Debug, Clone, Copy)]
@@ -23,7 +25,7 @@ pub struct Series<'a> {
     pub values: &'a [f64],
     /// Distance between values; without it a step is one unit.
     pub step: Option<Millis>,
-    /// Periods in steps; empty: they are looked for.
+    /// Periods in steps, and no others; empty: they are looked for. A period of 1 is none.
     pub periods: &'a [usize],
 }
 
@@ -152,31 +154,6 @@ struct Future {
     backtest: Option<Backtest>,
 }
 
-/// Half the width of a band in standard deviations, known at three levels.
-#[derive(Clone, Copy)]
-struct Reach([f64; 3]);
-
-impl Reach {
-    /// Normal quantiles, times what the nearest known levels need more or less than those.
-    fn at(self, level: f64) -> f64 {
-        const ANCHORS: [f64; 3] = [0.50, 0.80, 0.95];
-        let normal = |level: f64| normal_quantile(f64::midpoint(1.0, level));
-        let [f50, f80, f95] = [0, 1, 2].map(|i: usize| {
-            let anchor = ANCHORS.get(i).copied().unwrap_or(0.8);
-            self.0.get(i).copied().unwrap_or(1.0) / normal(anchor)
-        });
-        let between = |a: f64, b: f64, from: f64, to: f64| {
-            a + (b - a) * ((level - from) / (to - from)).clamp(0.0, 1.0)
-        };
-        let factor = if level < 0.80 {
-            between(f50, f80, 0.50, 0.80)
-        } else {
-            between(f80, f95, 0.80, 0.95)
-        };
-        factor * normal(level)
-    }
-}
-
 impl Future {
     /// The last value again, as wide as a walk of the steps seen, or of the value's own size.
     fn repeated(scaled: &[f64], horizon: usize) -> Self {
@@ -198,7 +175,7 @@ impl Future {
             mean: vec![last; horizon],
             astray: sd.clone(),
             sd,
-            reach: Reach([0.674_5, 1.281_6, 1.96]),
+            reach: Reach::NORMAL,
             periods: Vec::new(),
             method: "last value".to_owned(),
             backtest: None,
@@ -218,13 +195,8 @@ impl Future {
             " with season"
         };
         let (mae, naive) = near.errors;
-        let [_, r80, _] = near.reach;
         Self {
-            astray: near
-                .sd
-                .iter()
-                .map(|sd| sd * r80 / normal_quantile(0.9))
-                .collect(),
+            astray: near.sd.iter().map(|sd| sd * near.reach.middle()).collect(),
             method: format!("{}{season}", names.join("+")),
             backtest: (near.origins > 0).then(|| Backtest {
                 origins: near.origins,
@@ -236,7 +208,7 @@ impl Future {
             }),
             mean: near.mean,
             sd: near.sd,
-            reach: Reach(near.reach),
+            reach: near.reach,
             periods: near.periods,
         }
     }
@@ -254,10 +226,15 @@ impl Future {
             let days = clean::steps(&window, Fold::Mean);
             // Days at the end that held too little are forecast and cut off.
             let ahead = horizon.div_ceil(per) + days.silent;
+            let told = Calendar::folded(series.periods, per);
             let mut daily = if is_near(ahead, days.values.len()) {
-                Self::near(&days.values, ahead, &[], scale)
+                Self::near(&days.values, ahead, &told, scale)
             } else {
-                Self::far(&days.values, ahead, Millis::DAY, scale)
+                let calendar = Calendar {
+                    step: Millis::DAY,
+                    told: &told,
+                };
+                Self::far(&days.values, ahead, calendar, scale)
             };
             for part in [&mut daily.mean, &mut daily.sd, &mut daily.astray] {
                 part.drain(..days.silent);
@@ -272,19 +249,23 @@ impl Future {
         let from = scaled.len().saturating_sub(set.history.most);
         let mut recent = scaled.get(from..).unwrap_or_default().to_vec();
         clean::mask_faults(&mut recent);
-        Self::far(&recent, horizon, series.step.unwrap_or(Millis::DAY), scale)
+        let calendar = Calendar {
+            step: series.step.unwrap_or(Millis::DAY),
+            told: series.periods,
+        };
+        Self::far(&recent, horizon, calendar, scale)
     }
 
     /// By methods that look far beside their past.
-    fn far(values: &[f64], horizon: usize, step: Millis, scale: f64) -> Self {
-        let inner = compute(values, step, horizon);
+    fn far(values: &[f64], horizon: usize, calendar: Calendar<'_>, scale: f64) -> Self {
+        let inner = compute(values, calendar, horizon);
         let tested = backtest(&inner, scale);
         let sd: Vec<f64> = (1..=horizon).map(|j| inner.spread.at(j)).collect();
         let factor = inner.spread.path_factor();
         Self {
             astray: sd.iter().map(|sd| factor * sd).collect(),
             sd,
-            reach: Reach([0.50, 0.80, 0.95].map(|level| inner.spread.reach(level))),
+            reach: inner.spread.reach(),
             method: method(&inner),
             backtest: (tested.origins > 0).then_some(tested),
             periods: inner.periods,
@@ -391,8 +372,8 @@ fn is_near(horizon: usize, past: usize) -> bool {
     (horizon as f64) < settings().near.share * past as f64
 }
 
-/// Steps of a day where they are finer and days are what is asked about: by the step's length, or
-/// by the cycle where that is unknown; 1 where steps stay as they are.
+/// Steps of a day where they are finer and days are what is asked about: by the step's length, by
+/// what was told, or by the cycle; 1 where steps stay as they are, or a day is told to be no period.
 fn steps_of_day(values: &[f64], horizon: usize, series: &Series<'_>) -> usize {
     let fold = settings().near.fold_days;
     let worth = |per: usize| !is_near(horizon, values.len()) || horizon >= fold * per;
@@ -400,10 +381,12 @@ fn steps_of_day(values: &[f64], horizon: usize, series: &Series<'_>) -> usize {
         Some(step) if step.0 > 0 && step.0 < Millis::DAY.0 => {
             usize::try_from(Millis::DAY.0 / step.0).unwrap_or(1)
         }
+        None if !series.periods.is_empty() => near::day_among(series.periods),
         None if worth(HOURS) => near::day_of(values),
         _ => 1,
     };
-    if worth(per) { per } else { 1 }
+    let told_off = !series.periods.is_empty() && !series.periods.contains(&per);
+    if worth(per) && !told_off { per } else { 1 }
 }
 
 /// The fewest steps that a day is looked for in.

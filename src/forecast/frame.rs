@@ -6,9 +6,10 @@ use crate::model::capacity::Crossing;
 use crate::model::units::{Millis, Timestamp};
 use crate::stats::median;
 
+use super::Plan;
 use super::clean::Steps;
+use super::compute::Inner;
 use super::crossing::{Paths, Reached};
-use super::{Inner, Plan};
 
 /// Readings whose median says where a series stands now.
 const NOW: usize = 3;

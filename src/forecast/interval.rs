@@ -22,12 +22,64 @@ pub(super) struct Spread {
     one_step: f64,
     gamma: f64,
     floor: f64,
-    /// Calibration at 50, 80 and 95 %.
+    reach: Reach,
+}
+
+/// Levels at which widths are calibrated.
+pub(super) const ANCHORS: [f64; 3] = [0.50, 0.80, 0.95];
+
+/// Half the width of a band in standard deviations, calibrated at [`ANCHORS`].
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Reach {
+    /// On normal quantiles.
     factors: [f64; 3],
 }
 
-/// Levels at which factors are calibrated.
-const ANCHORS: [f64; 3] = [0.50, 0.80, 0.95];
+impl Reach {
+    /// That of a normal distribution.
+    pub(super) const NORMAL: Self = Self { factors: [1.0; 3] };
+
+    /// From half the widths at [`ANCHORS`], in standard deviations.
+    pub(super) fn of(widths: [f64; 3]) -> Self {
+        let mut factors = widths;
+        for (factor, anchor) in factors.iter_mut().zip(ANCHORS) {
+            *factor /= central(anchor);
+        }
+        Self { factors }
+    }
+
+    /// Half the width of the band at `level`, between the nearest anchors' factors.
+    pub(super) fn at(self, level: f64) -> f64 {
+        let [f50, f80, f95] = self.factors;
+        let between = |a: f64, b: f64, from: f64, to: f64| {
+            a + (b - a) * ((level - from) / (to - from)).clamp(0.0, 1.0)
+        };
+        let factor = if level < 0.80 {
+            between(f50, f80, 0.50, 0.80)
+        } else {
+            between(f80, f95, 0.80, 0.95)
+        };
+        factor * central(level)
+    }
+
+    /// The factor in the middle of the bands: what simulated paths spread by.
+    pub(super) const fn middle(self) -> f64 {
+        let [_, f80, _] = self.factors;
+        f80
+    }
+
+    fn times(mut self, factor: f64) -> Self {
+        for own in &mut self.factors {
+            *own *= factor;
+        }
+        self
+    }
+}
+
+/// Half the width of a normal distribution's central share.
+fn central(level: f64) -> f64 {
+    normal_quantile(f64::midpoint(1.0, level))
+}
 
 impl Spread {
     /// Fits the spread on scored errors; `level` and `walk` (the usual size of one step) stand in
@@ -40,7 +92,7 @@ impl Spread {
             one_step,
             gamma,
             floor,
-            factors: [1.0; 3],
+            reach: Reach::NORMAL,
         };
         // A random walk's share of the doubt, the larger the fewer origins there are.
         let doubt = 2.0 / (origins as f64 + 2.0);
@@ -52,10 +104,9 @@ impl Spread {
                 .map(|s| allowed(s).abs() / spread.at(s.ahead).max(f64::MIN_POSITIVE))
                 .collect();
             let few = 1.0 + 0.5 / origins.max(1) as f64;
-            for (factor, anchor) in spread.factors.iter_mut().zip(ANCHORS) {
+            for (factor, anchor) in spread.reach.factors.iter_mut().zip(ANCHORS) {
                 let seen = quantile(&sizes, anchor).unwrap_or(1.0);
-                let factor_seen = seen * few / normal_quantile(f64::midpoint(1.0, anchor));
-                *factor = factor_seen.clamp(set.factor_min, set.factor_max);
+                *factor = (seen * few / central(anchor)).clamp(set.factor_min, set.factor_max);
             }
         }
         spread
@@ -75,25 +126,14 @@ impl Spread {
         fitted.max(self.floor * ahead.sqrt())
     }
 
-    /// Half the width of a band, in standard deviations. Rises with the level.
-    pub(super) fn reach(&self, level: f64) -> f64 {
-        let [f50, f80, f95] = self.factors;
-        let between = |a: f64, b: f64, from: f64, to: f64| {
-            let share = ((level - from) / (to - from)).clamp(0.0, 1.0);
-            a + (b - a) * share
-        };
-        let factor = if level < 0.80 {
-            between(f50, f80, 0.50, 0.80)
-        } else {
-            between(f80, f95, 0.80, 0.95)
-        };
-        settings().interval.stretch * factor * normal_quantile(f64::midpoint(1.0, level))
+    /// Half the widths of bands, in standard deviations.
+    pub(super) fn reach(&self) -> Reach {
+        self.reach.times(settings().interval.stretch)
     }
 
     /// What simulated paths spread by: calibrated in the middle of the bands.
     pub(super) fn path_factor(&self) -> f64 {
-        let [_, f80, _] = self.factors;
-        settings().interval.path_stretch * f80
+        settings().interval.path_stretch * self.reach.middle()
     }
 }
 
@@ -232,11 +272,22 @@ mod tests {
     }
 
     #[test]
+    fn widths_come_back_at_their_anchors() {
+        let widths = [0.7, 1.5, 2.9];
+        let reach = Reach::of(widths);
+        for (width, anchor) in widths.into_iter().zip(ANCHORS) {
+            assert!((reach.at(anchor) - width).abs() < 1e-12, "{anchor}");
+        }
+        assert!((Reach::NORMAL.at(0.95) - 1.959_963_985).abs() < 1e-8);
+    }
+
+    #[test]
     fn reach_rises_with_the_level() {
         let spread = Spread::of(&scores(|j| (j as f64).sqrt()), 6, 0.0, 1.0);
         let levels = [0.1, 0.3, 0.5, 0.65, 0.8, 0.9, 0.95, 0.99];
         for pair in levels.windows(2) {
-            assert!(spread.reach(pair[0]) < spread.reach(pair[1]), "{pair:?}");
+            let [narrow, wide] = [pair[0], pair[1]].map(|level| spread.reach().at(level));
+            assert!(narrow < wide, "{pair:?}");
         }
     }
 }

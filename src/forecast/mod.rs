@@ -12,8 +12,11 @@
 //! forecasts adjusts weights and bands (`outcome`). Settings and priors are in
 //! `models/methods.toml`. Read [`forecast`] first, then `combine`, then [`extend()`].
 
+mod bend;
+mod calendar;
 mod clean;
 mod combine;
+mod compute;
 mod crossing;
 mod extend;
 mod frame;
@@ -32,20 +35,19 @@ pub mod what_if;
 use rayon::prelude::*;
 
 use crate::model::capacity::{
-    Backtest, Confidence, Estimate, Forecast, ForecastPoint, Interval, Outlook, Simulated,
+    Confidence, Estimate, Forecast, ForecastPoint, Interval, Outlook, Simulated,
 };
 use crate::model::outcome::{Experience, LEADS, MemberPromise};
 use crate::model::series::Window;
 use crate::model::units::{Level, Millis, Timestamp};
-use crate::stats::{MAD_TO_SD, mad};
 
+use calendar::Calendar;
 use clean::Steps;
-use combine::{Scored, Shape, Trial, believed, combined, experienced};
+use compute::{Inner, backtest, compute_with, method};
 use frame::{Frame, crossings};
 use interval::Spread;
 use member::MEMBERS;
 use pattern::Found;
-use period::Seasons;
 use settings::settings;
 
 pub use extend::{Ask, Band, Extension, Reached, Series, extend};
@@ -243,24 +245,6 @@ fn check(plan: &Plan, step: Millis) -> Result<()> {
     Ok(())
 }
 
-/// Everything that is computed on values scaled to 1.
-struct Inner {
-    /// The expected future from the last present value on, seasons included.
-    mean: Vec<f64>,
-    /// Each member's own, where it applies.
-    forecasts: Vec<Option<Vec<f64>>>,
-    spread: Spread,
-    /// The spread before experience changed it: what the back-test judges.
-    plain: Spread,
-    trial: Trial,
-    scores: Vec<Scored>,
-    weights: Vec<f64>,
-    periods: Vec<usize>,
-    seasons: Seasons,
-    /// The past without its seasons.
-    flat: Vec<f64>,
-}
-
 fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberPromise>) {
     let asked = usize::try_from(plan.horizon.0 / steps.step.0).unwrap_or(usize::MAX);
     // The future begins after the last reading; what has passed since in silence is cut off.
@@ -270,7 +254,11 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberP
     let scale = if scale > 0.0 { scale } else { 1.0 };
     let scaled: Vec<f64> = steps.values.iter().map(|v| v / scale).collect();
     let learnt = plan.experience.as_ref();
-    let inner = compute_with(&scaled, steps.step, asked + silent, learnt);
+    let calendar = Calendar {
+        step: steps.step,
+        told: &[],
+    };
+    let inner = compute_with(&scaled, calendar, asked + silent, learnt);
     let level = level_of(&scaled, &inner.periods);
     let back = |v: f64| (v * scale).clamp(-f64::MAX, f64::MAX);
     let cut = |v: f64| {
@@ -318,7 +306,7 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberP
         changes: found.changes(frame.last_end()),
         seasons: found.seasons(level, scaled.len() + silent),
         simulated: Some(Simulated {
-            spread: inner.spread.path_factor() / inner.spread.reach(0.80),
+            spread: inner.spread.path_factor() / inner.spread.reach().at(0.80),
             swing: back(steps.swing / scale),
             present: back(frame.present(&scaled)),
         }),
@@ -361,53 +349,6 @@ fn members(
         .collect()
 }
 
-fn compute(values: &[f64], step: Millis, horizon: usize) -> Inner {
-    compute_with(values, step, horizon, None)
-}
-
-fn compute_with(
-    values: &[f64],
-    step: Millis,
-    horizon: usize,
-    experience: Option<&Experience>,
-) -> Inner {
-    let trial = combine::trial(values, step, horizon);
-    let shape = Shape::of(values, step);
-    let forecasts = shape.ask_all(horizon);
-    let available: Vec<bool> = forecasts.iter().map(Option::is_some).collect();
-    let earned = experienced(trial.weights(&available, None), experience);
-    let weights = believed(earned, shape.evidence());
-    let mean = combined(&forecasts, &weights, horizon);
-    let scores = trial.scores();
-    let flat = shape.seasons.remove(values);
-    let walk: Vec<f64> = flat
-        .windows(2)
-        .filter_map(|pair| match pair {
-            [a, b] if a.is_finite() && b.is_finite() => Some(b - a),
-            _ => None,
-        })
-        .collect();
-    let walk = mad(&walk).unwrap_or(0.0) * MAD_TO_SD;
-    let level = values.iter().rev().find(|v| v.is_finite()).copied();
-    let plain = Spread::of(&scores, trial.origins(), level.unwrap_or(0.0), walk);
-    let spread = match experience {
-        Some(experience) => plain.clone().widened(experience.band()),
-        None => plain.clone(),
-    };
-    Inner {
-        mean,
-        forecasts,
-        spread,
-        plain,
-        trial,
-        scores,
-        weights,
-        periods: shape.seasons.periods(),
-        seasons: shape.seasons,
-        flat,
-    }
-}
-
 /// Mean of the last season, or of the last steps where there is none.
 fn level_of(values: &[f64], periods: &[usize]) -> f64 {
     let count = periods.first().copied().unwrap_or(settings().history.level);
@@ -432,7 +373,7 @@ fn bands(
         .into_iter()
         .map(|level| {
             // Calibration may bend, but a wider level is never narrower.
-            reach = reach.max(spread.reach(level.get()));
+            reach = reach.max(spread.reach().at(level.get()));
             Interval {
                 level,
                 lo: cut(mean - reach * sd),
@@ -459,66 +400,11 @@ fn growth(inner: &Inner, days_per_step: f64) -> Estimate {
         (Some(first), Some(last)) if n > 1 => (last - first) / steps / days_per_step,
         _ => 0.0,
     };
-    let half = inner.spread.reach(0.80) * inner.spread.at(reach) / steps / days_per_step;
+    let half = inner.spread.reach().at(0.80) * inner.spread.at(reach) / steps / days_per_step;
     Estimate {
         value,
         lo: value - half,
         hi: value + half,
-    }
-}
-
-/// The members that carry the forecast, heaviest first, and whether seasons were put on.
-fn method(inner: &Inner) -> String {
-    /// Lighter members are not named.
-    const NAMED: f64 = 0.10;
-    let mut carried: Vec<(&str, f64)> = MEMBERS
-        .iter()
-        .zip(&inner.weights)
-        .map(|(member, weight)| (member.name, *weight))
-        .filter(|(_, weight)| *weight >= NAMED)
-        .collect();
-    carried.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let names: Vec<&str> = carried.into_iter().map(|(name, _)| name).collect();
-    let season = if inner.periods.is_empty() {
-        ""
-    } else {
-        " with season"
-    };
-    format!("{}{season}", names.join("+"))
-}
-
-/// Figures of the back-test; the coverage at an origin uses a spread that did not see it.
-fn backtest(inner: &Inner, scale: f64) -> Backtest {
-    let count = inner.scores.len().max(1) as f64;
-    let own: f64 = inner.scores.iter().map(|s| s.error.abs()).sum();
-    let naive: f64 = inner.scores.iter().map(|s| s.baseline_error.abs()).sum();
-    let origins = inner.trial.origins();
-    let (mut in80, mut in95) = (0.0, 0.0);
-    for origin in 0..origins {
-        let others: Vec<Scored> = inner
-            .scores
-            .iter()
-            .filter(|s| s.origin != origin)
-            .copied()
-            .collect();
-        let spread = if others.is_empty() {
-            inner.plain.clone()
-        } else {
-            Spread::of(&others, origins - 1, 1.0, inner.plain.at(1))
-        };
-        for s in inner.scores.iter().filter(|s| s.origin == origin) {
-            let sd = spread.at(s.ahead);
-            in80 += f64::from(u8::from(s.error.abs() <= spread.reach(0.80) * sd));
-            in95 += f64::from(u8::from(s.error.abs() <= spread.reach(0.95) * sd));
-        }
-    }
-    Backtest {
-        origins,
-        horizon: inner.trial.horizon,
-        mae: (own / count * scale).min(f64::MAX),
-        relative_mae: if naive > 0.0 { own / naive } else { 1.0 },
-        coverage_p80: in80 / count,
-        coverage_p95: in95 / count,
     }
 }
 

@@ -1,13 +1,15 @@
 //! What was found in the past, as a person is told it: seasons by name, changes by date.
 //!
 //! For: [`Season`] and [`Change`] from what the engine found. Not for: finding them (`period`,
-//! `shift`).
+//! `shift`, `bend`).
 
 use crate::model::capacity::{Change, ChangeKind, Season};
 use crate::model::units::{Millis, Timestamp};
-use crate::stats::mean;
+use crate::stats::{mean, median};
 
+use super::bend;
 use super::period::Seasons;
+use super::settings::settings;
 use super::shift;
 
 /// Steps over which several seasons are told apart at most: the product of two monthly ones.
@@ -100,21 +102,41 @@ impl Found<'_> {
         }
     }
 
-    /// Jumps that stayed, oldest first; `end` is the end of the last value's step.
+    /// Jumps that stayed, where they are worth a word, and bends of the growth, oldest first; `end` is the end of the last value's
+    /// step.
     pub(super) fn changes(&self, end: Timestamp) -> Vec<Change> {
-        let places = shift::find(self.flat);
-        let sized = shift::sizes(self.flat, &places).into_iter();
-        sized
-            .map(|(place, size)| {
+        let there = self.flat.iter().filter(|v| v.is_finite());
+        let sizes: Vec<f64> = there.map(|v| v.abs()).collect();
+        let worth = settings().shift.told * median(&sizes).unwrap_or(0.0);
+        let jumps = shift::sizes(self.flat, &shift::find(self.flat));
+        let mut smooth = self.flat.to_vec();
+        for (place, size) in &jumps {
+            for v in smooth.iter_mut().skip(*place) {
+                *v -= size;
+            }
+        }
+        let per_day = self.scale / self.step.as_days();
+        let jumps = jumps
+            .into_iter()
+            .filter(|(_, size)| size.abs() >= worth)
+            .map(|(place, size)| (place, ChangeKind::Step, size * self.scale));
+        let bends = bend::find(&smooth)
+            .into_iter()
+            .map(|bend| (bend.at, ChangeKind::Slope, bend.change * per_day));
+        let mut changes: Vec<_> = jumps.chain(bends).collect();
+        changes.sort_by_key(|(place, ..)| *place);
+        changes
+            .into_iter()
+            .filter(|(.., size)| size.is_finite())
+            .map(|(place, kind, size)| {
                 let back = self.flat.len().saturating_sub(place) as u64;
                 let back = Millis(self.step.0.saturating_mul(back));
                 Change {
                     at: end.minus(back.as_duration()),
-                    kind: ChangeKind::Step,
-                    size: size * self.scale,
+                    kind,
+                    size,
                 }
             })
-            .filter(|change| change.size.is_finite())
             .collect()
     }
 }
@@ -272,5 +294,43 @@ mod tests {
         let [change] = found.changes(end).try_into().unwrap();
         assert_eq!(change.at, Timestamp::from_millis(70 * 86_400_000));
         assert!((change.size - 30.0).abs() < 2.0, "{change:?}");
+    }
+
+    #[test]
+    fn a_jump_that_nobody_would_see_is_not_told() {
+        let values: Vec<f64> = (0..120)
+            .map(|i| 100.0 + 0.01 * noise(i) + if i >= 70 { 0.5 } else { 0.0 })
+            .collect();
+        let found = Found {
+            seasons: &Seasons::default(),
+            flat: &values,
+            step: Millis::DAY,
+            scale: 1.0,
+        };
+        assert_eq!(shift::find(&values), [70]);
+        assert_eq!(found.changes(Timestamp::from_millis(0)), []);
+    }
+
+    #[test]
+    fn growth_that_doubles_after_a_jump_is_told_a_day() {
+        let grown = |i: usize| i as f64 + i.saturating_sub(120) as f64;
+        let values: Vec<f64> = (0..200)
+            .map(|i| 500.0 + grown(i) + noise(i) + if i >= 60 { 90.0 } else { 0.0 })
+            .collect();
+        let found = Found {
+            seasons: &Seasons::default(),
+            flat: &values,
+            step: Millis(2 * Millis::DAY.0),
+            scale: 4.0,
+        };
+        let end = Timestamp::from_millis(400 * 86_400_000);
+        let [jump, bend] = found.changes(end).try_into().unwrap();
+        assert_eq!(
+            (jump.kind, bend.kind),
+            (ChangeKind::Step, ChangeKind::Slope)
+        );
+        let days = bend.at.as_millis() / 86_400_000;
+        assert!((232..=248).contains(&days), "{days}");
+        assert!((bend.size - 2.0).abs() < 0.2, "{bend:?}");
     }
 }

@@ -15,6 +15,7 @@ pub(super) struct Settings {
     pub(super) clean: Clean,
     pub(super) season: Season,
     pub(super) shift: Shift,
+    pub(super) bend: Bend,
     pub(super) piecewise: Piecewise,
     pub(super) smoothing: Smoothing,
     pub(super) backtest: Backtest,
@@ -65,6 +66,17 @@ pub(super) struct Shift {
     pub(super) window: usize,
     pub(super) sd: f64,
     pub(super) max: usize,
+    pub(super) told: f64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bend {
+    pub(super) least: usize,
+    pub(super) places: usize,
+    pub(super) max: usize,
+    pub(super) criterion: f64,
+    pub(super) share: f64,
 }
 
 #[derive(Debug, Deserialize)]

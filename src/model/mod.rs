@@ -23,11 +23,13 @@
 //!
 //! Read [`units`] and [`series`] first.
 
+pub mod advice;
 pub mod capacity;
 pub mod database;
 pub mod finding;
 pub mod forecast;
 pub mod outcome;
+pub mod plan;
 pub mod ranking;
 pub mod scenario;
 pub mod series;

@@ -16,7 +16,7 @@ use tokio_postgres::{Client, NoTls};
 
 use super::error::{io_cause, root_cause};
 use super::libpq::{ChannelBinding, ConnInfo, Host, SessionAttrs, SslMode};
-use super::observer::Options;
+use super::observer::{Manner, Options};
 use super::{APPLICATION_NAME, Error, Result, tls};
 
 /// A connection that is ready, before anything was asked.
@@ -33,7 +33,11 @@ pub(super) struct Opened {
 fn startup_options(options: &Options) -> String {
     let mut text = options.conninfo.options.clone().unwrap_or_default();
     for (name, value) in harmless_settings(options) {
-        let _ = write!(text, " -c {name}={value}");
+        // A plan must come out as it does for those who run the statement.
+        let alters_plans = ["search_path", "max_parallel_workers_per_gather", "jit"];
+        if options.manner == Manner::Reading || !alters_plans.contains(&name) {
+            let _ = write!(text, " -c {name}={value}");
+        }
     }
     text.trim_start().to_owned()
 }

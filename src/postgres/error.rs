@@ -83,6 +83,15 @@ pub enum Error {
     #[error("{address} refused the session: {detail}")]
     Refused { address: String, detail: String },
 
+    #[error(
+        "{address} is a pooler, and plans need one backend for themselves; give the server's own address"
+    )]
+    Pooled { address: String },
+    #[error(
+        "{address} lost its session again and again while planning with hypothetical indexes ({detail}); see the server's log, and plan without HypoPG (--no-hypopg) or with a newer one"
+    )]
+    PlanningLost { address: String, detail: String },
+
     #[error("not connected since {reason}; next try at {next_try}")]
     Waiting { reason: String, next_try: Timestamp },
     #[error("not connected; the next scrape connects")]

@@ -14,6 +14,7 @@ mod error;
 pub mod libpq;
 mod mask;
 mod observer;
+mod plan;
 mod pooler;
 mod read;
 mod reading;
@@ -27,7 +28,8 @@ pub use collect::{CompatName, UP};
 pub use error::{Error, Result};
 pub use libpq::{ConnInfo, Environment, resolve};
 pub use mask::mask;
-pub use observer::{Observer, Options};
+pub use observer::{Manner, Observer, Options};
+pub use plan::{Ability, WhatIf};
 
 /// The name that our sessions carry, and by which they are left out of every ranking.
 pub const APPLICATION_NAME: &str = "plimsoll";

@@ -35,6 +35,18 @@ pub struct Options {
     pub max_tables: usize,
     /// How many indexes have series; the snapshot has all.
     pub max_indexes: usize,
+    /// What the session is for.
+    pub manner: Manner,
+}
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Manner {
+    /// Our own queries: no parallel workers, no JIT, only built-in names.
+    #[default]
+    Reading,
+    /// Statements of others are planned, with the settings and the search path that they have.
+    Planning,
 }
 
 impl Options {
@@ -51,6 +63,7 @@ impl Options {
             top_statements: 200,
             max_tables: 1_000,
             max_indexes: 4_000,
+            manner: Manner::Reading,
         }
     }
 }

@@ -35,6 +35,7 @@ use crate::model::units::Timestamp;
 
 pub use headroom::{HeadroomRow, When, headroom};
 pub use verdict::{NextLimit, Standing, Verdict, verdict};
+pub(crate) use words::change as signed;
 
 /// Everything that a report shows, from the live store or from an archive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -11,9 +11,12 @@ use super::{Error, Result, check};
 /// As [`check`]; [`Error::Probability`] when `p` lies outside 0..=1.
 pub fn quantile(values: &[f64], p: f64) -> Result<f64> {
     check(values)?;
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    quantile_sorted(&sorted, p)
+    let (below, share) = place(values.len(), p)?;
+    let mut parted = values.to_vec();
+    let (_, lower, above) = parted.select_nth_unstable_by(below, f64::total_cmp);
+    let lower = *lower;
+    let upper = above.iter().copied().min_by(f64::total_cmp);
+    Ok(between(lower, upper.unwrap_or(lower), share))
 }
 
 /// The `p`-quantile of values that are finite and sorted already.
@@ -21,10 +24,18 @@ pub fn quantile(values: &[f64], p: f64) -> Result<f64> {
 /// # Errors
 /// [`Error::Empty`]; [`Error::Probability`] when `p` lies outside 0..=1.
 pub fn quantile_sorted(sorted: &[f64], p: f64) -> Result<f64> {
+    let (below, share) = place(sorted.len(), p)?;
+    let lower = sorted.get(below).copied().ok_or(Error::Empty)?;
+    let upper = sorted.get(below + 1).copied().unwrap_or(lower);
+    Ok(between(lower, upper, share))
+}
+
+/// The order statistic below the quantile, and how far towards the next one it lies.
+fn place(count: usize, p: f64) -> Result<(usize, f64)> {
     if !(0.0..=1.0).contains(&p) {
         return Err(Error::Probability(p));
     }
-    let last = sorted.len().checked_sub(1).ok_or(Error::Empty)?;
+    let last = count.checked_sub(1).ok_or(Error::Empty)?;
     let place = last as f64 * p;
     #[expect(
         clippy::cast_possible_truncation,
@@ -32,11 +43,12 @@ pub fn quantile_sorted(sorted: &[f64], p: f64) -> Result<f64> {
         reason = "the place lies between 0 and the last index"
     )]
     let below = place.floor() as usize;
-    let lower = sorted.get(below).copied().ok_or(Error::Empty)?;
-    let upper = sorted.get(below + 1).copied().unwrap_or(lower);
-    let share = place - below as f64;
-    // Two products, so that the distance of two huge values does not overflow.
-    Ok(lower * (1.0 - share) + upper * share)
+    Ok((below, place - below as f64))
+}
+
+/// Two products, so that the distance of two huge values does not overflow.
+fn between(lower: f64, upper: f64, share: f64) -> f64 {
+    lower * (1.0 - share) + upper * share
 }
 
 #[cfg(test)]

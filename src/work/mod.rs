@@ -4,6 +4,7 @@
 //! or sled: that is the adapters' and edges' affair. Read [`board`] first, then [`app`].
 
 mod activity;
+pub mod advise;
 mod agenda;
 pub mod app;
 pub mod board;
@@ -50,6 +51,9 @@ pub enum Error {
     /// The server refused a reading that a use case cannot do without.
     #[error(transparent)]
     Postgres(#[from] crate::postgres::Error),
+    /// A planner could not go on.
+    #[error("{0}")]
+    Planner(String),
     /// The host gave no reading that a use case cannot do without.
     #[error(transparent)]
     Host(#[from] crate::host::Error),

@@ -1,6 +1,6 @@
 //! Room on disk that holds nothing: what a rebuild would give back of tables and B-trees.
 //!
-//! What a rebuilt one would take comes from [`crate::advise::size`], which knows that equal keys
+//! What a rebuilt one would take comes from [`crate::advise::rebuilt`], which knows that equal keys
 //! lie once in a B-tree. Nothing is read but statistics; where a column was never analysed, or may
 //! not be seen, nothing is said. Rows that are dead but not yet vacuumed count as waste of the
 //! table, since they are.
@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::{Draft, Thresholds, percent, plain, size};
-use crate::advise::size::{BTREE_FILL, Btree, Width, data_bytes, heap_bytes};
+use crate::advise::rebuilt::{BTREE_FILL, Btree, Width, data_bytes, heap_bytes};
 use crate::advise::sql;
 use crate::model::database::{Index, Snapshot, Table};
 use crate::model::finding::Severity;

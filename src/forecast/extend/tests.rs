@@ -153,26 +153,75 @@ fn more_noise_never_narrows_the_band() {
     }
 }
 
-#[test]
-fn told_periods_are_believed() {
-    let values = series(400, |i| 10.0 + 5.0 * wave(i, 10) + 0.2 * noise(i));
-    let asked = Series {
-        values: &values,
-        step: None,
-        periods: &[10],
+/// What comes with periods told.
+fn told(values: &[f64], horizon: usize, step: Option<Millis>, periods: &[usize]) -> Extension {
+    let series = Series {
+        values,
+        step,
+        periods,
     };
     let ask = Ask {
-        horizon: 20,
+        horizon,
         levels: &LEVELS,
         thresholds: &[],
         floor: None,
         ceiling: None,
         seed: 0,
     };
-    let extension = extend(&asked, &ask).unwrap();
-    assert_eq!(extension.periods, [10]);
-    for (j, v) in extension.mean.iter().enumerate() {
-        assert!((v - 10.0 - 5.0 * wave(400 + j, 10)).abs() < 1.0, "{j} {v}");
+    let extension = extend(&series, &ask).unwrap();
+    assert_sound(&extension, horizon);
+    extension
+}
+
+#[test]
+fn told_periods_are_believed_near_and_far() {
+    let values = series(400, |i| 10.0 + 5.0 * wave(i, 10) + 0.2 * noise(i));
+    for horizon in [20, 300] {
+        let extension = told(&values, horizon, None, &[10]);
+        assert_eq!(extension.periods, [10], "{horizon}");
+        for (j, v) in extension.mean.iter().enumerate() {
+            assert!(
+                (v - 10.0 - 5.0 * wave(400 + j, 10)).abs() < 1.5,
+                "{horizon} {j} {v}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_period_of_one_is_none_near_and_far() {
+    let week = series(400, |i| 50.0 + 10.0 * wave(i, 7) + noise(i));
+    for horizon in [20, 300] {
+        let found = told(&week, horizon, Some(Millis::DAY), &[]);
+        assert_eq!(found.periods.first(), Some(&7), "{horizon}");
+        assert!(
+            told(&week, horizon, Some(Millis::DAY), &[1])
+                .periods
+                .is_empty(),
+            "{horizon}"
+        );
+    }
+    let day = series(24 * 60, |i| 100.0 + 20.0 * wave(i, 24) + noise(i));
+    for step in [None, Some(Millis::HOUR)] {
+        assert!(told(&day, 24 * 40, step, &[1]).periods.is_empty());
+    }
+}
+
+#[test]
+fn told_periods_last_through_days_that_hours_are_folded_to() {
+    let season = |i: usize| 20.0 * wave(i, 24) + 15.0 * wave(i, 24 * 10);
+    let hours = series(24 * 120, |i| 100.0 + season(i) + noise(i));
+    for (horizon, step) in [
+        (24 * 30, Some(Millis::HOUR)),
+        (24 * 80, Some(Millis::HOUR)),
+        (24 * 30, None),
+    ] {
+        let extension = told(&hours, horizon, step, &[24, 240]);
+        assert_eq!(extension.periods, [24, 240], "{horizon}");
+        for (j, v) in extension.mean.iter().enumerate() {
+            let want = 100.0 + season(24 * 120 + j);
+            assert!((v - want).abs() < 8.0, "{horizon} {step:?} {j}: {v} {want}");
+        }
     }
 }
 
@@ -190,7 +239,7 @@ fn hostile_values_never_leave_finite_ground() {
         &|i| if i == 0 { 1.0 } else { f64::NAN },
         &|i| if i % 24 == 3 { 1e12 } else { 1e-12 },
     ];
-    for (k, shape) in shapes.iter().enumerate() {
+    for shape in shapes {
         for n in [1, 2, 13, 14, 15, 40, 130, 400] {
             for horizon in [1, 7, 300] {
                 for step in [None, Some(Millis::HOUR), Some(Millis::DAY)] {
@@ -199,7 +248,6 @@ fn hostile_values_never_leave_finite_ground() {
                         let extension = ahead(&values, horizon, step, &[1e300, -1e300, 6.0]);
                         assert_sound(&extension, horizon);
                     }
-                    let _ = k;
                 }
             }
         }

@@ -77,9 +77,23 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 }
 
 /// Present values with their steps.
-fn present(values: &[f64]) -> impl DoubleEndedIterator<Item = (usize, f64)> {
+pub(super) fn present(values: &[f64]) -> impl DoubleEndedIterator<Item = (usize, f64)> {
     let pairs = values.iter().copied().enumerate();
     pairs.filter(|(_, v)| v.is_finite())
+}
+
+/// How many independent errors these are worth, by their correlation from step to step.
+pub(super) fn effective(residuals: &[f64]) -> f64 {
+    let n = residuals.len() as f64;
+    let square: f64 = residuals.iter().map(|r| r * r).sum();
+    let next = residuals.iter().zip(residuals.iter().skip(1));
+    let product: f64 = next.map(|(a, b)| a * b).sum();
+    let rho = if square > 0.0 {
+        (product / square).clamp(0.0, 0.95)
+    } else {
+        0.0
+    };
+    n * (1.0 - rho) / (1.0 + rho)
 }
 
 /// Median of the last `count` present values, and the mean step they lie at.

@@ -7,7 +7,7 @@
 //! for bends. Outliers are weighted down after Huber 1964, "Robust estimation of a location
 //! parameter". Source of the whole: Meinshausen 2007, "Relaxed lasso".
 
-use super::{Past, present, yearly};
+use super::{Past, effective, present, yearly};
 use crate::forecast::settings::settings;
 use crate::stats::regress::{Design, Fit, Gram};
 use crate::stats::{MAD_TO_SD, mad, median};
@@ -112,20 +112,6 @@ fn choose(
         }
     }
     (best.1, best.2)
-}
-
-/// How many independent errors these are worth, by their correlation from step to step.
-fn effective(residuals: &[f64]) -> f64 {
-    let n = residuals.len() as f64;
-    let square: f64 = residuals.iter().map(|r| r * r).sum();
-    let next = residuals.iter().zip(residuals.iter().skip(1));
-    let product: f64 = next.map(|(a, b)| a * b).sum();
-    let rho = if square > 0.0 {
-        (product / square).clamp(0.0, 0.95)
-    } else {
-        0.0
-    };
-    n * (1.0 - rho) / (1.0 + rho)
 }
 
 fn huber_weights(residuals: &[f64]) -> Vec<f64> {

@@ -8,6 +8,8 @@
 
 use crate::forecast::settings::settings;
 
+use super::trend::around;
+
 /// Steps after which a series repeats itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Cycle {
@@ -24,12 +26,14 @@ impl Cycle {
         self.steps > 1
     }
 
-    /// As told by somebody who knows: the shortest, and the longest beside it.
-    pub(super) fn given(periods: &[usize], n: usize) -> Option<Self> {
+    /// As told by somebody who knows: the shortest, and the longest beside it; none where no
+    /// period is longer than a step and fits twice.
+    pub(super) fn told(periods: &[usize], n: usize) -> Self {
         let fits = periods.iter().copied().filter(|p| *p > 1 && 2 * p < n);
-        let steps = fits.clone().min()?;
-        let long = fits.max().unwrap_or(steps);
-        Some(Self { steps, long })
+        fits.clone().min().map_or(Self::NONE, |steps| Self {
+            steps,
+            long: fits.max().unwrap_or(steps),
+        })
     }
 }
 
@@ -104,7 +108,7 @@ fn variance_explained(values: &[f64], m: usize) -> Option<(f64, f64)> {
     if m < 2 || values.len() < 3 * m {
         return None;
     }
-    let mut flat = without_trend(values, m);
+    let mut flat: Vec<f64> = around(values, m).map(|(v, mean)| v - mean).collect();
     let plain = by_phase(&flat, m);
     let mut sizes: Vec<f64> = flat.iter().map(|v| v.abs()).collect();
     let middle = sizes.len() / 2;
@@ -121,26 +125,6 @@ fn variance_explained(values: &[f64], m: usize) -> Option<(f64, f64)> {
         (Some(a), Some(b)) => Some(if b.1 > a.1 { b } else { a }),
         (a, b) => a.or(b),
     }
-}
-
-/// Values less their centred moving average of one cycle, ends left out.
-fn without_trend(values: &[f64], m: usize) -> Vec<f64> {
-    let half = m / 2;
-    let span = values.windows(2 * half + 1);
-    let mut sum: f64 = values.iter().take(2 * half).sum();
-    span.map(|window| {
-        let (first, last) = (window.first().copied(), window.last().copied());
-        let (first, last) = (first.unwrap_or(0.0), last.unwrap_or(0.0));
-        sum += last;
-        let mean = if m.is_multiple_of(2) {
-            (sum - 0.5 * (first + last)) / m as f64
-        } else {
-            sum / m as f64
-        };
-        sum -= first;
-        window.get(half).copied().unwrap_or(0.0) - mean
-    })
-    .collect()
 }
 
 fn by_phase(flat: &[f64], m: usize) -> Option<(f64, f64)> {
@@ -232,6 +216,17 @@ mod tests {
 
     fn wave(i: usize, steps: usize) -> f64 {
         (std::f64::consts::TAU * i as f64 / steps as f64).sin()
+    }
+
+    #[test]
+    fn what_is_told_is_believed_even_that_there_is_none() {
+        let both = Cycle {
+            steps: 24,
+            long: 168,
+        };
+        assert_eq!(Cycle::told(&[168, 24], 700), both);
+        assert_eq!(Cycle::told(&[168, 24], 300).long, 24);
+        assert_eq!(Cycle::told(&[1], 700), Cycle::NONE);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! prediction: Lei et al. 2018, "Distribution-free predictive inference for regression"), cut to a
 //! range because origins are few.
 
+use crate::forecast::interval::{ANCHORS, Reach};
 use crate::forecast::settings::settings;
 use crate::stats::quantile::quantile_sorted;
 
@@ -48,8 +49,6 @@ struct Walk {
     square: f64,
 }
 
-const ANCHORS: [f64; 3] = [0.50, 0.80, 0.95];
-
 impl Errors {
     pub(super) fn of(past: &Past, origins: &[Origin], backs: &[Vec<f64>]) -> Self {
         let sized = past.logs.is_some();
@@ -83,7 +82,7 @@ impl Errors {
     }
 
     /// One standard deviation a step, in the series' unit.
-    pub(super) fn sd(&self, _past: &Past, mean: &[f64], horizon: usize) -> Vec<f64> {
+    pub(super) fn sd(&self, mean: &[f64], horizon: usize) -> Vec<f64> {
         let steps = mean.iter().zip(1..=horizon);
         steps
             .map(|(f, j)| {
@@ -97,8 +96,9 @@ impl Errors {
             .collect()
     }
 
-    pub(super) const fn reach(&self) -> [f64; 3] {
-        self.fit.reach
+    /// Half the widths of bands, in standard deviations.
+    pub(super) fn reach(&self) -> Reach {
+        Reach::of(self.fit.reach)
     }
 
     pub(super) fn mean_absolute(&self) -> f64 {
@@ -239,4 +239,78 @@ fn level(values: &[f64], steps: usize) -> f64 {
 
 fn level_before(past: &Past, at: usize) -> f64 {
     level(past.values.get(..at).unwrap_or_default(), past.cycle.steps)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STILL: Walk = Walk {
+        steps: 1,
+        square: 0.0,
+    };
+
+    /// Errors of evenly spread sizes up to `size`, ten steps at each origin.
+    fn missed(origins: usize, size: impl Fn(usize) -> f64) -> Vec<Missed> {
+        (0..origins * 10)
+            .map(|i| {
+                let error = size(i / 10) * ((i * 7) % 10 + 1) as f64 / 10.0;
+                Missed {
+                    origin: i / 10,
+                    ahead: (i % 10 + 1) as f64,
+                    error,
+                    plain: error,
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn one_origin_that_went_wild_is_no_measure_of_the_others() {
+        let usual = Fit::of(&missed(12, |_| 1.0), 12, STILL, None);
+        let wild = missed(12, |origin| if origin == 5 { 1e4 } else { 1.0 });
+        let wild = Fit::of(&wild, 12, STILL, None);
+        let (a, b) = (usual.at(5.0, STILL, 12), wild.at(5.0, STILL, 12));
+        // Unclipped it would be near 1e4 / sqrt(12).
+        assert!(b < 20.0 * a, "{a} {b}");
+    }
+
+    #[test]
+    fn bands_nest_whatever_was_seen() {
+        for few in [1, 2, 3, 12] {
+            for size in [0.0, 1.0, 1e300] {
+                let [r50, r80, r95] = Fit::of(&missed(few, |_| size), few, STILL, None).reach;
+                assert!(r50 <= r80 && r80 <= r95 && r95.is_finite(), "{few} {size}");
+            }
+        }
+    }
+
+    #[test]
+    fn without_a_back_test_the_walk_is_all_that_is_known() {
+        let walk = Walk {
+            steps: 2,
+            square: 9.0,
+        };
+        let fit = Fit::of(&[], 0, walk, None);
+        assert!((fit.at(1.0, walk, 0) - 3.0).abs() < 1e-12);
+        assert!((fit.at(3.0, walk, 0) - 18.0_f64.sqrt()).abs() < 1e-12);
+    }
+
+    #[test]
+    fn an_origin_that_erred_more_than_the_others_lies_outside_their_bands() {
+        let walk = STILL;
+        let errors = |missed: Vec<Missed>| Errors {
+            fit: Fit::of(&missed, 12, walk, None),
+            missed,
+            origins: 12,
+            level: 1.0,
+            sized: false,
+            walk,
+        };
+        let (even80, even95) = errors(missed(12, |_| 1.0)).coverage();
+        assert!(even80 > 0.75 && even95 > 0.9, "{even80} {even95}");
+        let uneven = errors(missed(12, |origin| if origin < 6 { 1.0 } else { 50.0 }));
+        let (uneven80, _) = uneven.coverage();
+        assert!(uneven80 < even80, "{uneven80} {even80}");
+    }
 }

@@ -12,8 +12,10 @@ mod lagged;
 mod seasonal;
 mod smoothing;
 mod theta;
+mod trend;
 mod weigh;
 
+use super::interval::Reach;
 use super::settings::settings;
 
 use cycle::Cycle;
@@ -32,6 +34,8 @@ struct Origin {
 /// A method and what it said at every origin; nothing where it does not apply.
 struct Told {
     name: &'static str,
+    /// It regresses on cycles back, and so is the surer the more of them there are.
+    by_cycle: bool,
     forecasts: Vec<Option<Vec<f64>>>,
 }
 
@@ -41,8 +45,7 @@ pub(super) struct Near {
     pub(super) mean: Vec<f64>,
     /// One standard deviation of the error, a step.
     pub(super) sd: Vec<f64>,
-    /// Sizes of errors in standard deviations at 50, 80 and 95 %.
-    pub(super) reach: [f64; 3],
+    pub(super) reach: Reach,
     /// Weights by name, heaviest first.
     pub(super) shares: Vec<(&'static str, f64)>,
     pub(super) periods: Vec<usize>,
@@ -67,7 +70,11 @@ struct Past {
 impl Past {
     fn of(values: &[f64], periods: &[usize]) -> Self {
         let filled = filled(values);
-        let cycle = Cycle::given(periods, filled.len()).unwrap_or_else(|| cycle::find(&filled));
+        let cycle = if periods.is_empty() {
+            cycle::find(&filled)
+        } else {
+            Cycle::told(periods, filled.len())
+        };
         let positive = filled.iter().all(|v| *v > 0.0);
         Self {
             present: values.iter().map(|v| v.is_finite()).collect(),
@@ -130,7 +137,7 @@ fn filled(values: &[f64]) -> Vec<f64> {
     filled
 }
 
-/// Forecasts values scaled to about 1; `periods` are told cycles, none to find them.
+/// Forecasts values scaled to about 1; `periods` are told cycles, empty to find them.
 ///
 /// The last value is present.
 pub(super) fn project(values: &[f64], horizon: usize, periods: &[usize]) -> Near {
@@ -146,12 +153,13 @@ pub(super) fn project(values: &[f64], horizon: usize, periods: &[usize]) -> Near
 
 /// Steps of a day, where the cycle of the values is one; 1 where it is not.
 pub(super) fn day_of(values: &[f64]) -> usize {
-    let steps = cycle::find(&filled(values)).steps;
-    if settings().cycle.days.contains(&steps) {
-        steps
-    } else {
-        1
-    }
+    day_among(&[cycle::find(&filled(values)).steps])
+}
+
+/// The period that is a day of finer steps; 1 where none is.
+pub(super) fn day_among(periods: &[usize]) -> usize {
+    let day = |p: &&usize| settings().cycle.days.contains(p);
+    periods.iter().find(day).copied().unwrap_or(1)
 }
 
 /// One regression at every origin, on values or on their logarithms where there are such.
@@ -173,7 +181,11 @@ fn regression(
             *v = v.min(EXP_MAX).exp();
         }
     }
-    Some(Told { name, forecasts })
+    Some(Told {
+        name,
+        by_cycle: false,
+        forecasts,
+    })
 }
 
 /// Regressions on the neighbourhood of each cycle back.
@@ -198,7 +210,11 @@ fn by_cycle(past: &Past, origins: &[Origin], told: &mut Vec<Told>) {
         ..narrow.clone()
     };
     let mut ask = |name, lagged, of_logs| {
-        told.extend(regression(name, lagged, of_logs, past, origins));
+        let said = regression(name, lagged, of_logs, past, origins);
+        told.extend(said.map(|said| Told {
+            by_cycle: true,
+            ..said
+        }));
     };
     ask("lags", &narrow, false);
     ask("lags-log", &narrow, true);
@@ -289,8 +305,9 @@ fn smoothed(past: &Past, origins: &[Origin], told: &mut Vec<Told>) {
     let once = !past.cycle.is_some() || n >= set.many_cycles * steps;
     let mut all: Vec<Told> = SMOOTHED
         .iter()
-        .map(|name| Told {
+        .map(|(name, _)| Told {
             name,
+            by_cycle: false,
             forecasts: Vec::new(),
         })
         .collect();
@@ -312,15 +329,41 @@ fn smoothed(past: &Past, origins: &[Origin], told: &mut Vec<Told>) {
     told.append(&mut all);
 }
 
-const SMOOTHED: [&str; 7] = [
-    "naive",
-    "drift",
-    "ses",
-    "holt",
-    "damped",
-    "damped-log",
-    "theta",
+/// Forecasts at origins from a past without season.
+type Smoothing = fn(&[f64], &[Origin]) -> Vec<Option<Vec<f64>>>;
+
+const SMOOTHED: [(&str, Smoothing); 7] = [
+    ("naive", |flat, origins| moved(flat, origins, false)),
+    ("drift", |flat, origins| moved(flat, origins, true)),
+    ("ses", |flat, origins| {
+        smoothing::forecasts(flat, Slope::None, origins)
+    }),
+    ("holt", |flat, origins| {
+        smoothing::forecasts(flat, Slope::Lasting, origins)
+    }),
+    ("damped", |flat, origins| {
+        smoothing::forecasts(flat, Slope::Damped, origins)
+    }),
+    ("damped-log", damped_logs),
+    ("theta", theta::forecasts),
 ];
+
+/// Damped smoothing of logarithms, where there are such.
+fn damped_logs(flat: &[f64], origins: &[Origin]) -> Vec<Option<Vec<f64>>> {
+    if flat.iter().any(|v| *v <= 0.0) {
+        return vec![None; origins.len()];
+    }
+    let logs: Vec<f64> = flat.iter().map(|v| v.ln()).collect();
+    let mut forecasts = smoothing::forecasts(&logs, Slope::Damped, origins);
+    for v in forecasts.iter_mut().flatten().flatten() {
+        *v = v.min(EXP_MAX).exp();
+    }
+    forecasts
+}
+
+fn moved(flat: &[f64], origins: &[Origin], moves: bool) -> Vec<Option<Vec<f64>>> {
+    origins.iter().map(|o| drift(flat, *o, moves)).collect()
+}
 
 /// Appends forecasts of every smoothing at `origins`, by indices found on `from..until`.
 fn extend_smoothed(past: &Past, from: usize, until: usize, origins: &[Origin], all: &mut [Told]) {
@@ -336,25 +379,8 @@ fn extend_smoothed(past: &Past, from: usize, until: usize, origins: &[Origin], a
             ahead: o.ahead,
         })
         .collect();
-    let positive = flat.iter().all(|v| *v > 0.0);
-    for told in all {
-        let mut forecasts = match told.name {
-            "naive" => local.iter().map(|o| drift(&flat, *o, false)).collect(),
-            "drift" => local.iter().map(|o| drift(&flat, *o, true)).collect(),
-            "ses" => smoothing::forecasts(&flat, Slope::None, &local),
-            "holt" => smoothing::forecasts(&flat, Slope::Lasting, &local),
-            "damped" => smoothing::forecasts(&flat, Slope::Damped, &local),
-            "theta" => theta::forecasts(&flat, &local),
-            _ if positive => {
-                let logs: Vec<f64> = flat.iter().map(|v| v.ln()).collect();
-                let mut forecasts = smoothing::forecasts(&logs, Slope::Damped, &local);
-                for v in forecasts.iter_mut().flatten().flatten() {
-                    *v = v.min(EXP_MAX).exp();
-                }
-                forecasts
-            }
-            _ => vec![None; local.len()],
-        };
+    for (told, (_, smoothing)) in all.iter_mut().zip(SMOOTHED) {
+        let mut forecasts = smoothing(&flat, &local);
         if let Some(indices) = &indices {
             for (forecast, origin) in forecasts.iter_mut().zip(&local) {
                 if let Some(future) = forecast {

@@ -4,6 +4,8 @@
 //! section 3/3; shrinking: Miller and Williams 2003, "Shrinkage estimators of time series seasonal
 //! factors". The share kept is 1 − 1/F, F being that of the phases.
 
+use super::trend::around;
+
 /// One index a phase; phase 0 is the first value of what they were found on.
 #[derive(Debug, Clone)]
 pub(super) struct Indices {
@@ -18,19 +20,8 @@ impl Indices {
             return None;
         }
         let half = steps / 2;
-        let mut sum: f64 = values.iter().take(2 * half).sum();
         let mut phases: Vec<(f64, f64, f64)> = vec![(0.0, 0.0, 0.0); steps];
-        for (i, window) in values.windows(2 * half + 1).enumerate() {
-            let first = window.first().copied().unwrap_or(0.0);
-            let last = window.last().copied().unwrap_or(0.0);
-            sum += last;
-            let trend = if steps.is_multiple_of(2) {
-                (sum - 0.5 * (first + last)) / steps as f64
-            } else {
-                sum / steps as f64
-            };
-            sum -= first;
-            let own = window.get(half).copied().unwrap_or(0.0);
+        for (i, (own, trend)) in around(values, steps).enumerate() {
             let index = if multiplies { own / trend } else { own - trend };
             if let (Some((total, square, count)), true) =
                 (phases.get_mut((i + half) % steps), index.is_finite())

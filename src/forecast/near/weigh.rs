@@ -90,7 +90,7 @@ impl Trial {
             .fold(f64::INFINITY, f64::min);
         let tried = best.is_finite();
         let prior = |t: &Told| {
-            let many = cycles >= set.many_cycles && t.name.starts_with("lags");
+            let many = cycles >= set.many_cycles && t.by_cycle;
             let own = settings().near_prior.get(t.name).copied().unwrap_or(1.0);
             if many { own * set.many_factor } else { own }
         };
@@ -164,7 +164,7 @@ impl Trial {
             c => vec![c.steps],
         };
         Near {
-            sd: errors.sd(past, &mean, horizon),
+            sd: errors.sd(&mean, horizon),
             reach: errors.reach(),
             coverage: errors.coverage(),
             errors: (
@@ -202,5 +202,65 @@ fn middle(column: &mut [(f64, f64)]) -> f64 {
         sum / inside
     } else {
         column.first().map_or(0.0, |(v, _)| *v)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A saw of 1 and 3, forecast at four origins as if each method were wrong by so much.
+    fn trial(methods: &[(&'static str, f64)]) -> (Past, Trial) {
+        let values: Vec<f64> = (0..40).map(|i| 1.0 + 2.0 * f64::from(i % 2)).collect();
+        let past = Past::of(&values, &[1]);
+        let origins: Vec<Origin> = [25, 30, 35, 40].map(|at| Origin { at, ahead: 5 }).to_vec();
+        let said = |wrong: f64, at: usize| {
+            let ahead = (at..at + 5).map(|i| 1.0 + 2.0 * (i % 2) as f64 + wrong);
+            Some(ahead.collect())
+        };
+        let told = methods.iter().map(|(name, wrong)| Told {
+            name,
+            by_cycle: false,
+            forecasts: origins.iter().map(|o| said(*wrong, o.at)).collect(),
+        });
+        let told = told.collect();
+        let trial = Trial::new(&past, &origins, told);
+        (past, trial)
+    }
+
+    #[test]
+    fn the_better_weighs_more_and_what_is_far_behind_nothing() {
+        let (_, trial) = trial(&[("naive", 0.6), ("ses", 0.5), ("holt", 40.0)]);
+        let weights = trial.weights(1);
+        assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
+        assert!(weights[1] > weights[0] && weights[0] > 0.0, "{weights:?}");
+        assert!(weights[2].abs() < 1e-12, "{weights:?}");
+    }
+
+    #[test]
+    fn a_method_without_a_finite_future_is_not_heard() {
+        let (past, trial) = trial(&[("naive", 0.5), ("ses", f64::NAN)]);
+        let near = trial.near(&past, 5);
+        assert_eq!(near.shares.len(), 1);
+        assert!(near.mean.iter().all(|v| v.is_finite()));
+        assert!((near.errors.0 - 0.5).abs() < 1e-9 && (near.errors.1 - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_applies_at_few_origins_was_not_tried() {
+        let (_, mut trial) = trial(&[("naive", 0.6), ("ses", 0.1)]);
+        for loss in trial.losses[1].iter_mut().skip(1) {
+            *loss = None;
+        }
+        assert_eq!(trial.skills()[1], None);
+        assert!(trial.weights(1)[1].abs() < 1e-12);
+    }
+
+    #[test]
+    fn one_that_runs_away_moves_nothing() {
+        assert!((middle(&mut [(1e9, 0.05), (1.0, 0.95)]) - 1.0).abs() < 1e-9);
+        assert!((middle(&mut [(0.0, 0.5), (2.0, 0.5)]) - 1.0).abs() < 1e-9);
+        assert!((middle(&mut [(7.0, 0.0)]) - 7.0).abs() < 1e-12);
+        assert!(middle(&mut []).abs() < 1e-12);
     }
 }

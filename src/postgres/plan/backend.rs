@@ -1,0 +1,353 @@
+//! One session that plans: its transactions and the hypothetical indexes in its memory.
+
+#![expect(
+    clippy::disallowed_types,
+    reason = "a session for plans is not shared with our own queries"
+)]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
+
+use super::{Ability, explain, used};
+use crate::advise::cost::{Ask, IndexSet, Planned};
+use crate::model::plan::PlanNode;
+use crate::model::units::Millis;
+use crate::postgres::connect;
+use crate::postgres::error::root_cause;
+use crate::postgres::read::Cells;
+use crate::postgres::session::Param;
+use crate::postgres::{Error, Options, Result};
+
+/// How much longer than its own `statement_timeout` a server may take before the line counts as dead.
+const NETWORK_SLACK: Duration = Duration::from_secs(2);
+/// Sessions that may be lost while planning before it is given up.
+const LOSSES: usize = 2;
+
+/// One session.
+pub(super) struct Backend {
+    client: Client,
+    driver: JoinHandle<()>,
+    options: Options,
+    address: String,
+    /// Hypothetical indexes of this backend: the server's number to the candidate's, and back.
+    known: BTreeMap<u32, usize>,
+    numbers: BTreeMap<usize, u32>,
+    /// Candidates that the server does not take.
+    refused: IndexSet,
+    losses: usize,
+}
+
+/// What questions are about.
+#[derive(Clone, Copy)]
+pub(super) struct Question<'q> {
+    pub(super) schema: &'q str,
+    pub(super) statements: &'q [String],
+    pub(super) candidates: &'q [String],
+}
+
+impl Drop for Backend {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+impl Backend {
+    /// Connects; a pooler is refused, since what is hypothetical lives in one backend.
+    pub(super) async fn open(options: &Options) -> Result<Self> {
+        let opened = connect::open(options).await?;
+        if opened.pooled {
+            return Err(Error::Pooled {
+                address: opened.address,
+            });
+        }
+        let mut backend = Self {
+            client: opened.client,
+            driver: opened.driver,
+            options: options.clone(),
+            address: opened.address,
+            known: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            refused: IndexSet::default(),
+            losses: 0,
+        };
+        let sql =
+            "select /* plimsoll */ pg_catalog.current_setting('default_transaction_read_only')";
+        let rows = backend.rows("session", sql, &[]).await?;
+        let value: Option<String> = rows.first().and_then(|row| row.try_get(0).ok());
+        if value.as_deref() == Some("on") {
+            Ok(backend)
+        } else {
+            // Some poolers take the startup packet's settings and forget them.
+            let address = backend.address.clone();
+            Err(Error::Pooled { address })
+        }
+    }
+
+    pub(super) async fn ability(&mut self) -> Result<Ability> {
+        let sql = "select /* plimsoll */ pg_catalog.current_setting('server_version_num')::pg_catalog.int8, \
+             pg_catalog.current_setting('block_size')::pg_catalog.int8, pg_catalog.pg_is_in_recovery(), \
+             e.extversion, pg_catalog.quote_ident(n.nspname), \
+             (select extract(epoch from pg_catalog.clock_timestamp() - s.stats_reset)::pg_catalog.float8 \
+              from pg_catalog.pg_stat_database s where s.datname = pg_catalog.current_database()) \
+             from (values (1)) one left join pg_catalog.pg_extension e on e.extname = 'hypopg' \
+             left join pg_catalog.pg_namespace n on n.oid = e.extnamespace";
+        let rows = self.rows("ability", sql, &[]).await?;
+        let Some(row) = rows.first() else {
+            return Err(Error::Shape {
+                part: "ability",
+                detail: "no row".to_owned(),
+            });
+        };
+        let cells = Cells::new("ability", row);
+        Ok(Ability {
+            version_num: u32::try_from(cells.count(0)?).unwrap_or(u32::MAX),
+            block_size: cells.count(1)?.max(1),
+            in_recovery: cells.get::<bool>(2)?,
+            hypopg: cells.get(3)?,
+            hypopg_schema: cells.text(4)?,
+            statistics_age_s: cells.number(5)?,
+        })
+    }
+
+    /// Plans one statement with every detail.
+    pub(super) async fn explain(&mut self, statement: &str) -> Result<PlanNode> {
+        self.simple("begin /* plimsoll */ read only").await?;
+        let sql = format!("explain /* plimsoll */ (format json, verbose) {statement}");
+        let plan = self.planned(&sql).await;
+        self.end().await?;
+        plan
+    }
+
+    /// Rows of one of our own queries, in a transaction of its own.
+    pub(super) async fn rows(
+        &mut self,
+        part: &'static str,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>> {
+        self.bounded(part, self.client.query_typed(sql, params))
+            .await
+    }
+
+    /// Answers a few questions. A question that fails alone, or kills the session, has no answer.
+    pub(super) async fn answer(
+        &mut self,
+        question: Question<'_>,
+        asks: &[Ask],
+    ) -> Result<Vec<Option<Planned>>> {
+        let mut answers = Vec::new();
+        while answers.len() < asks.len() {
+            let rest = asks.get(answers.len()..).unwrap_or_default();
+            match self.portion(question, rest, &mut answers).await {
+                Ok(()) => {}
+                Err(error) if error.is_fatal() => {
+                    tracing::warn!(%error, "a session that planned was lost");
+                    self.losses += 1;
+                    if self.losses > LOSSES {
+                        return Err(Error::PlanningLost {
+                            address: self.address.clone(),
+                            detail: error.to_string(),
+                        });
+                    }
+                    self.reopen().await?;
+                    // Whatever was asked last may have been the cause: it is not asked again.
+                    answers.push(None);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "a statement was not planned");
+                    self.end().await?;
+                    answers.push(None);
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Takes every hypothetical index away.
+    pub(super) async fn close(self, ability: &Ability) {
+        if ability.hypopg.is_some() {
+            let sql = format!(
+                "select /* plimsoll */ {}.hypopg_reset()",
+                ability.hypopg_schema
+            );
+            // The session ends anyway, and all that is hypothetical with it.
+            let _ = self.simple(&sql).await;
+        }
+    }
+
+    async fn portion(
+        &mut self,
+        question: Question<'_>,
+        asks: &[Ask],
+        answers: &mut Vec<Option<Planned>>,
+    ) -> Result<()> {
+        self.simple("begin /* plimsoll */ read only").await?;
+        for ask in asks {
+            self.set(question, &ask.indexes).await?;
+            let Some(statement) = question.statements.get(ask.statement) else {
+                answers.push(None);
+                continue;
+            };
+            let sql = format!("explain /* plimsoll */ (format json) {statement}");
+            let plan = self.planned(&sql).await?;
+            let used = used(&plan, &self.known);
+            answers.push(Some(Planned { plan, used }));
+        }
+        self.end().await
+    }
+
+    /// Makes exactly these candidates hypothetically there.
+    async fn set(&mut self, question: Question<'_>, wanted: &IndexSet) -> Result<()> {
+        let wanted = wanted.without(&self.refused);
+        let gone: Vec<u32> = self
+            .numbers
+            .iter()
+            .filter(|(candidate, _)| !wanted.contains(**candidate))
+            .map(|(_, number)| *number)
+            .collect();
+        if !gone.is_empty() {
+            let sql = format!(
+                "select /* plimsoll */ {}.hypopg_drop_index(o) from pg_catalog.unnest($1) o",
+                question.schema
+            );
+            self.rows("hypothetical indexes", &sql, &[(&gone, Type::OID_ARRAY)])
+                .await?;
+            for number in gone {
+                if let Some(candidate) = self.known.remove(&number) {
+                    self.numbers.remove(&candidate);
+                }
+            }
+        }
+        let new: Vec<usize> = wanted
+            .iter()
+            .filter(|c| !self.numbers.contains_key(c))
+            .collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = self.create(question, &new).await {
+            if error.is_fatal() {
+                return Err(error);
+            }
+            // One that is not taken spoils the rest: each is tried alone, from nothing.
+            self.forget(question).await?;
+            for candidate in wanted.iter() {
+                if let Err(error) = self.create(question, &[candidate]).await {
+                    if error.is_fatal() {
+                        return Err(error);
+                    }
+                    tracing::debug!(candidate, %error, "a hypothetical index was refused");
+                    self.refused.insert(candidate);
+                    self.end().await?;
+                    self.simple("begin /* plimsoll */ read only").await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn create(&mut self, question: Question<'_>, new: &[usize]) -> Result<()> {
+        let ddl: Vec<&str> = new
+            .iter()
+            .filter_map(|candidate| question.candidates.get(*candidate))
+            .map(String::as_str)
+            .collect();
+        let sql = format!(
+            "select /* plimsoll */ h.indexrelid from pg_catalog.unnest($1) with ordinality d(ddl, n) \
+             cross join lateral {}.hypopg_create_index(d.ddl) h order by d.n",
+            question.schema
+        );
+        let rows = self
+            .rows("hypothetical indexes", &sql, &[(&ddl, Type::TEXT_ARRAY)])
+            .await?;
+        for (row, candidate) in rows.iter().zip(new) {
+            let number: u32 = Cells::new("hypothetical indexes", row).get(0)?;
+            self.known.insert(number, *candidate);
+            self.numbers.insert(*candidate, number);
+        }
+        Ok(())
+    }
+
+    async fn forget(&mut self, question: Question<'_>) -> Result<()> {
+        self.end().await?;
+        self.simple("begin /* plimsoll */ read only").await?;
+        let sql = format!("select /* plimsoll */ {}.hypopg_reset()", question.schema);
+        self.rows("hypothetical indexes", &sql, &[]).await?;
+        self.known.clear();
+        self.numbers.clear();
+        Ok(())
+    }
+
+    async fn reopen(&mut self) -> Result<()> {
+        // A backend that crashed takes all others with it: the server starts anew.
+        const TRIES: usize = 20;
+        const PAUSE: Duration = Duration::from_millis(500);
+        let mut last = Error::NotConnected;
+        for _ in 0..TRIES {
+            match Self::open(&self.options).await {
+                Ok(mut fresh) => {
+                    std::mem::swap(&mut self.client, &mut fresh.client);
+                    std::mem::swap(&mut self.driver, &mut fresh.driver);
+                    self.known.clear();
+                    self.numbers.clear();
+                    return Ok(());
+                }
+                Err(error) => last = error,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        Err(last)
+    }
+
+    async fn planned(&self, sql: &str) -> Result<PlanNode> {
+        const PART: &str = "a plan";
+        let rows = self
+            .bounded(PART, self.client.query_typed(sql, &[]))
+            .await?;
+        let value: serde_json::Value = rows
+            .first()
+            .ok_or_else(|| Error::Shape {
+                part: PART,
+                detail: "no row".to_owned(),
+            })?
+            .try_get(0)
+            .map_err(|e| Error::Shape {
+                part: PART,
+                detail: root_cause(&e),
+            })?;
+        explain::read(&value).ok_or_else(|| Error::Shape {
+            part: PART,
+            detail: "no plan in it".to_owned(),
+        })
+    }
+
+    async fn end(&self) -> Result<()> {
+        self.simple("rollback /* plimsoll */").await
+    }
+
+    async fn simple(&self, sql: &str) -> Result<()> {
+        self.bounded("transaction", self.client.batch_execute(sql))
+            .await
+    }
+
+    async fn bounded<T>(
+        &self,
+        part: &'static str,
+        work: impl Future<Output = std::result::Result<T, tokio_postgres::Error>>,
+    ) -> Result<T> {
+        let after: Millis = self.options.statement_timeout;
+        let limit = after.as_duration() + NETWORK_SLACK;
+        match timeout(limit, work).await {
+            Ok(outcome) => outcome.map_err(|e| Error::from_query(part, (&self.address, after), &e)),
+            Err(_) => Err(Error::Lost {
+                address: self.address.clone(),
+                detail: format!("no answer within {} ms", limit.as_millis()),
+            }),
+        }
+    }
+}
