@@ -7,37 +7,44 @@ use plimsoll::cli;
 use plimsoll::config::{Environment, Log};
 use tracing_subscriber::EnvFilter;
 
+/// What was freed goes back to the system within a second or two, and two threads that answer one
+/// question hardly wait for each other. glibc's allocator does one or the other: with an arena for
+/// each thread it keeps what was freed, with one arena threads wait, and either keeps the holes that
+/// a past day leaves when it is sealed (`benches/README.md`).
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+/// Settings of the allocator above, and of glibc's, which the parts written in C use.
+const SETTINGS: [(&str, &str); 2] = [
+    (
+        "_RJEM_MALLOC_CONF",
+        "narenas:2,dirty_decay_ms:1000,muzzy_decay_ms:0,background_thread:true",
+    ),
+    ("MALLOC_ARENA_MAX", "1"),
+];
+
 fn main() -> ExitCode {
     let environment = Environment::of_process();
-    share_arenas(&environment);
+    settle_allocators(&environment);
     ExitCode::from(cli::run(std::env::args_os(), &environment, start_log))
 }
 
-/// Starts this program anew with one arena of the allocator for all its threads, and large blocks
-/// that go back to the system when they are freed.
-///
-/// glibc gives nearly each thread an arena, raises the size above which blocks are mapped by each
-/// large one it sees freed, and rarely takes back what lies in an arena; two hours beside a server
-/// with 20 000 series then end above 90 MB (`benches/README.md`). The price is that threads which
-/// answer a large question together wait for each other. The settings are read once, from the
-/// environment, before anything of ours runs; whoever sets `MALLOC_ARENA_MAX` decides alone. Where
-/// this does not succeed, the program goes on as it is: it only takes more memory.
-fn share_arenas(environment: &Environment) {
-    const ARENAS: &str = "MALLOC_ARENA_MAX";
-    const MAPPED: &str = "MALLOC_MMAP_THRESHOLD_";
-    if cfg!(target_env = "gnu")
-        && environment.get(ARENAS).is_none()
-        && let Ok(program) = std::env::current_exe()
-    {
+/// Starts this program anew where the allocators' settings are missing in its environment: they are
+/// read once, before anything of ours runs. Whoever sets one decides on it. Where this does not
+/// succeed, the program goes on as it is: it only takes more memory.
+fn settle_allocators(environment: &Environment) {
+    let is_set = |name: &str| environment.get(name).is_some();
+    if SETTINGS.iter().all(|(name, _)| is_set(name)) {
+        return;
+    }
+    if let Ok(program) = std::env::current_exe() {
         let mut arguments = std::env::args_os();
         let mut again = Command::new(program);
         if let Some(name) = arguments.next() {
             again.arg0(name);
         }
-        again.args(arguments).env(ARENAS, "1");
-        if environment.get(MAPPED).is_none() {
-            again.env(MAPPED, "131072");
-        }
+        let missing = SETTINGS.iter().filter(|(name, _)| !is_set(name));
+        again.args(arguments).envs(missing.copied());
         let _returns_only_if_it_failed = again.exec();
     }
 }

@@ -19,18 +19,22 @@
     reason = "this is the one file that knows sled"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
+use std::ops::Deref;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
+use super::blobs::Blobs;
 use super::codec::Damaged;
 use super::disk::{copy_aside, need_room, remove_half_written, remove_snapshots, set_aside};
-use super::disk::{entries, sync_folder, sync_parent};
+use super::disk::{sync_folder, sync_parent};
+use super::gate::Gate;
 use super::op::Op;
+use super::shape::Shape;
 use super::{Error, Result, failpoint};
 use crate::model::units::Bytes;
 
@@ -45,41 +49,15 @@ pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(50);
 pub(super) const SENTINEL_KEY: &[u8] = b"plimsoll";
 pub(super) const SENTINEL: &[u8] = b"store 2";
 
-/// How a database is laid out and how much of it stays in memory.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shape {
-    /// Bound of the page cache in bytes.
-    pub(super) cache: u64,
-    /// Length of a segment, the unit of sled's file, in bytes; fixed when the database is made.
-    ///
-    /// sled moves pages above a quarter of a segment into files of their own, which amplify writes:
-    /// sixteen of the largest usual values should fit into a quarter.
-    pub(super) segment: usize,
-}
+/// Bytes as the engine has them in memory: kept without a copy, while its page may change or go.
+#[derive(Debug, Clone)]
+pub(super) struct Value(sled::IVec);
 
-impl Shape {
-    /// For small values.
-    pub(super) const fn small(cache: u64) -> Self {
-        Self {
-            cache,
-            segment: 512 << 10,
-        }
-    }
+impl Deref for Value {
+    type Target = [u8];
 
-    /// For chunks of buckets.
-    pub(super) const fn buckets(cache: u64) -> Self {
-        Self {
-            cache,
-            segment: 1 << 20,
-        }
-    }
-
-    /// For chunks of samples.
-    pub(super) const fn chunks(cache: u64) -> Self {
-        Self {
-            cache,
-            segment: 2 << 20,
-        }
+    fn deref(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -91,17 +69,8 @@ pub(super) struct Database {
     trees: RwLock<BTreeMap<String, sled::Tree>>,
     disk: File,
     writer: Mutex<()>,
-    blobs: Mutex<BTreeSet<PathBuf>>,
-    gate: Mutex<Gate>,
-    passed: Condvar,
-}
-
-/// Who waits at the barrier: tickets are given in order, and one flush serves all given before it.
-#[derive(Debug, Default)]
-struct Gate {
-    given: u64,
-    done: u64,
-    flushing: bool,
+    blobs: Blobs,
+    gate: Gate,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -152,9 +121,8 @@ impl Database {
             db,
             disk,
             writer: Mutex::default(),
-            blobs: Mutex::default(),
-            gate: Mutex::default(),
-            passed: Condvar::new(),
+            blobs: Blobs::of(path),
+            gate: Gate::default(),
         };
         if !finished {
             database.finish(&mark)?;
@@ -210,15 +178,32 @@ impl Database {
         Ok(tree)
     }
 
-    /// The value at `key`, if the tree and the key are there.
+    /// A copy of the value at `key`, if the tree and the key are there.
     pub(super) fn get(&self, tree: &str, key: &[u8]) -> Result<Option<Vec<u8>>> {
+        let found = self.find(tree, key)?;
+        Ok(found.map(|value| value.to_vec()))
+    }
+
+    /// The value at `key`, if the tree and the key are there.
+    pub(super) fn find(&self, tree: &str, key: &[u8]) -> Result<Option<Value>> {
         match self.tree(tree) {
-            Some(tree) => Ok(tree
-                .get(key)
-                .map_err(|e| self.engine(e))?
-                .map(|value| value.to_vec())),
+            Some(tree) => Ok(tree.get(key).map_err(|e| self.engine(e))?.map(Value)),
             None => Ok(None),
         }
+    }
+
+    /// Keys and values under `prefix`, in order of keys.
+    pub(super) fn find_all(&self, tree: &str, prefix: &[u8]) -> Result<Vec<(Value, Value)>> {
+        let Some(tree) = self.tree(tree) else {
+            return Ok(Vec::new());
+        };
+        let entries = tree.scan_prefix(prefix);
+        entries
+            .map(|entry| match entry {
+                Ok((key, value)) => Ok((Value(key), Value(value))),
+                Err(error) => Err(self.engine(error)),
+            })
+            .collect()
     }
 
     /// Calls `visit` with each key and value under `prefix`, in order of keys.
@@ -317,64 +302,19 @@ impl Database {
 
     /// Returns when everything written before the call would survive a loss of power.
     ///
-    /// Callers that wait together share one flush and one `fdatasync`: whoever comes while one is
-    /// under way waits for the next, and one of them makes it for all.
+    /// Callers that wait together share one flush and one `fdatasync` (`gate`).
     pub(super) fn barrier(&self) -> Result<()> {
-        let mut gate = lock(&self.gate);
-        gate.given += 1;
-        let mine = gate.given;
-        loop {
-            if gate.done >= mine {
-                return Ok(());
-            }
-            if gate.flushing {
-                gate = self
-                    .passed
-                    .wait(gate)
-                    .unwrap_or_else(PoisonError::into_inner);
-                continue;
-            }
-            gate.flushing = true;
-            let all = gate.given;
-            drop(gate);
-            let outcome = self.reach_disk();
-            gate = lock(&self.gate);
-            gate.flushing = false;
-            if outcome.is_ok() {
-                gate.done = gate.done.max(all);
-            }
-            self.passed.notify_all();
-            outcome?;
-        }
+        self.gate.pass(|| self.reach_disk())
     }
 
     fn reach_disk(&self) -> Result<()> {
         self.db.flush().map_err(|e| self.engine(e))?;
         failpoint::hit("after_flush");
-        self.sync_blobs()?;
+        self.blobs.sync()?;
         self.disk
             .sync_data()
             .map_err(|e| Error::io(&self.path, e))?;
         failpoint::hit("after_fdatasync");
-        Ok(())
-    }
-
-    /// Syncs the files that sled wrote for large pages; it never does so itself, and never writes
-    /// to one again.
-    fn sync_blobs(&self) -> Result<()> {
-        let folder = self.path.join("blobs");
-        let found: BTreeSet<PathBuf> = entries(&folder)?.into_iter().collect();
-        let mut synced = lock(&self.blobs);
-        if found.difference(&synced).next().is_some() {
-            for file in found.difference(&synced).chain([&folder]) {
-                match File::open(file).and_then(|file| file.sync_all()) {
-                    // Replaced meanwhile by a newer page.
-                    Err(e) if e.kind() == io::ErrorKind::NotFound => {}
-                    outcome => outcome.map_err(|e| Error::io(file, e))?,
-                }
-            }
-        }
-        *synced = found;
         Ok(())
     }
 
@@ -476,6 +416,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::store::disk::entries;
 
     const SHAPE: Shape = Shape::chunks(1 << 20);
 
@@ -545,33 +486,12 @@ mod tests {
         let large = |key: u8| Op::put([key], vec![key; SHAPE.segment / 2]);
         database.write("t", (0..4).map(large).collect()).unwrap();
         database.barrier().unwrap();
-        assert!(!lock(&database.blobs).is_empty());
+        assert!(!entries(&path.join("blobs")).unwrap().is_empty());
         drop(database);
         let database = Database::open(&path, SHAPE).unwrap();
         assert_eq!(
             database.get("t", &[3]).unwrap(),
             Some(vec![3; SHAPE.segment / 2])
-        );
-    }
-
-    #[test]
-    fn callers_that_wait_together_all_pass() {
-        let dir = tempfile::tempdir().unwrap();
-        let database = Database::open(&dir.path().join("control"), SHAPE).unwrap();
-        std::thread::scope(|scope| {
-            for key in 0..16 {
-                let database = &database;
-                scope.spawn(move || {
-                    database.write("t", vec![put(key)]).unwrap();
-                    database.barrier().unwrap();
-                });
-            }
-        });
-        let gate = lock(&database.gate);
-        assert_eq!(
-            (gate.given, gate.done),
-            (17, 17),
-            "the first is that of opening"
         );
     }
 }

@@ -4,18 +4,14 @@
 //! Not for: samples (`segment`, `chunk`). Read [`Catalogue::find`] first.
 //!
 //! Series are numbered in groups of 16 of one target, so that a number says which chunk holds it.
-//!
-//! A block of last values in the tree `last`, for 256 series: varint distance from the id before
-//! (the first: from the block's start), zigzag instant in ms, bits of the value (u64
-//! little-endian); to the end.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 use std::hash::{DefaultHasher, Hasher};
 
 use serde::{Deserialize, Serialize};
 
-use super::codec::{Damaged, Reader, put_varint, put_zigzag};
+use super::codec::Damaged;
 use super::definition::{Entry, put_definition, put_key, read_definition, read_key};
 use super::frame::{Frame, put_frame};
 use super::keys::{GROUP, TARGETS_MAX, tagged};
@@ -25,8 +21,6 @@ use super::{Error, Result};
 use crate::model::series::{Kind, SeriesKey};
 use crate::model::units::Timestamp;
 
-/// Series in one block of last values.
-const BLOCK: u32 = 256;
 /// Numbers that a store gives out at most, as a multiple of the limit on live series.
 const EVER_PER_LIVE: usize = 64;
 
@@ -326,46 +320,13 @@ impl Catalogue {
         }
     }
 
-    /// The operations that store all last values.
-    pub(super) fn last_values(&self) -> Vec<Op> {
-        let mut blocks: BTreeMap<u32, (Vec<u8>, u32)> = BTreeMap::new();
-        for (id, entry) in (0u32..).zip(&self.entries) {
-            let Some(entry) = entry.as_ref().filter(|e| e.last_at > i64::MIN) else {
-                continue;
-            };
-            let block = id / BLOCK;
-            let (out, before) = blocks
-                .entry(block)
-                .or_insert_with(|| (Vec::new(), block * BLOCK));
-            put_varint(out, u64::from(id - *before));
-            put_zigzag(out, entry.last_at);
-            out.extend_from_slice(&entry.last.to_bits().to_le_bytes());
-            *before = id;
-        }
-        blocks
-            .into_iter()
-            .map(|(block, (out, _))| Op::put(block.to_be_bytes(), super::codec::seal(&out)))
-            .collect()
-    }
-
-    /// Takes a block of last values as stored.
-    pub(super) fn restore_last(
-        &mut self,
-        block: u32,
-        bytes: &[u8],
-    ) -> std::result::Result<(), Damaged> {
-        let mut from = Reader::new(bytes);
-        let mut id = block
-            .checked_mul(BLOCK)
-            .ok_or(Damaged("a block out of range"))?;
-        while !from.is_done() {
-            id = id
-                .checked_add(from.varint_u32()?)
-                .ok_or(Damaged("a series out of range"))?;
-            let at = Timestamp::from_millis(from.zigzag()?);
-            self.note(id, at, f64::from_bits(from.u64_le()?));
-        }
-        Ok(())
+    /// Last values of all series that have one, in order of their numbers.
+    pub(super) fn noted(&self) -> impl Iterator<Item = (u32, Timestamp, f64)> + '_ {
+        let all = (0u32..).zip(&self.entries);
+        let known = all.filter_map(|(id, entry)| Some((id, entry.as_ref()?)));
+        known
+            .filter(|(_, entry)| entry.last_at > i64::MIN)
+            .map(|(id, entry)| (id, Timestamp::from_millis(entry.last_at), entry.last))
     }
 
     /// A series with all that is known of it.
@@ -485,13 +446,8 @@ mod tests {
             }
             .unwrap();
         }
-        for op in catalogue.last_values() {
-            let Op::Put(key, value) = op else {
-                unreachable!()
-            };
-            let block = u32::from_be_bytes(key.try_into().unwrap());
-            let value = crate::store::codec::open(&value).unwrap();
-            again.restore_last(block, &value).unwrap();
+        for (id, at, value) in catalogue.noted() {
+            again.note(id, at, value);
         }
         assert_eq!(
             again.select(&Selector::default()),

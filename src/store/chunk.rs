@@ -165,6 +165,12 @@ impl<'a> Group<'a> {
         self.heads.iter().map(|head| head.member)
     }
 
+    /// How many values a member is said to have.
+    pub(super) fn count(&self, member: u8) -> usize {
+        let head = self.heads.iter().find(|head| head.member == member);
+        head.map_or(0, |head| head.count)
+    }
+
     /// Appends the values of one member by ascending instant; none if it has none.
     pub(super) fn values(
         &self,

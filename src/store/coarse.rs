@@ -9,16 +9,52 @@ use super::catalogue::SeriesId;
 use super::history::History;
 use super::keys::{self, DATA, GROUP};
 use super::rollup::Tier;
-use super::scan::{Read, Samples, spans};
+use super::scan::{Samples, spans};
 use super::window::prefix;
 use crate::model::units::{Millis, Timestamp};
 
+/// Last values of a tier's buckets of a group, read when they are asked for.
+struct Lead<'h> {
+    history: &'h History,
+    tier: Tier,
+    group: u32,
+    members: &'h [u8],
+    from: Timestamp,
+    /// What was read, and up to when.
+    known: Option<(Timestamp, Members)>,
+}
+
+impl Lead<'_> {
+    /// The last value of each bucket of a member that ends before `end`, at its last instant.
+    fn before(&mut self, member: u8, end: Timestamp) -> Result<Samples> {
+        let step = self.tier.step().as_duration();
+        if self.known.as_ref().is_none_or(|(until, _)| *until < end) {
+            // Those beside it mostly begin in the same span.
+            let len = self.tier.span();
+            let until = end.floor_to(len).plus(len.as_duration());
+            let range = (self.from.minus(step), until);
+            let read = self
+                .history
+                .group_buckets(self.tier, self.group, self.members, range)?;
+            self.known = Some((until, read));
+        }
+        let of_member = self.known.iter().filter_map(|(_, all)| all.get(&member));
+        let ends = of_member.flatten().map(|bucket| {
+            let last = bucket.at.plus(step).minus(Millis(1).as_duration());
+            (last.as_millis(), bucket.last)
+        });
+        Ok(ends.filter(|(at, _)| *at < end.as_millis()).collect())
+    }
+}
+
 impl History {
-    /// Samples of several series as [`History::raw`] gives them, and before the oldest sample of each series what buckets know: the
+    /// Shows samples of several series, with their places in `ids` and in that order, as
+    /// [`History::raw`] gives them, and before the oldest sample of each series what buckets know: the
     /// last value of each five minutes, and before those of each hour, at the end of that time.
     ///
     /// Where samples are kept, a gap between them stays one: buckets that were made of samples end
-    /// after the first of them.
+    /// after the first of them. Ascending `ids` read each chunk once; one series is in memory at a
+    /// time, and its room is used again.
     ///
     /// # Errors
     /// [`super::Error::NoSuchSeries`], or what the disk says.
@@ -27,57 +63,39 @@ impl History {
         ids: &[SeriesId],
         from: Timestamp,
         until: Timestamp,
-    ) -> Result<Vec<Samples>> {
-        let mut all = self.read_many(ids, from, until)?;
-        for tier in [Tier::FiveMinutes, Tier::Hour] {
-            let mut left = all.as_mut_slice();
-            for beside in ids.chunk_by(|a, b| a.is_beside(*b)) {
-                let (here, rest) = std::mem::take(&mut left)
-                    .split_at_mut_checked(beside.len())
-                    .unwrap_or_default();
-                left = rest;
-                self.lead_in(tier, (from, until), beside, here)?;
-            }
-        }
-        Ok(all.into_iter().map(|read| read.samples).collect())
-    }
-
-    /// Puts the last values of buckets before the first sample of each series of a group.
-    fn lead_in(
-        &self,
-        tier: Tier,
-        (from, until): (Timestamp, Timestamp),
-        ids: &[SeriesId],
-        all: &mut [Read],
+        mut show: impl FnMut(usize, &[(i64, f64)]),
     ) -> Result<()> {
-        let step = tier.step().as_duration();
-        let begin = |read: &Read| read.first.map_or(until, Timestamp::from_millis).min(until);
-        let short = ids.iter().zip(all.iter());
-        let short = short.filter(|(_, read)| begin(read) > from);
-        let members: Vec<u8> = short.map(|(id, _)| id.member()).collect();
-        let latest = all.iter().map(begin).max();
-        let (Some(first), Some(latest), false) = (ids.first(), latest, members.is_empty()) else {
-            return Ok(());
-        };
-        let range = (from.minus(step), latest);
-        let mut buckets = self.group_buckets(tier, first.number() / GROUP, &members, range)?;
-        for (id, read) in ids.iter().zip(all) {
-            let end = begin(read);
-            let own = buckets.remove(&id.member()).unwrap_or_default();
-            let ends: Vec<(Timestamp, f64)> = own
-                .into_iter()
-                .map(|bucket| {
-                    (
-                        bucket.at.plus(step).minus(Millis(1).as_duration()),
-                        bucket.last,
-                    )
-                })
-                .filter(|(at, _)| *at < end)
-                .collect();
-            read.first = ends.first().map(|(at, _)| at.as_millis()).or(read.first);
-            let lead = ends.into_iter().filter(|(at, _)| *at >= from);
-            let lead: Vec<(i64, f64)> = lead.map(|(at, last)| (at.as_millis(), last)).collect();
-            read.samples.splice(0..0, lead);
+        let mut before = 0;
+        for beside in ids.chunk_by(|a, b| a.is_beside(*b)) {
+            let members: Vec<u8> = beside.iter().map(|id| id.member()).collect();
+            let mut leads = [Tier::FiveMinutes, Tier::Hour].map(|tier| Lead {
+                history: self,
+                tier,
+                group: beside.first().map_or(0, |id| id.number() / GROUP),
+                members: &members,
+                from,
+                known: None,
+            });
+            self.read_beside(beside, (from, until), |place, read| {
+                let (mut first, mut lead) = (read.first, Samples::new());
+                for tier in &mut leads {
+                    let begin = first.map_or(until, Timestamp::from_millis).min(until);
+                    let member = members.get(place).filter(|_| begin > from);
+                    let Some(member) = member else { break };
+                    let mut ends = tier.before(*member, begin)?;
+                    first = ends.first().map(|(at, _)| *at).or(first);
+                    ends.retain(|(at, _)| *at >= from.as_millis());
+                    lead.splice(0..0, ends);
+                }
+                if lead.is_empty() {
+                    show(before + place, read.samples);
+                } else {
+                    lead.extend_from_slice(read.samples);
+                    show(before + place, &lead);
+                }
+                Ok(())
+            })?;
+            before += beside.len();
         }
         Ok(())
     }
@@ -143,7 +161,9 @@ mod tests {
         }
         let from = at.minus(Millis::HOUR.as_duration());
         let until = at.plus(Millis::HOUR.as_duration());
-        let samples = history.samples_many(&[id], from, until).unwrap();
-        assert_eq!(samples, [vec![(at.as_millis(), 7.0)]]);
+        let mut shown = Vec::new();
+        let show = |place, samples: &[(i64, f64)]| shown.push((place, samples.to_vec()));
+        history.samples_many(&[id], from, until, show).unwrap();
+        assert_eq!(shown, [(0, vec![(at.as_millis(), 7.0)])]);
     }
 }

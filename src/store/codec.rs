@@ -1,7 +1,7 @@
-//! Bytes: varints, packed columns of values, and the checked envelope around every stored value.
+//! Bytes: varints, exclusive ors, and the checked envelope around every stored value.
 //!
 //! For: turning numbers into few bytes and back, bit for bit. Not for: what the numbers mean
-//! (`chunk`, `rollup`, `wal`). Read [`Column`] first.
+//! (`chunk`, `rollup`, `wal`). Read [`Reader`] first.
 //!
 //! **Varint**: seven bits a byte, lowest first, the top bit set on all but the last. **Zigzag**:
 //! a signed number `n` as the varint `(n << 1) ^ (n >> 63)`.
@@ -15,19 +15,10 @@
 //! | 2–5 | CRC-32 (IEEE) of the payload as it lies here, little-endian |
 //! | 6… | payload; for zstd the plain length as a varint, then one zstd frame |
 //!
-//! **Column**: values of one series, each with the row (of the time column) that it belongs to.
-//! A value is the exclusive or of its bits with those of the value before (the first: with 0);
-//! a row is its distance from the row before (the first: from −1). One token a value:
-//!
-//! | token | meaning |
-//! |---|---|
-//! | `0xFF`, varint n | n times: same distance, same bits |
-//! | header `0x80 \| code`, zigzag d, bytes | from here on the distance is d |
-//! | header `code`, bytes | same distance |
-//!
-//! `code` is 0 for the same bits, else `1 + ((len − 1) << 3 | tail)`: `tail` zero bytes were cut
-//! from the low end, `len` bytes follow, lowest first. The idea is that of Pelkonen et al.,
-//! "Gorilla" (VLDB 2015, section 4.1), in whole bytes.
+//! **Exclusive or** of a value's bits with those of the value before: one byte `code`, 0 for the same
+//! bits, else `1 + ((len − 1) << 3 | tail)`: `tail` zero bytes were cut from the low end, `len` bytes
+//! follow, lowest first. The idea is that of Pelkonen et al., "Gorilla" (VLDB 2015, section 4.1), in
+//! whole bytes.
 
 use std::borrow::Cow;
 
@@ -48,10 +39,6 @@ const HEAD: usize = 6;
 const UNPACKED_MAX: usize = 64 << 20;
 /// Small payloads do not repay a zstd frame.
 const PACK_FROM: usize = 64;
-/// No column has more values: a log of scrapes with one sample each ends before.
-const VALUES_MAX: u32 = 4 << 20;
-const RUN: u8 = 0xFF;
-const NEW_STEP: u8 = 0x80;
 
 /// Puts `payload` into an envelope, packed where that makes it smaller.
 pub(super) fn seal(payload: &[u8]) -> Vec<u8> {
@@ -148,7 +135,7 @@ pub(super) fn put_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// The one-byte code for an exclusive or, and how much of it follows: (code, tail, length).
-fn shape(xor: u64) -> (u8, u32, usize) {
+pub(super) fn shape(xor: u64) -> (u8, u32, usize) {
     if xor == 0 {
         return (0, 0, 0);
     }
@@ -165,7 +152,8 @@ pub(super) fn put_xor(out: &mut Vec<u8>, xor: u64) {
     put_xor_bytes(out, xor, tail, len);
 }
 
-fn put_xor_bytes(out: &mut Vec<u8>, xor: u64, tail: u32, len: usize) {
+/// Appends the bytes that [`shape`] says follow.
+pub(super) fn put_xor_bytes(out: &mut Vec<u8>, xor: u64, tail: u32, len: usize) {
     if len > 0 {
         out.extend((xor >> (8 * tail)).to_le_bytes().into_iter().take(len));
     }
@@ -273,7 +261,8 @@ impl<'a> Reader<'a> {
         self.xor_bytes(code)
     }
 
-    fn xor_bytes(&mut self, code: u8) -> Result<u64, Damaged> {
+    /// What [`put_xor_bytes`] wrote after this code.
+    pub(super) fn xor_bytes(&mut self, code: u8) -> Result<u64, Damaged> {
         let Some(code) = code.checked_sub(1) else {
             return Ok(0);
         };
@@ -290,154 +279,10 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Values of one series, packed as they come; see the module for the bytes.
-#[derive(Debug, Clone)]
-pub(super) struct Column {
-    bytes: Vec<u8>,
-    bits: u64,
-    row: i64,
-    step: i64,
-    run: u32,
-    count: u32,
-}
-
-impl Default for Column {
-    fn default() -> Self {
-        Self {
-            bytes: Vec::new(),
-            bits: 0,
-            row: -1,
-            step: 1,
-            run: 0,
-            count: 0,
-        }
-    }
-}
-
-impl Column {
-    /// Appends one value at `row`; rows may come in any order.
-    pub(super) fn push(&mut self, row: u32, value: f64) {
-        let (row, bits) = (i64::from(row), value.to_bits());
-        let step = row - self.row;
-        let xor = bits ^ self.bits;
-        if step == self.step && xor == 0 {
-            self.run += 1;
-        } else {
-            flush_run(&mut self.bytes, self.run);
-            self.run = 0;
-            let (code, tail, len) = shape(xor);
-            // Grown by a quarter rather than doubled: ten thousand half-empty buffers add up.
-            if self.bytes.capacity() - self.bytes.len() < 20 {
-                self.bytes.reserve_exact(24 + self.bytes.len() / 4);
-            }
-            if step == self.step {
-                self.bytes.push(code);
-            } else {
-                self.bytes.push(code | NEW_STEP);
-                put_zigzag(&mut self.bytes, step);
-            }
-            put_xor_bytes(&mut self.bytes, xor, tail, len);
-        }
-        self.row = row;
-        self.step = step;
-        self.bits = bits;
-        self.count += 1;
-    }
-
-    /// Bytes that it takes in memory.
-    pub(super) fn room(&self) -> usize {
-        self.bytes.capacity() + size_of::<Self>()
-    }
-
-    /// How many values there are.
-    pub(super) fn count(&self) -> u32 {
-        self.count
-    }
-
-    /// The packed bytes, whole.
-    pub(super) fn encoded(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.bytes.len() + 6);
-        bytes.extend_from_slice(&self.bytes);
-        flush_run(&mut bytes, self.run);
-        bytes
-    }
-
-    /// Values with their rows, in the order they were pushed.
-    pub(super) fn values(&self) -> Vec<(u32, f64)> {
-        // Bytes that this very struct has written decode; an empty answer is never reached.
-        unpack(&self.encoded(), self.count).unwrap_or_default()
-    }
-}
-
-fn flush_run(bytes: &mut Vec<u8>, run: u32) {
-    match run {
-        0 => {}
-        1 => bytes.push(0),
-        n => {
-            bytes.push(RUN);
-            put_varint(bytes, u64::from(n));
-        }
-    }
-}
-
-/// Reads `count` values of a packed column, with their rows; nothing may be left over.
-pub(super) fn unpack(bytes: &[u8], count: u32) -> Result<Vec<(u32, f64)>, Damaged> {
-    // Runs make many values of few bytes: what is damaged must not cost memory.
-    if count > VALUES_MAX {
-        return Err(Damaged("more values than a column may have"));
-    }
-    let mut from = Reader::new(bytes);
-    let mut values = Vec::with_capacity((count as usize).min(1 << 16));
-    let (mut row, mut step, mut bits, mut left) = (-1i64, 1i64, 0u64, count);
-    while left > 0 {
-        let header = from.byte()?;
-        let times = if header == RUN {
-            from.varint_u32()?
-        } else {
-            if header & NEW_STEP != 0 {
-                step = from.zigzag()?;
-            }
-            bits ^= from.xor_bytes(header & !NEW_STEP)?;
-            1
-        };
-        left = left
-            .checked_sub(times)
-            .ok_or(Damaged("more values than announced"))?;
-        for _ in 0..times {
-            row = row.saturating_add(step);
-            let row = u32::try_from(row).map_err(|_| Damaged("a row out of range"))?;
-            values.push((row, f64::from_bits(bits)));
-        }
-    }
-    if from.is_done() {
-        Ok(values)
-    } else {
-        Err(Damaged("bytes after the last value"))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn packed(values: &[(u32, u64)]) -> Column {
-        let mut column = Column::default();
-        for (row, bits) in values {
-            column.push(*row, f64::from_bits(*bits));
-        }
-        column
-    }
-
-    #[test]
-    fn a_value_that_stays_costs_next_to_nothing() {
-        let mut column = Column::default();
-        for row in 0..720 {
-            column.push(row, 42.0);
-        }
-        assert!(column.encoded().len() <= 6, "{}", column.encoded().len());
-        assert_eq!(column.values().len(), 720);
-    }
 
     #[test]
     fn a_flipped_bit_is_noticed() {
@@ -459,9 +304,6 @@ mod tests {
             open(&wrap(Packing::Zstd, &body)),
             Err(Damaged("a length beyond its bound"))
         );
-        assert!(unpack(&[RUN, 0xff, 0xff, 0xff, 0xff, 0x0f], 5).is_err());
-        let endless = [NEW_STEP, 0, RUN, 0xff, 0xff, 0xff, 0xff, 0x0f];
-        assert!(unpack(&endless, u32::MAX).is_err());
     }
 
     proptest! {
@@ -479,23 +321,7 @@ mod tests {
         }
 
         #[test]
-        fn any_bit_patterns_at_any_rows_come_back(
-            values in prop::collection::vec((any::<u32>(), any::<u64>()), 0..200),
-            repeats in 0u32..5,
-        ) {
-            let mut given = values;
-            if let Some((row, bits)) = given.last().copied() {
-                given.extend((1..=repeats).map(|i| (row.saturating_add(i), bits)));
-            }
-            let column = packed(&given);
-            prop_assert_eq!(column.count as usize, given.len());
-            let got: Vec<_> = column.values().iter().map(|(r, v)| (*r, v.to_bits())).collect();
-            prop_assert_eq!(got, given);
-        }
-
-        #[test]
-        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), count in 0u32..10_000) {
-            let _ = unpack(&bytes, count);
+        fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = open(&bytes);
         }
 

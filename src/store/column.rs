@@ -1,7 +1,7 @@
 //! Sealed columns: the numbers of one series, or of one clock, in as few bytes as they take.
 //!
 //! For: columns that are written once and read often. Not for: the open window, which grows value
-//! by value (`codec::Column`). Read [`put_values`] first.
+//! by value (`open_column`). Read [`put_values`] first.
 //!
 //! A column does not say how many numbers it holds; whoever keeps it does. The first byte says how
 //! it is packed:

@@ -10,13 +10,16 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::barrier::{Database, Shape};
+use super::barrier::Database;
 use super::disk::sync_parent;
 use super::keys::part_bounds;
-use super::{CONTROL_CACHE, Error, Result};
+use super::shape::Shape;
+use super::{Error, Result};
 
 /// Page cache of one database: a window of 24 h of some hundred series is a few megabytes.
 const CACHE: u64 = 4 << 20;
+/// Page cache of the control database.
+const CONTROL_CACHE: u64 = 2 << 20;
 /// The database that is always there and is none of metrics.
 pub(super) const CONTROL: &str = "control";
 /// Databases that stay open; more are opened for a question and closed at the next tick.

@@ -1,35 +1,38 @@
 //! Gathering what is sealed of a group of series, span by span and log by log.
 //!
 //! For: every reading of samples from disk. Not for: which spans and databases to look into (`scan`,
-//! `window`). Read [`append_group`] first.
+//! `window`). Read [`Chunk`] first.
 
 use std::collections::BTreeMap;
 
 use super::Result;
-use super::barrier::Database;
+use super::barrier::{Database, Value};
 use super::chunk;
 use super::codec::Damaged;
 use super::keys::{self, DATA};
 use super::segment::settle;
 
-/// Samples that one more chunk is expected to bring at most.
-const CHUNK_SAMPLES: usize = 8_192;
-
 /// Samples of one series as they are gathered.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
     samples: Vec<(i64, f64)>,
-    /// How many the last chunk brought.
-    latest: usize,
     /// Not all of them ascend.
     is_mixed: bool,
 }
 
 impl Gathered {
-    /// Makes room for so many chunks more, each as long as the last, so that it is made once.
-    pub(super) fn reserve(&mut self, chunks: usize) {
-        let each = self.latest.min(CHUNK_SAMPLES);
-        self.samples.reserve(each.saturating_mul(chunks));
+    /// Nothing yet, in room that is used again.
+    pub(super) fn within(mut room: Vec<(i64, f64)>) -> Self {
+        room.clear();
+        Self {
+            samples: room,
+            is_mixed: false,
+        }
+    }
+
+    /// Makes room for so many samples more.
+    pub(super) fn reserve(&mut self, samples: usize) {
+        self.samples.reserve(samples);
     }
 
     /// Appends what `put` appends; `ascends` says whether that is in order in itself.
@@ -41,7 +44,6 @@ impl Gathered {
         let before = self.samples.last().map(|(at, _)| *at);
         let start = self.samples.len();
         put(&mut self.samples)?;
-        self.latest = self.samples.len() - start;
         let first = self.samples.get(start).map(|(at, _)| *at);
         let joins = before
             .zip(first)
@@ -51,9 +53,9 @@ impl Gathered {
     }
 
     /// Appends samples in any order.
-    pub(super) fn extend(&mut self, samples: Vec<(i64, f64)>) {
+    pub(super) fn extend(&mut self, samples: &[(i64, f64)]) {
         self.is_mixed |= !samples.is_empty();
-        self.samples.extend(samples);
+        self.samples.extend_from_slice(samples);
     }
 
     /// In order of time; of two at one instant, the one that came later.
@@ -66,6 +68,81 @@ impl Gathered {
     }
 }
 
+/// A sealed chunk as it lies on disk: values of a group in a span, of one log.
+pub(super) struct Chunk<'d> {
+    database: &'d Database,
+    target: u32,
+    key: Value,
+    value: Value,
+}
+
+impl<'d> Chunk<'d> {
+    /// Appends the chunks of a group in a span, log by log.
+    pub(super) fn find(
+        database: &'d Database,
+        target: u32,
+        (span, group): (u32, u32),
+        into: &mut Vec<Self>,
+    ) -> Result<()> {
+        let found = database.find_all(DATA, &keys::group_key(span, group))?;
+        // Empty is a place that a seal made ready and has not filled yet.
+        let filled = found.into_iter().filter(|(_, value)| !value.is_empty());
+        into.extend(filled.map(|(key, value)| Self {
+            database,
+            target,
+            key,
+            value,
+        }));
+        Ok(())
+    }
+
+    /// Reads its head and its instants; `None` if it holds nothing of the members that are wanted.
+    pub(super) fn open(&self, wanted: impl Fn(u8) -> bool) -> Result<Option<Opened<'_>>> {
+        let damaged = |damage| self.database.damaged(damage);
+        let Some((span, _, log)) = keys::read_raw_key(&self.key) else {
+            return Err(damaged(Damaged("a key of a chunk")));
+        };
+        let group = chunk::Group::open(&self.value).map_err(damaged)?;
+        if !group.members().any(wanted) {
+            return Ok(None);
+        }
+        let times_key = keys::raw_key(span, keys::times_group(self.target), log);
+        let times = match self.database.find(DATA, &times_key)? {
+            Some(times) => chunk::read_times(&times).map_err(damaged)?,
+            None => return Err(damaged(Damaged("a chunk without its times"))),
+        };
+        Ok(Some(Opened {
+            database: self.database,
+            ascends: times.is_sorted_by(|a, b| a < b),
+            group,
+            times,
+        }))
+    }
+}
+
+/// A chunk whose columns can be unpacked.
+pub(super) struct Opened<'c> {
+    database: &'c Database,
+    group: chunk::Group<'c>,
+    times: Vec<i64>,
+    ascends: bool,
+}
+
+impl Opened<'_> {
+    /// How many values a member has.
+    pub(super) fn count(&self, member: u8) -> usize {
+        self.group.count(member).min(self.times.len())
+    }
+
+    /// Appends the values of a member.
+    pub(super) fn unpack(&self, member: u8, into: &mut Gathered) -> Result<()> {
+        into.append(self.ascends, |into| {
+            let values = self.group.values(member, &self.times, into);
+            values.map_err(|damage| self.database.damaged(damage))
+        })
+    }
+}
+
 /// Sealed values of the wanted members of a group in a span, in order of time.
 pub(super) fn read_group(
     database: &Database,
@@ -73,47 +150,18 @@ pub(super) fn read_group(
     place: (u32, u32),
     wanted: impl Fn(u8) -> bool,
 ) -> Result<BTreeMap<u8, Vec<(i64, f64)>>> {
-    let mut all = BTreeMap::new();
-    append_group(database, target, place, wanted, &mut all)?;
+    let mut chunks = Vec::new();
+    Chunk::find(database, target, place, &mut chunks)?;
+    let mut all: BTreeMap<u8, Gathered> = BTreeMap::new();
+    for chunk in &chunks {
+        if let Some(opened) = chunk.open(&wanted)? {
+            for member in opened.group.members().filter(|member| wanted(*member)) {
+                opened.unpack(member, all.entry(member).or_default())?;
+            }
+        }
+    }
     let all = all.into_iter();
     Ok(all.map(|(member, of)| (member, of.settled())).collect())
-}
-
-/// Appends the sealed values of the wanted members of a group in a span, log by log.
-pub(super) fn append_group(
-    database: &Database,
-    target: u32,
-    (span, group): (u32, u32),
-    wanted: impl Fn(u8) -> bool,
-    all: &mut BTreeMap<u8, Gathered>,
-) -> Result<()> {
-    let damaged = |damage| database.damaged(damage);
-    database.scan(DATA, &keys::group_key(span, group), |key, value| {
-        if value.is_empty() {
-            return Ok(());
-        }
-        let Some((_, _, log)) = keys::read_raw_key(key) else {
-            return Err(damaged(Damaged("a key of a chunk")));
-        };
-        let packed = chunk::Group::open(value).map_err(damaged)?;
-        let members: Vec<u8> = packed.members().filter(|m| wanted(*m)).collect();
-        if members.is_empty() {
-            return Ok(());
-        }
-        let times_key = keys::raw_key(span, keys::times_group(target), log);
-        let times = match database.get(DATA, &times_key)? {
-            Some(times) => chunk::read_times(&times).map_err(damaged)?,
-            None => return Err(damaged(Damaged("a chunk without its times"))),
-        };
-        let ascends = times.is_sorted_by(|a, b| a < b);
-        for member in members {
-            let into = all.entry(member).or_default();
-            into.append(ascends, |into| {
-                packed.values(member, &times, into).map_err(damaged)
-            })?;
-        }
-        Ok(())
-    })
 }
 
 #[cfg(test)]
@@ -135,7 +183,7 @@ mod tests {
         put(true, &[(30, 3.0)]);
         put(true, &[(30, 4.0), (40, 5.0)]);
         put(false, &[(60, 7.0), (50, 6.0)]);
-        all.extend(vec![(5, 0.0)]);
+        all.extend(&[(5, 0.0)]);
         let wanted = [
             (5, 0.0),
             (10, 1.0),

@@ -299,8 +299,9 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::store::barrier::{Database, Shape};
+    use crate::store::barrier::Database;
     use crate::store::op::Op;
+    use crate::store::shape::Shape;
 
     const SHAPE: Shape = Shape::small(1 << 20);
 

@@ -22,6 +22,7 @@
 
 mod backup;
 mod barrier;
+mod blobs;
 mod buckets;
 mod bulk;
 mod catalogue;
@@ -42,12 +43,15 @@ mod folder;
 mod frame;
 #[doc(hidden)]
 pub mod fuzzing;
+mod gate;
 mod gather;
 mod history;
 mod intern;
 mod keys;
+mod last;
 mod leaves;
 mod op;
+mod open_column;
 mod pages;
 mod push;
 mod records;
@@ -63,6 +67,7 @@ mod seal;
 mod segment;
 mod segments;
 mod selector;
+mod shape;
 mod sketches;
 mod snapshot;
 mod source;
@@ -72,6 +77,7 @@ mod transfer;
 mod verification;
 mod verify;
 mod wal;
+mod walk;
 mod window;
 
 use std::fs::File;
@@ -92,7 +98,6 @@ pub use self::repair::{Loss, RECOVERED, Repair, repair};
 pub use self::restore::{check as check_backup, restore};
 pub use self::retention::Retention;
 pub use self::rollup::{Bucket, GAP, Tier};
-pub use self::scan::Samples;
 pub use self::seal::Tick;
 pub use self::selector::{BadPattern, Matcher, NAME, PUSHED, Selector, TARGET};
 pub use self::sketches::{Latency, RecentLatency};
@@ -101,12 +106,10 @@ pub use self::verification::{Problem, Verification};
 pub use self::verify::verify;
 pub use self::window::Fold;
 
-use self::barrier::{Database, Shape};
+use self::barrier::Database;
+use self::databases::{CONTROL, shape};
 use self::folder::{make_folder, read_format, refuse_foreign, take_lock, write_format};
 use crate::model::units::{Bytes, Timestamp};
-
-/// Page cache of the control database.
-const CONTROL_CACHE: u64 = 2 << 20;
 
 /// Where a store lies and what it keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,10 +166,7 @@ impl Store {
             });
         }
         disk::need_room(&dir, Bytes(0))?;
-        let control = Arc::new(Database::open(
-            &dir.join("control"),
-            Shape::small(CONTROL_CACHE),
-        )?);
+        let control = Arc::new(Database::open(&dir.join(CONTROL), shape(CONTROL))?);
         let history = History::open(options, Arc::clone(&control))?;
         if !known {
             write_format(&dir)?;

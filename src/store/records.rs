@@ -216,7 +216,7 @@ mod tests {
         let control = Arc::new(
             Database::open(
                 &dir.path().join("control"),
-                crate::store::barrier::Shape::small(1 << 20),
+                crate::store::shape::Shape::small(1 << 20),
             )
             .unwrap(),
         );

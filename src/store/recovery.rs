@@ -13,7 +13,7 @@ use super::frame::{Frame, Pushes};
 use super::keys::{self, CATALOGUE, LAST, SYNTHETIC};
 use super::segment::Segment;
 use super::wal::{self, Found};
-use super::{Error, Result};
+use super::{Error, Result, last};
 use crate::model::capacity::SyntheticSpan;
 use crate::model::units::Timestamp;
 
@@ -132,7 +132,8 @@ pub(super) fn load_catalogue(control: &Database, dir: &Path) -> Result<Catalogue
         let block = key.try_into().map(u32::from_be_bytes);
         let block = block.map_err(|_| damaged(Damaged("a key of the last values")))?;
         let value = codec::open(value).map_err(damaged)?;
-        catalogue.restore_last(block, &value).map_err(damaged)
+        let note = |id, at, value| catalogue.note(id, at, value);
+        last::read(block, &value, note).map_err(damaged)
     })?;
     Ok(catalogue)
 }

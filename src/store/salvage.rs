@@ -9,7 +9,7 @@ use super::Result;
 use super::barrier::Database;
 use super::catalogue::Catalogue;
 use super::codec;
-use super::content::{Content, Tree, check, count, shown, when};
+use super::content::{Content, Tree, count, shown, when};
 use super::databases::CONTROL;
 use super::keys::{
     self, CATALOGUE, DATA, GROUP, LAST, META, RECORDS, SEALED, SYNTHETIC, TALLY, UNFOLDED,
@@ -18,6 +18,7 @@ use super::leaves::Leaves;
 use super::op::Op;
 use super::repair::{Loss, Repair};
 use super::source::{Source, hole_in_time};
+use super::walk::{self, Found, Span, Walk};
 
 /// Writes that are gathered before they go to the database.
 const AT_ONCE: usize = 128;
@@ -44,32 +45,19 @@ pub(super) struct Salvage {
     unnamed: Vec<(usize, u32)>,
 }
 
-/// Chunks of one span, kept back until their instants have come.
-#[derive(Default)]
-struct Span {
-    number: u32,
-    times: BTreeMap<(u32, u32), Vec<i64>>,
-    chunks: Vec<Chunk>,
-}
-
-struct Chunk {
-    key: Vec<u8>,
-    value: Vec<u8>,
-    group: u32,
-    log: u32,
-    members: Vec<u8>,
-}
-
 /// What goes into one tree.
 struct Writer<'a> {
     at: Tree<'a>,
     to: &'a Database,
     ops: Vec<Op>,
-    span: Span,
-    record: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    fn into(to: &'a Database, at: Tree<'a>) -> Self {
+        let ops = Vec::new();
+        Self { at, to, ops }
+    }
+
     fn put(&mut self, op: Op) -> Result<()> {
         self.ops.push(op);
         if self.ops.len() >= AT_ONCE {
@@ -113,22 +101,17 @@ impl Salvage {
     /// Copies what reads of a database.
     pub(super) fn database(&mut self, name: &str, source: &Source, to: &Database) -> Result<()> {
         self.report.databases += 1;
-        let mut trees = source.trees();
-        trees.sort_by_key(|tree| (tree != CATALOGUE && tree != META, tree.clone()));
-        for tree in &trees {
+        for tree in &walk::trees(source) {
             let at = Tree {
                 database: name,
                 name: tree,
             };
-            let mut writer = Writer {
-                at,
-                to,
-                ops: Vec::new(),
-                span: Span::default(),
-                record: Vec::new(),
-            };
-            let holes = source.scan(tree, |key, value| self.entry(&mut writer, key, value))?;
-            self.finish_tree(&mut writer)?;
+            let (mut walk, mut writer) = (Walk::through(at), Writer::into(to, at));
+            let holes = source.scan(tree, |key, value| {
+                walk.entry(key, value, |found| self.take(&mut writer, found))
+            })?;
+            walk.finish(|found| self.take(&mut writer, found))?;
+            writer.flush()?;
             for hole in holes {
                 let until = if hole.1.is_empty() {
                     "the end".to_owned()
@@ -189,37 +172,34 @@ impl Salvage {
                 database: name,
                 name: &tree,
             };
-            let mut writer = Writer {
-                at,
-                to,
-                ops: Vec::new(),
-                span: Span::default(),
-                record: Vec::new(),
-            };
+            let (mut walk, mut writer) = (Walk::through(at), Writer::into(to, at));
             for (key, value) in &entries {
-                self.entry(&mut writer, key, value)?;
+                walk.entry(key, value, |found| self.take(&mut writer, found))?;
             }
-            self.finish_tree(&mut writer)?;
+            walk.finish(|found| self.take(&mut writer, found))?;
+            writer.flush()?;
         }
         Ok(())
     }
 
-    fn entry(&mut self, writer: &mut Writer<'_>, key: &[u8], value: &[u8]) -> Result<()> {
-        let at = writer.at;
-        if at.name == RECORDS {
-            return self.part(writer, key, value);
-        }
-        match check(at, key, value) {
-            Ok(content) => self.take(writer, (key, value), content),
-            Err(damage) => {
-                self.lose_key(at, key, damage.0);
+    fn take(&mut self, writer: &mut Writer<'_>, found: Found<'_>) -> Result<()> {
+        match found {
+            Found::Damage { key, damage } => {
+                self.lose_key(writer.at, key, damage.0);
                 Ok(())
             }
+            Found::Value {
+                key,
+                value,
+                content,
+            } => self.value(writer, (key, value), content),
+            Found::Span(span) => self.span(writer, span),
+            Found::Record(parts) => self.record(writer, parts),
         }
     }
 
-    /// Keeps a value that reads; some are kept back until what they need has come.
-    fn take(
+    /// Keeps a value that reads, or what it says where that is written in the end.
+    fn value(
         &mut self,
         writer: &mut Writer<'_>,
         (key, value): (&[u8], &[u8]),
@@ -246,53 +226,19 @@ impl Salvage {
                 self.tallied.insert((day, log), samples);
                 return Ok(());
             }
-            Content::Times {
-                span,
-                target,
-                log,
-                times,
-            } => {
-                self.turn(writer, span)?;
-                writer.span.times.insert((target, log), times);
-            }
-            Content::Chunk {
-                span,
-                group,
-                log,
-                members,
-            } => {
-                self.turn(writer, span)?;
-                writer.span.chunks.push(Chunk {
-                    key: key.to_vec(),
-                    value: value.to_vec(),
-                    group,
-                    log,
-                    members,
-                });
-                return Ok(());
-            }
             Content::Buckets { group, members } => {
                 self.used.entry(group).or_default().extend(members);
             }
             Content::Sealed(log) => self.sealed = Some(log),
             Content::Unfolded => self.has_unfolded = true,
-            Content::Other => {}
+            Content::Times { .. } | Content::Chunk { .. } | Content::Other => {}
         }
         self.report.keys += 1;
         writer.put(Op::put(key, value))
     }
 
-    fn turn(&mut self, writer: &mut Writer<'_>, span: u32) -> Result<()> {
-        if writer.span.number != span {
-            self.finish_span(writer)?;
-            writer.span.number = span;
-        }
-        Ok(())
-    }
-
     /// Keeps the chunks of a span that read with their instants.
-    fn finish_span(&mut self, writer: &mut Writer<'_>) -> Result<()> {
-        let span = std::mem::take(&mut writer.span);
+    fn span(&mut self, writer: &mut Writer<'_>, span: Span) -> Result<()> {
         let day = keys::day_number(keys::span_start(span.number, keys::SPAN));
         for chunk in span.chunks {
             let of = |target: u32| {
@@ -332,32 +278,12 @@ impl Salvage {
         known.or(self.owners.get(&group).copied())
     }
 
-    /// A record is kept wholly or not.
-    fn part(&mut self, writer: &mut Writer<'_>, key: &[u8], value: &[u8]) -> Result<()> {
-        let prefix = |key: &[u8]| {
-            key.split_last_chunk::<2>()
-                .map(|(prefix, _)| prefix.to_vec())
-        };
-        if writer
-            .record
-            .first()
-            .is_some_and(|(first, _)| prefix(first) != prefix(key))
-        {
-            self.finish_record(writer)?;
-        }
-        writer.record.push((key.to_vec(), value.to_vec()));
-        Ok(())
-    }
-
-    fn finish_record(&mut self, writer: &mut Writer<'_>) -> Result<()> {
-        let parts = std::mem::take(&mut writer.record);
+    /// Keeps a record wholly or not.
+    fn record(&mut self, writer: &mut Writer<'_>, parts: &[(Vec<u8>, Vec<u8>)]) -> Result<()> {
         let Some((first, _)) = parts.first() else {
             return Ok(());
         };
-        let sealed: Vec<u8> = parts
-            .iter()
-            .flat_map(|(_, value)| value.iter().copied())
-            .collect();
+        let sealed: Vec<u8> = parts.iter().flat_map(|(_, part)| part).copied().collect();
         let is_named = keys::read_record_key(first).is_some_and(|(_, _, part)| part == 0);
         if !is_named || codec::open(&sealed).is_err() {
             self.lose_key(writer.at, first, "a record that does not read");
@@ -370,12 +296,6 @@ impl Salvage {
             .iter()
             .map(|(key, value)| Op::put(key, value.as_slice()))
             .collect();
-        writer.flush()
-    }
-
-    fn finish_tree(&mut self, writer: &mut Writer<'_>) -> Result<()> {
-        self.finish_span(writer)?;
-        self.finish_record(writer)?;
         writer.flush()
     }
 

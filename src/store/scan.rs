@@ -1,17 +1,20 @@
-//! Reading many series at once: each chunk is read and unpacked a single time.
+//! Reading many series at once: each chunk is read a single time, and one series is unpacked at
+//! a time.
 //!
 //! For: questions about hundreds of series. Not for: steps and buckets (`window`). Read
-//! [`History::read_many`] first.
+//! [`History::read_beside`] first.
 //!
-//! A chunk holds one span of 16 series. Asked for one by one, they would each unpack all of it.
+//! A chunk holds one span of 16 series. Asked for one by one, they would each read all of it;
+//! unpacked all together, they would take the memory of sixteen, which no cache of a processor has.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use super::barrier::Database;
 use super::catalogue::{Series, SeriesId};
-use super::gather::{Gathered, append_group};
+use super::gather::{Chunk, Gathered, Opened};
 use super::history::History;
 use super::keys::{self, GROUP, SPAN};
 use super::selector::Selector;
@@ -20,13 +23,23 @@ use crate::model::series::Kind;
 use crate::model::units::{Millis, Timestamp};
 
 /// Samples of one series: instants in ms since 1970, and values.
-pub type Samples = Vec<(i64, f64)>;
+pub(super) type Samples = Vec<(i64, f64)>;
+
+/// Room for so many samples is kept by a thread until its next question: a day of ten seconds
+/// twice, 256 KiB.
+const ROOM_MAX: usize = 1 << 14;
+
+thread_local! {
+    /// Where a series is unpacked: larger than what an allocator keeps at hand, so that making it
+    /// anew would ask the system for it each time.
+    static ROOM: Cell<Samples> = const { Cell::new(Vec::new()) };
+}
 
 /// What was read of one series.
-#[derive(Debug, Default)]
-pub(super) struct Read {
+#[derive(Debug)]
+pub(super) struct Read<'s> {
     /// Ascending, one an instant, within the range.
-    pub(super) samples: Samples,
+    pub(super) samples: &'s [(i64, f64)],
     /// The earliest instant in all spans that the range touches, also before the range.
     pub(super) first: Option<i64>,
 }
@@ -63,66 +76,61 @@ impl History {
         self.head().catalogue.metrics()
     }
 
-    /// Samples of several series from `from` up to, but without, `until`; in the order of `ids`,
-    /// each ascending, bit for bit. Ascending `ids` read each chunk once.
+    /// Shows samples from `from` up to, but without, `until` of series that lie beside each other,
+    /// with their places in `ids`, each ascending, bit for bit.
     ///
     /// # Errors
-    /// [`Error::NoSuchSeries`], or what the disk says.
-    pub(super) fn read_many(
+    /// [`Error::NoSuchSeries`], or what the disk says; else what `show` says, which ends it.
+    pub(super) fn read_beside(
         &self,
         ids: &[SeriesId],
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<Vec<Read>> {
-        let mut all = Vec::with_capacity(ids.len());
-        for beside in ids.chunk_by(|a, b| a.is_beside(*b)) {
-            let Some(first) = beside.first() else {
-                continue;
-            };
-            let owner = self.head().catalogue.owner(first.0);
-            let (target, _) = owner.ok_or(Error::NoSuchSeries(*first))?;
-            let members: Vec<u8> = beside.iter().map(|id| id.member()).collect();
-            let mut read = self.group_samples((target, first.0 / GROUP), &members, from, until)?;
-            let reads = beside.iter().map(|id| read.remove(&id.member()));
-            all.extend(reads.map(Option::unwrap_or_default));
-        }
-        Ok(all)
-    }
-
-    /// Samples of members of a group, from memory and disk.
-    pub(super) fn group_samples(
-        &self,
-        (target, group): (u32, u32),
-        members: &[u8],
-        from: Timestamp,
-        until: Timestamp,
-    ) -> Result<BTreeMap<u8, Read>> {
+        (from, until): (Timestamp, Timestamp),
+        mut show: impl FnMut(usize, Read<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let Some(first) = ids.first() else {
+            return Ok(());
+        };
+        let owner = self.head().catalogue.owner(first.0);
+        let (target, _) = owner.ok_or(Error::NoSuchSeries(*first))?;
+        let place = (target, first.0 / GROUP);
+        let members: Vec<u8> = ids.iter().map(|id| id.member()).collect();
         // Memory before disk: what is being sealed meanwhile is then seen twice, never not at all.
-        let memory = self.group_in_memory((target, group), members, from, until);
-        let mut all: BTreeMap<u8, Gathered> = BTreeMap::new();
-        for (database, spans) in self.raw_places(from, until)? {
-            let mut left = spans.clone().count();
-            for span in spans {
-                let wanted = |member| members.contains(&member);
-                for gathered in all.values_mut() {
-                    gathered.reserve(left);
-                }
-                left = left.saturating_sub(1);
-                append_group(&database, target, (span, group), wanted, &mut all)?;
+        let memory = self.group_in_memory(place, &members, from, until);
+        let places = self.raw_places(from, until)?;
+        let mut chunks = Vec::new();
+        for (database, spans) in &places {
+            for span in spans.clone() {
+                Chunk::find(database, target, (span, place.1), &mut chunks)?;
             }
         }
-        for (member, samples) in memory {
-            all.entry(member).or_default().extend(samples);
+        let opened = chunks.iter();
+        let opened = opened.map(|chunk| chunk.open(|member| members.contains(&member)));
+        let opened: Vec<Opened<'_>> = opened
+            .filter_map(Result::transpose)
+            .collect::<Result<_>>()?;
+        for (i, member) in members.iter().enumerate() {
+            let mut gathered = Gathered::within(ROOM.take());
+            gathered.reserve(opened.iter().map(|chunk| chunk.count(*member)).sum());
+            for chunk in &opened {
+                chunk.unpack(*member, &mut gathered)?;
+            }
+            gathered.extend(memory.get(member).map_or(&[], Vec::as_slice));
+            let samples = gathered.settled();
+            let place_of = |end: Timestamp| {
+                let end = end.as_millis();
+                samples.partition_point(|(at, _)| *at < end)
+            };
+            let within = samples.get(place_of(from)..place_of(until));
+            let read = Read {
+                samples: within.unwrap_or_default(),
+                first: samples.first().map(|(at, _)| *at),
+            };
+            show(i, read)?;
+            if samples.capacity() <= ROOM_MAX {
+                ROOM.set(samples);
+            }
         }
-        let within = from.as_millis()..until.as_millis();
-        let settled = all.into_iter().map(|(member, gathered)| {
-            let mut samples = gathered.settled();
-            let first = samples.first().map(|(at, _)| *at);
-            samples.truncate(samples.partition_point(|(at, _)| *at < within.end));
-            samples.drain(..samples.partition_point(|(at, _)| *at < within.start));
-            (member, Read { samples, first })
-        });
-        Ok(settled.collect())
+        Ok(())
     }
 
     /// Where sealed samples of a range lie: databases, each with the spans to look for.

@@ -19,7 +19,7 @@ use super::op::Op;
 use super::rollup::{self, Tier};
 use super::segment::{Rows, Segment, settle};
 use super::tiers::{bucket_op, merged_buckets};
-use super::{Result, chunk, failpoint, wal};
+use super::{Result, chunk, failpoint, last, wal};
 use crate::model::series::Kind;
 use crate::model::units::{Bytes, Millis, Timestamp};
 
@@ -168,9 +168,9 @@ impl History {
     /// Writes the last values; first the log that holds the newest of them reaches the disk, so
     /// that no last value is remembered whose sample is not.
     pub(super) fn store_last_values(&self) -> Result<()> {
-        let last = self.head().catalogue.last_values();
+        let blocks = last::blocks(self.head().catalogue.noted());
         self.sync_log()?;
-        self.control.write_in_order(LAST, last)
+        self.control.write_in_order(LAST, blocks)
     }
 }
 

@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::codec::{Column, Damaged};
+use super::codec::Damaged;
 use super::frame::Packed;
 use super::keys::{GROUP, SPAN, span_of, span_start};
+use super::open_column::Column;
 use crate::model::units::Timestamp;
 
 /// Scrapes of one target in one span: a time column, and a packed column a series.

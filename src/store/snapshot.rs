@@ -107,8 +107,9 @@ fn place(from: &mut Reader<'_>) -> std::result::Result<(), Damaged> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::barrier::{Database, Shape};
+    use crate::store::barrier::Database;
     use crate::store::op::Op;
+    use crate::store::shape::Shape;
 
     #[test]
     fn a_snapshot_cut_at_any_length_is_noticed() {

@@ -17,16 +17,16 @@ use std::sync::{Arc, PoisonError};
 use super::barrier::{SENTINEL, SENTINEL_KEY};
 use super::catalogue::Catalogue;
 use super::codec;
-use super::content::{Content, Tree, check, count, shown};
+use super::content::{Content, Tree, count, shown};
 use super::databases::CONTROL;
 use super::disk::entries;
 use super::folder::{read_format, share_lock};
 use super::frame::Frame;
-use super::keys::{CATALOGUE, GROUP, META, RECORDS, TALLY};
+use super::keys::{CATALOGUE, GROUP, RECORDS, TALLY};
 use super::source::{Source, database_names, open_files};
 use super::verification::Verification;
-use super::wal;
-use super::{Error, Result, Store, keys};
+use super::walk::{self, Found, Span, Walk, record_of};
+use super::{Error, Result, Store, keys, wal};
 
 /// Tree of the engine in which the sentinel lies.
 const DEFAULT_TREE: &str = "__sled__default";
@@ -122,15 +122,6 @@ struct Audit {
     counted: BTreeMap<(u32, u32), u64>,
 }
 
-/// What a span of a raw tree holds until its times have come.
-#[derive(Default)]
-struct Span {
-    number: u32,
-    times: BTreeMap<(u32, u32), Vec<i64>>,
-    /// Key, value, group and log.
-    chunks: Vec<(Vec<u8>, Vec<u8>, u32, u32)>,
-}
-
 impl Audit {
     /// What the files say before their content is looked at.
     fn files(&mut self, name: &str, source: &Source, made: bool) -> Result<()> {
@@ -184,30 +175,25 @@ impl Audit {
     /// Every key and value of a database; control comes first.
     fn database(&mut self, name: &str, source: &Source) -> Result<()> {
         self.found.databases += 1;
-        let mut trees = source.trees();
-        // The catalogue before what names its series, its targets before its series.
-        trees.sort_by_key(|tree| (tree != CATALOGUE && tree != META, tree.clone()));
-        for tree in trees {
+        for tree in walk::trees(source) {
             self.found.trees += 1;
-            let mut span = Span::default();
-            let mut record: (Vec<u8>, Vec<u8>) = Default::default();
+            let at = Tree {
+                database: name,
+                name: &tree,
+            };
+            let mut walk = Walk::through(at);
+            // Targets may come after the series that they own.
             let mut series = Vec::new();
             let holes = source.scan(&tree, |key, value| {
                 self.found.keys += 1;
                 self.found.bytes += (key.len() + value.len()) as u64;
-                if tree == RECORDS {
-                    self.part(name, key, value, &mut record);
-                    return Ok(());
-                }
-                let at = Tree {
-                    database: name,
-                    name: &tree,
-                };
-                match check(at, key, value) {
-                    Ok(Content::Series(id, definition)) => series.push((id, definition)),
-                    Ok(content) => self.take(at, (key, value), content, &mut span),
-                    Err(damage) => self.found.tell(name, Some((&tree, Some(key))), damage.0),
-                }
+                walk.entry(key, value, |found| {
+                    self.take(at, found, &mut series);
+                    Ok(())
+                })
+            })?;
+            walk.finish(|found| {
+                self.take(at, found, &mut series);
                 Ok(())
             })?;
             for (id, definition) in series {
@@ -217,16 +203,10 @@ impl Audit {
                 }
             }
             self.has_catalogue |= tree == CATALOGUE;
-            self.finish_span(name, &tree, &mut span);
-            self.finish_record(name, &record);
             for (from, until) in holes {
                 let end = if until.is_empty() {
                     "the end".to_owned()
                 } else {
-                    let at = Tree {
-                        database: name,
-                        name: &tree,
-                    };
                     shown(at, &until)
                 };
                 let what = format!("keys from here to {end} do not read");
@@ -236,137 +216,105 @@ impl Audit {
         Ok(())
     }
 
-    fn take(
-        &mut self,
-        at: Tree<'_>,
-        (key, value): (&[u8], &[u8]),
-        content: Content,
-        open: &mut Span,
-    ) {
-        let (name, tree) = (at.database, at.name);
-        let place = Some((tree, Some(key)));
+    fn take(&mut self, at: Tree<'_>, found: Found<'_>, series: &mut Vec<(u32, Vec<u8>)>) {
+        match found {
+            Found::Damage { key, damage } => {
+                let place = Some((at.name, Some(key)));
+                self.found.tell(at.database, place, damage.0);
+            }
+            Found::Value {
+                content: Content::Series(id, definition),
+                ..
+            } => series.push((id, definition)),
+            Found::Value { key, content, .. } => self.value(at, key, content),
+            Found::Span(span) => self.span(at, span),
+            Found::Record(parts) => self.record(at, parts),
+        }
+    }
+
+    fn value(&mut self, at: Tree<'_>, key: &[u8], content: Content) {
+        let place = Some((at.name, Some(key)));
         match content {
             Content::Place { log } => {
                 if self.sealed.is_some_and(|sealed| log <= sealed) {
                     let what = "its chunk was sealed, and is not there";
-                    self.found.tell(name, place, what);
+                    self.found.tell(at.database, place, what);
                 }
             }
-            Content::Times {
-                span,
-                target,
-                log,
-                times,
-            } => {
-                self.turn(name, tree, open, span);
-                open.times.insert((target, log), times);
-            }
-            Content::Chunk {
-                span,
-                group,
-                log,
-                members,
-            } => {
-                self.turn(name, tree, open, span);
-                open.chunks.push((key.to_vec(), value.to_vec(), group, log));
-                self.known(name, place, group, members.into_iter());
-            }
-            Content::Buckets { group, members } => {
-                self.known(name, place, group, members.into_iter());
-            }
+            Content::Buckets { group, members } => self.known(at, key, group, &members),
             Content::Tally { day, log, samples } => {
                 self.tallies.insert((day, log), samples);
             }
             Content::Target(id, text) => {
                 if let Err(damage) = self.catalogue.restore_target(id, &text) {
-                    self.found.tell(name, place, damage.0);
+                    self.found.tell(at.database, place, damage.0);
                 }
             }
             Content::Sealed(log) => self.sealed = Some(log),
-            Content::Series(..) | Content::Unfolded | Content::Other => {}
+            Content::Series(..)
+            | Content::Times { .. }
+            | Content::Chunk { .. }
+            | Content::Unfolded
+            | Content::Other => {}
         }
     }
 
     /// Whether the catalogue knows the series of a chunk.
-    fn known(
-        &mut self,
-        name: &str,
-        place: Option<(&str, Option<&[u8]>)>,
-        group: u32,
-        members: impl Iterator<Item = u8>,
-    ) {
-        for member in members {
-            let id = group
-                .saturating_mul(GROUP)
-                .saturating_add(u32::from(member));
-            if self.catalogue.owner(id).is_none() {
-                let what = format!("it holds series {id}, which the catalogue does not know");
-                self.found.tell(name, place, what);
-                return;
-            }
-        }
-    }
-
-    fn turn(&mut self, name: &str, tree: &str, open: &mut Span, span: u32) {
-        if open.number != span {
-            self.finish_span(name, tree, open);
-            open.number = span;
+    fn known(&mut self, at: Tree<'_>, key: &[u8], group: u32, members: &[u8]) {
+        let first = group.saturating_mul(GROUP);
+        let ids = members.iter().map(|m| first.saturating_add(u32::from(*m)));
+        let mut unknown = ids.filter(|id| self.catalogue.owner(*id).is_none());
+        if let Some(id) = unknown.next() {
+            let what = format!("it holds series {id}, which the catalogue does not know");
+            let place = Some((at.name, Some(key)));
+            self.found.tell(at.database, place, what);
         }
     }
 
     /// Every row of every chunk needs its instant.
-    fn finish_span(&mut self, name: &str, tree: &str, open: &mut Span) {
-        let done = std::mem::take(open);
-        let day = keys::day_number(keys::span_start(done.number, keys::SPAN));
-        for (key, value, group, log) in done.chunks {
-            let owner = self.catalogue.owner(group.saturating_mul(GROUP));
+    fn span(&mut self, at: Tree<'_>, span: Span) {
+        let day = keys::day_number(keys::span_start(span.number, keys::SPAN));
+        for chunk in span.chunks {
+            self.known(at, &chunk.key, chunk.group, &chunk.members);
+            let owner = self.catalogue.owner(chunk.group.saturating_mul(GROUP));
             let Some((target, _)) = owner else {
                 continue;
             };
-            let what = match done
-                .times
-                .get(&(target, log))
-                .map(|times| count(&value, times))
-            {
+            let times = span.times.get(&(target, chunk.log));
+            let what = match times.map(|times| count(&chunk.value, times)) {
                 Some(Ok(samples)) => {
                     self.found.samples += samples;
-                    *self.counted.entry((day, log)).or_default() += samples;
+                    *self.counted.entry((day, chunk.log)).or_default() += samples;
                     continue;
                 }
                 Some(Err(damage)) => damage.0,
                 None => "a chunk without its times",
             };
-            self.found.tell(name, Some((tree, Some(&key))), what);
+            let place = Some((at.name, Some(chunk.key.as_slice())));
+            self.found.tell(at.database, place, what);
         }
     }
 
-    /// Gathers the parts of a record.
-    fn part(&mut self, name: &str, key: &[u8], value: &[u8], open: &mut (Vec<u8>, Vec<u8>)) {
-        let Some((prefix, part)) = key.split_last_chunk::<2>() else {
-            return self
-                .found
-                .tell(name, Some((RECORDS, Some(key))), "a key of a record");
-        };
-        if u16::from_be_bytes(*part) == 0 || prefix != open.0 {
-            self.finish_record(name, open);
-            *open = (prefix.to_vec(), Vec::new());
-        }
-        open.1.extend_from_slice(value);
-    }
-
-    fn finish_record(&mut self, name: &str, (prefix, sealed): &(Vec<u8>, Vec<u8>)) {
-        if prefix.is_empty() {
+    fn record(&mut self, at: Tree<'_>, parts: &[(Vec<u8>, Vec<u8>)]) {
+        let Some((key, _)) = parts.first() else {
             return;
-        }
-        let key = [prefix.as_slice(), &[0, 0]].concat();
-        let what = match codec::open(sealed) {
+        };
+        let mut tell = |key: &[u8], what| {
+            self.found
+                .tell(at.database, Some((RECORDS, Some(key))), what);
+        };
+        let Some(record) = record_of(key) else {
+            return tell(key, "a key of a record");
+        };
+        let sealed: Vec<u8> = parts.iter().flat_map(|(_, part)| part).copied().collect();
+        let what = match codec::open(&sealed) {
             Err(damage) => damage.0,
             Ok(json) => match serde_json::from_slice::<serde::de::IgnoredAny>(&json) {
                 Ok(_) => return,
                 Err(_) => "a record that is no JSON",
             },
         };
-        self.found.tell(name, Some((RECORDS, Some(&key))), what);
+        tell(&[record, &[0, 0]].concat(), what);
     }
 
     /// Every frame of every log.

@@ -5,7 +5,8 @@
 //! [`Queries`] first.
 //!
 //! Chunks are read on rayon's threads, 16 series at a time, and each series is folded where it was
-//! read: what a question holds in memory is its answer, and two chunks a thread.
+//! read: what a question holds in memory is its answer, and a thread its chunks as they lie on disk
+//! and one series unpacked.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -19,7 +20,7 @@ use crate::clock::Clock;
 use crate::model::series::{Kind, Labels};
 use crate::model::units::{Millis, Timestamp};
 use crate::promql::{self, Found, Limits, Sample, Source, Steps};
-use crate::store::{History, Matcher, Selector, SeriesId, Store};
+use crate::store::{Matcher, Selector, SeriesId, Store};
 use crate::work::board::Board;
 
 pub use crate::promql::{Error, Raw, Row, STEPS_MAX, Value, is_absent};
@@ -299,25 +300,9 @@ impl Source for InStore {
         let until = Timestamp::from_millis(until.saturating_add(1));
         let history = self.0.history();
         chunks.into_par_iter().try_for_each(|(first, ids)| {
-            read(history, ids, (from, until), |i, samples| {
-                visit(first + i, samples);
-            })
+            let show = |i, samples: &[Sample]| visit(first + i, samples);
+            let shown = history.samples_many(ids, from, until, show);
+            shown.map_err(|error| Error::Source(Box::new(error)))
         })
     }
-}
-
-/// Reads the series of one chunk and shows each.
-fn read(
-    history: &History,
-    ids: &[SeriesId],
-    (from, until): (Timestamp, Timestamp),
-    mut show: impl FnMut(usize, &[Sample]),
-) -> Result<()> {
-    let all = history
-        .samples_many(ids, from, until)
-        .map_err(|error| Error::Source(Box::new(error)))?;
-    for (i, samples) in all.into_iter().enumerate() {
-        show(i, &samples);
-    }
-    Ok(())
 }
