@@ -4,7 +4,8 @@
 //! both look at it in turns while a few tables are written to, and prints the processor time that
 //! their backends used (`/proc/PID/schedstat`, nanoseconds), per look and per minute of watching:
 //! ours scrapes each 10 s, reads the catalogs each 60 s and samples activity each second; theirs is
-//! scraped each 10 s.
+//! scraped each 10 s. A whole inspection is what a fresh connection costs that reads everything, the
+//! hourly part with it, and judges it: what `plimsoll check --target URL` does.
 #![expect(
     clippy::unwrap_used,
     reason = "a benchmark may stop at the first surprise"
@@ -19,6 +20,7 @@ use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use plimsoll::advise::checks;
 use plimsoll::model::units::Timestamp;
 use plimsoll::postgres::{Observer, Options};
 use server::{Admin, Server};
@@ -92,12 +94,35 @@ async fn compare(scale: &Scale) {
             spent.theirs.push(cpu(&pids) - before);
         }
     }
+    let mut whole = Vec::new();
+    for _ in 0..scale.rounds {
+        whole.push(inspection(&server).await);
+    }
     println!(
         "{} tables, {} looks each, mean milliseconds of the server's processor time",
         scale.tables,
         spent.scrapes.len()
     );
     spent.print(series);
+    println!(
+        "a whole inspection from a fresh connection: {:.1} ms of the server, {} findings",
+        mean(&whole.iter().map(|(ms, _)| *ms).collect::<Vec<_>>()),
+        whole.first().map_or(0, |(_, findings)| *findings)
+    );
+}
+
+/// Milliseconds of the server's processor for everything, and how many findings came of it.
+async fn inspection(server: &Server) -> (f64, usize) {
+    let mut options = Options::new("whole", server.conninfo("user=postgres dbname=bench"));
+    options.statement_timeout = plimsoll::model::units::Millis(30_000);
+    let mut observer = Observer::new(options);
+    let admin = server.admin("bench").await;
+    let (_, snapshot) = observer.catalog(at(0)).await.unwrap();
+    let sql = "select pid from pg_stat_activity where application_name = 'plimsoll' \
+               order by backend_start desc limit 1";
+    let pid: i32 = admin.query_one(sql, &[]).await.unwrap().get(0);
+    let findings = checks::run(&snapshot, &checks::Thresholds::default());
+    (cpu(&[pid]), findings.len())
 }
 
 /// Milliseconds per look.

@@ -39,7 +39,17 @@ fn help_lists_exit_codes_and_each_command_its_examples() {
     assert_eq!(code(&help), 0);
     assert!(out(&help).contains("78  the configuration is wrong"));
     for command in [
-        "demo", "serve", "status", "check", "forecast", "report", "history", "backup", "restore",
+        "demo",
+        "serve",
+        "status",
+        "check",
+        "statements",
+        "deploy",
+        "forecast",
+        "report",
+        "history",
+        "backup",
+        "restore",
         "config",
     ] {
         let help = plimsoll(home.path(), &[command, "--help"], &[]);

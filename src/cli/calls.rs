@@ -197,6 +197,16 @@ impl Steps {
     }
 }
 
+/// What each check means.
+pub(super) fn pages() -> Vec<crate::work::check::Page> {
+    crate::work::check::pages()
+}
+
+/// What all checks mean, as one document.
+pub(super) fn document() -> String {
+    crate::work::check::document()
+}
+
 /// Looks at every target once, without a server and without a history.
 pub(super) async fn check_once(config: &Config) -> anyhow::Result<Vec<TargetFindings>> {
     Ok(look_once(config).await?.into_iter().map(found).collect())
@@ -216,6 +226,7 @@ fn found(look: Look) -> TargetFindings {
             reason: None,
             taken_at: Some(snapshot.taken_at.to_string()),
             findings,
+            silenced: Vec::new(),
             alerts: Vec::new(),
             blind_spots: snapshot.blind_spots,
         },
@@ -225,6 +236,7 @@ fn found(look: Look) -> TargetFindings {
             reason: Some(error.to_string()),
             taken_at: None,
             findings: Vec::new(),
+            silenced: Vec::new(),
             alerts: Vec::new(),
             blind_spots: Vec::new(),
         },

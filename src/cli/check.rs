@@ -8,7 +8,7 @@ use clap::Args;
 use super::client::Client;
 use super::output::{Format, json};
 use super::table::{Paint, Tone, second};
-use super::{CRITICAL, FAILED, OK, Outcome, UNKNOWN, World, calls};
+use super::{CRITICAL, FAILED, OK, Outcome, UNKNOWN, World, calls, silence};
 use crate::http::wire::TargetFindings;
 use crate::model::finding::{Finding, Severity};
 
@@ -22,6 +22,9 @@ Examples:
   plimsoll check
   plimsoll check --target main
   plimsoll check --target postgres://plimsoll@db.example/app
+  plimsoll check --explain index-bloat
+  plimsoll check --silence unused-index:public.by_month --reason 'month-end report' --until 2027-03-31
+  plimsoll check --unsilence unused-index:public.by_month
   plimsoll check --format json || mail -s 'database' dba@example.org
 
 Exit codes: 0 nothing to mend, 1 warnings, 2 critical, 3 could not look")]
@@ -32,9 +35,42 @@ pub(super) struct Check {
     /// How to show it
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// What a check means, what it needs and when it speaks; all for every check
+    #[arg(long, value_name = "ID", conflicts_with_all = ["target", "silence", "unsilence"])]
+    explain: Option<String>,
+    /// Silence a finding; it is still counted. With --target on that one alone
+    #[arg(long, value_name = "ID[:OBJECT]", requires_all = ["reason", "until"])]
+    silence: Option<String>,
+    /// Why it is silenced
+    #[arg(long, requires = "silence")]
+    reason: Option<String>,
+    /// When it speaks again: a day or an instant
+    #[arg(long, value_name = "DATE", requires = "silence")]
+    until: Option<String>,
+    /// Take a silence back, named as `plimsoll check` names it
+    #[arg(long, value_name = "ID[:OBJECT][@TARGET]", conflicts_with = "silence")]
+    unsilence: Option<String>,
 }
 
 pub(super) async fn run(command: &Check, world: &World<'_>) -> anyhow::Result<Outcome> {
+    if let Some(id) = &command.explain {
+        return silence::explain(id);
+    }
+    if let Some(id) = &command.unsilence {
+        return silence::unsilence(id, world).await;
+    }
+    if let (Some(what), Some(reason), Some(until)) =
+        (&command.silence, &command.reason, &command.until)
+    {
+        let target = command.target.first().map(String::as_str);
+        let order = silence::Order {
+            what,
+            target,
+            reason,
+            until,
+        };
+        return silence::silence(&order, world).await;
+    }
     let by_itself = command.target.iter().any(|target| target.contains('='))
         || command.target.iter().any(|target| target.contains("://"));
     let targets = if by_itself {
@@ -129,6 +165,7 @@ fn text(target: &TargetFindings, paint: Paint) -> String {
     if target.findings.is_empty() && target.alerts.is_empty() && target.taken_at.is_some() {
         let _ = writeln!(text, "  {}", paint.tone("nothing to mend", Tone::Good));
     }
+    text.push_str(&silence::told(&target.silenced));
     for spot in &target.blind_spots {
         let _ = writeln!(
             text,
@@ -186,6 +223,7 @@ mod tests {
             reason: None,
             taken_at: looked.then(|| "2026-05-01T12:00:00Z".to_owned()),
             findings: severities.iter().map(finding).collect(),
+            silenced: Vec::new(),
             alerts: Vec::new(),
             blind_spots: Vec::new(),
         }

@@ -20,8 +20,10 @@ mod report;
 mod series;
 mod serve;
 mod settings;
+mod silence;
 mod site;
 mod soundness;
+mod statements;
 mod status;
 mod table;
 
@@ -75,6 +77,8 @@ enum Command {
     Serve(serve::Serve),
     Status(status::Status),
     Check(check::Check),
+    Statements(statements::Statements),
+    Deploy(statements::Deploy),
     Forecast(forecast::Forecast),
     Advise(advise::Advise),
     Query(query::Query),
@@ -171,6 +175,8 @@ fn dispatch(
         Command::Serve(command) => serve::run(&command, world, start_log),
         Command::Status(command) => client::wait(status::run(&command, world)),
         Command::Check(command) => client::wait(check::run(&command, world)),
+        Command::Statements(command) => client::wait(statements::run(&command, world)),
+        Command::Deploy(command) => client::wait(statements::deploy(&command, world)),
         Command::Forecast(command) => forecast::run(&command, world),
         Command::Advise(command) => client::wait(advise::run(&command, world)),
         Command::Query(command) => client::wait(query::run(&command, world)),

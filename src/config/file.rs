@@ -23,6 +23,7 @@ pub(super) struct FileTarget {
     pub(super) line: usize,
     pub(super) name: Option<Located>,
     pub(super) url: Option<Located>,
+    pub(super) pooler: Option<Located>,
     pub(super) limits: Vec<(Resource, Located)>,
 }
 
@@ -148,8 +149,14 @@ impl Reader<'_> {
                         line,
                     });
                 }
+                ("pooler", DeValue::String(text)) => {
+                    target.pooler = Some(Located {
+                        text: text.to_string(),
+                        line,
+                    });
+                }
                 ("limits", DeValue::Table(limits)) => target.limits = self.limits(limits),
-                (known @ ("name" | "url"), other) => {
+                (known @ ("name" | "url" | "pooler"), other) => {
                     self.complain(line, mismatch(&format!("target.{known}"), "a text", other));
                 }
                 ("limits", _) => {
@@ -159,7 +166,7 @@ impl Reader<'_> {
                     );
                 }
                 (other, _) => {
-                    let hint = hint(keys::nearest(other, ["name", "url", "limits"]));
+                    let hint = hint(keys::nearest(other, ["name", "url", "pooler", "limits"]));
                     self.complain(line, format!("target.{other} is no setting{hint}"));
                 }
             }

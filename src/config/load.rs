@@ -268,7 +268,12 @@ impl Merger<'_> {
             }
         }
         let name = written.name.as_ref().map(|name| name.text.as_str());
-        self.target(name, url, origin_in(file, *line), limits)
+        let pooler = written
+            .pooler
+            .as_ref()
+            .map(|pooler| Secret::new(&pooler.text));
+        let target = self.target(name, url, origin_in(file, *line), limits);
+        target.map(|target| Target { pooler, ..target })
     }
 
     fn target(
@@ -296,6 +301,7 @@ impl Merger<'_> {
         Some(Target {
             name,
             url: Secret::new(url),
+            pooler: None,
             limits,
             origin,
         })

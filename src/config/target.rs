@@ -35,6 +35,8 @@ pub struct Target {
     pub name: String,
     /// URL or key=value form, as given; `postgres::libpq` resolves it.
     pub url: Secret,
+    /// The admin console of a pooler in front, as a connection string.
+    pub pooler: Option<Secret>,
     /// Limits that override measured ones.
     pub limits: BTreeMap<Resource, Limit>,
     /// Where it was named.

@@ -18,6 +18,13 @@ pub(super) fn read(roots: &Roots<'_>, into: &mut Vec<Sample>) {
         let Some(device) = fields.next().filter(|name| is_whole_disk(roots, name)) else {
             continue;
         };
+        let queue = roots.sys.join("block").join(device.replace('/', "!"));
+        if let Some(spins) = text(&queue.join("queue/rotational"))
+            && let Ok(spins) = spins.trim().parse()
+        {
+            let labels = Labels::none().with("device", device);
+            into.push(metrics::DISK_ROTATIONAL.sample(labels, spins));
+        }
         let counts: Vec<f64> = fields.map_while(|f| f.parse().ok()).collect();
         let readings = [
             (&metrics::DISK_READ, counts.get(2), SECTOR_BYTES),

@@ -81,6 +81,11 @@ pub static DISK_IO: Metric = Metric::counter(
     "Time in which the block device had requests in flight, in seconds.",
 )
 .exact_to(0.001);
+/// Whether a device spins, as the kernel takes it.
+pub static DISK_ROTATIONAL: Metric = Metric::gauge(
+    "host_disk_rotational",
+    "1 if the kernel takes the block device for one that spins, else 0.",
+);
 /// Bytes received.
 pub static NETWORK_RECEIVED: Metric = Metric::counter(
     "host_network_receive_bytes_total",
@@ -124,6 +129,7 @@ pub(super) static ALL: &[&Metric] = &[
     &DISK_READ,
     &DISK_WRITTEN,
     &DISK_IO,
+    &DISK_ROTATIONAL,
     &NETWORK_RECEIVED,
     &NETWORK_TRANSMITTED,
     &NETWORK_SPEED,

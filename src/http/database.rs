@@ -9,9 +9,16 @@ use super::Site;
 use super::ask::{Ask, not_yet};
 use super::body::Answer;
 use super::error::Refusal;
-use super::wire::{ApplicationConnections, ConnectionPool, DatabaseSize, SlowQuery, TableStats};
+use super::statements::{self, read};
+use super::wire::{
+    ApplicationConnections, ConnectionPoint, ConnectionPool, DatabaseRow, DatabaseSize, Growth,
+    SizePoint, SlowQuery, TableStats,
+};
 use crate::model::database::{Database, Snapshot, Statement, Table};
-use crate::model::units::{Bytes, Ratio, Timestamp};
+use crate::model::ranking::By;
+use crate::model::series::Window;
+use crate::model::units::{Bytes, Millis, Ratio, Timestamp};
+use crate::store::{Fold, Selector};
 
 /// Says when the catalogs were read, also where the body is a bare array.
 const TAKEN_AT: &str = "plimsoll-taken-at";
@@ -35,32 +42,25 @@ fn answer(snapshot: &Snapshot, value: &impl serde::Serialize) -> Result<Answer, 
 pub(super) async fn size(State(site): State<Arc<Site>>, ask: Ask) -> Result<Answer, Refusal> {
     let snapshot = snapshot(&site, &ask)?;
     let connected = &snapshot.server.database;
-    let own = snapshot
-        .databases
-        .iter()
-        .find(|database| database.name == *connected);
-    let mut body = own.map_or_else(
-        || DatabaseSize {
-            datname: connected.clone(),
-            size: None,
-            size_bytes: None,
-            databases: Vec::new(),
-            taken_at: None,
-        },
-        row,
-    );
-    body.databases = snapshot.databases.iter().map(row).collect();
-    body.taken_at = Some(snapshot.taken_at.to_string());
+    let rows: Vec<DatabaseRow> = snapshot.databases.iter().map(row).collect();
+    let own = rows.iter().find(|row| row.datname == *connected);
+    let of = Selector::metric("pg_database_size_bytes").with("datname", connected.as_str());
+    let body = DatabaseSize {
+        datname: connected.clone(),
+        size: own.and_then(|row| row.size.clone()),
+        size_bytes: own.and_then(|row| row.size_bytes),
+        growth: growth(&site, &ask, of).await?,
+        databases: rows,
+        taken_at: snapshot.taken_at.to_string(),
+    };
     answer(&snapshot, &body)
 }
 
-fn row(database: &Database) -> DatabaseSize {
-    DatabaseSize {
+fn row(database: &Database) -> DatabaseRow {
+    DatabaseRow {
         datname: database.name.clone(),
         size: database.size_bytes.map(|size| Bytes(size).to_string()),
         size_bytes: database.size_bytes,
-        databases: Vec::new(),
-        taken_at: None,
     }
 }
 
@@ -72,6 +72,11 @@ pub(super) async fn table_stats(
 ) -> Result<Answer, Refusal> {
     let snapshot = snapshot(&site, &ask)?;
     let table = find_table(&snapshot, &name)?;
+    let of = Selector::metric("pg_table_total_bytes")
+        .with("datname", snapshot.server.database.as_str())
+        .with("schemaname", table.schema.as_str())
+        .with("relname", table.name.as_str());
+    let growth = growth(&site, &ask, of).await?;
     let text = |at: Option<Timestamp>| at.map(|at| at.to_string());
     let body = TableStats {
         schemaname: table.schema.clone(),
@@ -97,6 +102,7 @@ pub(super) async fn table_stats(
         idx_scan: table.idx_scan,
         xid_age: table.xid_age,
         has_primary_key: table.has_primary_key,
+        growth,
         taken_at: snapshot.taken_at.to_string(),
     };
     answer(&snapshot, &body)
@@ -167,6 +173,14 @@ pub(super) async fn connection_pool(
 ) -> Result<Answer, Refusal> {
     let snapshot = snapshot(&site, &ask)?;
     let pool = &snapshot.pool;
+    let of = Selector::metric("pg_connections_used");
+    let used = past(&site, &ask, of, (Millis::HOUR, 24)).await?;
+    let history: Vec<ConnectionPoint> = points(used.as_ref())
+        .map(|(at, connections)| ConnectionPoint {
+            at: at.to_string(),
+            connections,
+        })
+        .collect();
     let usable = f64::from(pool.max.saturating_sub(pool.reserved));
     let by_application = pool
         .by_application
@@ -180,8 +194,8 @@ pub(super) async fn connection_pool(
         idle: pool.idle,
         active: pool.active,
         waiting: pool.waiting,
-        acquire_count: None,
-        acquire_time: None,
+        acquire_count: snapshot.pool_totals.acquired,
+        acquire_time: snapshot.pool_totals.wait_us.map(|us| us as f64 / 1e3),
         create_count: None,
         destroy_count: None,
         max: pool.max,
@@ -191,9 +205,63 @@ pub(super) async fn connection_pool(
         oldest_xact_age_ms: pool.oldest_xact_age_ms,
         lock_waiting: pool.lock_waiting,
         by_application: by_application.collect(),
+        peak: history.iter().map(|p| p.connections).reduce(f64::max),
+        history,
         taken_at: snapshot.taken_at.to_string(),
     };
     answer(&snapshot, &body)
+}
+
+/// Most of a gauge in each of the last steps; `None` where it has no series.
+async fn past(
+    site: &Site,
+    ask: &Ask,
+    of: Selector,
+    (step, steps): (Millis, u64),
+) -> Result<Option<Window>, Refusal> {
+    let (target, _) = ask.target(&site.board)?;
+    let until = site.clock.now();
+    let from = until.minus(Millis(step.0.saturating_mul(steps)).as_duration());
+    let found = read(site, move |store| {
+        let history = store.history();
+        let series = history.series(&of.of(target)).into_iter().next();
+        let window = series.map(|s| history.window(s.id, from, until, step, Fold::Max));
+        window.transpose()
+    });
+    Ok(found.await?.flatten())
+}
+
+/// Steps that were seen, with their starts.
+fn points(window: Option<&Window>) -> impl Iterator<Item = (Timestamp, f64)> {
+    window.into_iter().flat_map(|window| {
+        let step = window.step;
+        let times = (0_u64..).map(move |i| {
+            let since = Millis(step.0.saturating_mul(i)).as_duration();
+            window.start.plus(since)
+        });
+        let all = times.zip(window.values.iter().copied());
+        all.filter(|(_, value)| value.is_finite())
+    })
+}
+
+/// A size a day over the last month, and what it grew by a day.
+async fn growth(site: &Site, ask: &Ask, of: Selector) -> Result<Option<Growth>, Refusal> {
+    let window = past(site, ask, of, (Millis::DAY, 30)).await?;
+    let seen: Vec<(Timestamp, f64)> = points(window.as_ref()).collect();
+    let (Some(first), Some(last)) = (seen.first(), seen.last()) else {
+        return Ok(None);
+    };
+    let days = last.0.since(first.0).as_secs_f64() / 86_400.0;
+    Ok(Some(Growth {
+        bytes_per_day: (days >= 1.0).then(|| (last.1 - first.1) / days),
+        history: seen
+            .iter()
+            .map(|(at, bytes)| SizePoint {
+                at: at.to_string(),
+                bytes: *bytes,
+            })
+            .collect(),
+    }))
 }
 
 /// What a statement is ranked by.
@@ -204,13 +272,21 @@ pub(super) async fn slow_queries(
     State(site): State<Arc<Site>>,
     ask: Ask,
 ) -> Result<Answer, Refusal> {
-    const ORDERS: [(&str, Rank); 4] = [
+    const ORDERS: [(&str, Rank); 8] = [
         ("mean", |statement| statement.mean_exec_time),
         ("total", |statement| statement.total_exec_time),
         ("max", |statement| statement.max_exec_time),
         ("calls", |statement| statement.calls as f64),
+        ("io", |statement| statement.shared_blks_read as f64),
+        ("temp", |statement| statement.temp_blks_written as f64),
+        ("wal", |statement| statement.wal_bytes as f64),
+        ("rows", |statement| statement.rows as f64),
     ];
     let limit = ask.number("limit", 10, (1, 1_000))?;
+    if ask.text("window").is_some() {
+        let by = ask.choice("order", &By::NAMES, By::Mean)?;
+        return Answer::json(&statements::slow_queries(&site, &ask, (by, limit)).await?);
+    }
     let rank = ask.choice("order", &ORDERS, ORDERS[0].1)?;
     let snapshot = snapshot(&site, &ask)?;
     let mut statements: Vec<&Statement> = snapshot.statements.iter().collect();
@@ -236,8 +312,8 @@ fn slow_query(statement: &Statement) -> SlowQuery {
         calls: statement.calls,
         total_exec_time: statement.total_exec_time,
         mean_exec_time: statement.mean_exec_time,
-        max_exec_time: statement.max_exec_time,
-        stddev_exec_time: statement.stddev_exec_time,
+        max_exec_time: Some(statement.max_exec_time),
+        stddev_exec_time: Some(statement.stddev_exec_time),
         queryid: statement.query_id.to_string(),
         role: statement.role.clone(),
         rows: statement.rows,

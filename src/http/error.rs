@@ -32,6 +32,8 @@ pub(super) enum Refusal {
         "there is no table {name:?} in database {database:?}; write it as it is called, or quoted as in SQL"
     )]
     UnknownTable { name: String, database: String },
+    #[error("no statement {queryid:?} was seen; `plimsoll statements` lists those that were")]
+    UnknownStatement { queryid: String },
     #[error("{name:?} is the name of several tables; one of {}", known.join(", "))]
     AmbiguousTable { name: String, known: Vec<String> },
     #[error(transparent)]
@@ -158,6 +160,7 @@ impl Refusal {
             Self::NoTargets => (StatusCode::NOT_FOUND, "no-target"),
             Self::UnknownTarget { .. } => (StatusCode::NOT_FOUND, "unknown-target"),
             Self::UnknownTable { .. } => (StatusCode::NOT_FOUND, "unknown-table"),
+            Self::UnknownStatement { .. } => (StatusCode::NOT_FOUND, "unknown-statement"),
             Self::AmbiguousTable { .. } => (StatusCode::BAD_REQUEST, "ambiguous-table"),
             Self::UnknownResource(_) => (StatusCode::NOT_FOUND, "unknown-resource"),
             Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "invalid-parameter"),

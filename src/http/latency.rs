@@ -1,6 +1,6 @@
 //! Latencies: `GET /api/v1/performance/latency`, and their place in `/metrics`.
 //!
-//! This is the one handler that reads the history: a range may be of any length, and what it reads
+//! As `statements`, it reads the history: a range may be of any length, and what it reads
 //! is some hundred bytes a step and name. It does so beside the sockets, one at a time.
 
 use std::sync::Arc;

@@ -44,6 +44,7 @@ fn target_status(site: &Site, name: String, state: &TargetState) -> TargetStatus
         last_scrape_at: state.last_scrape_at.map(|at| at.to_string()),
         server_version: snapshot.map(|snapshot| snapshot.server.version.clone()),
         findings: counts(&state.findings),
+        silenced: state.silenced.len(),
         blind_spots: snapshot.map_or(0, |snapshot| snapshot.blind_spots.len()),
         name,
     }
@@ -73,6 +74,7 @@ pub(super) async fn findings(State(site): State<Arc<Site>>) -> Result<Answer, Re
             reason,
             taken_at: snapshot.map(|snapshot| snapshot.taken_at.to_string()),
             findings: state.findings.to_vec(),
+            silenced: state.silenced.to_vec(),
             alerts: state.alerts.iter().map(Into::into).collect(),
             blind_spots: snapshot.map_or_else(Vec::new, |snapshot| snapshot.blind_spots.clone()),
         })

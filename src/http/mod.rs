@@ -2,8 +2,8 @@
 //!
 //! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
 //! Not for: finding anything out. No handler that a page needs asks a server, reads the history or
-//! fits a model: N viewers cost what one does. Only the Prometheus API (`prom`) and `latency` read the history,
-//! within bounds. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
+//! fits a model: N viewers cost what one does. Only the Prometheus API (`prom`), `latency`,
+//! `statements` and the growth in `database` read the history, within bounds. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
 
 mod archive;
 mod ask;
@@ -28,7 +28,9 @@ mod recommend;
 pub mod router;
 pub mod scenario;
 mod server;
+mod silences;
 mod stall;
+mod statements;
 mod stream;
 mod what_if;
 pub mod wire;

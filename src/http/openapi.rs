@@ -22,8 +22,11 @@ const SHAPES: &[(&str, &str)] = &[
     ),
     (
         "DatabaseSize",
-        "datname text, size text?, size_bytes whole?, databases [DatabaseRow], taken_at time",
+        "datname text, size text?, size_bytes whole?, growth Growth?, databases [DatabaseRow], taken_at time",
     ),
+    ("Growth", "bytes_per_day number?, history [SizePoint]"),
+    ("SizePoint", "at time, bytes number"),
+    ("ConnectionPoint", "at time, connections number"),
     ("DatabaseRow", "datname text, size text?, size_bytes whole?"),
     (
         "TableStats",
@@ -32,14 +35,15 @@ const SHAPES: &[(&str, &str)] = &[
       dead_rows whole, last_vacuum time?, last_autovacuum time?, last_analyze time?, \
       last_autoanalyze time?, total_bytes whole, table_bytes whole, indexes_bytes whole, \
       row_estimate number?, hot_updates whole, seq_scan whole, idx_scan whole, xid_age whole, \
-      has_primary_key flag, taken_at time",
+      has_primary_key flag, growth Growth?, taken_at time",
     ),
     (
         "ConnectionPool",
         "total whole, idle whole, active whole, waiting whole, acquireCount whole?, \
       acquireTime number?, createCount whole?, destroyCount whole?, max whole, reserved whole, \
       utilizationRate number?, idleInTransaction whole, oldestXactAgeMs whole?, \
-      lockWaiting whole, byApplication [ApplicationConnections], takenAt time",
+      lockWaiting whole, byApplication [ApplicationConnections], history [ConnectionPoint], \
+      peak number?, takenAt time",
     ),
     (
         "ApplicationConnections",
@@ -48,9 +52,42 @@ const SHAPES: &[(&str, &str)] = &[
     (
         "SlowQuery",
         "query text, calls whole, total_exec_time number, mean_exec_time number, \
-      max_exec_time number, stddev_exec_time number, queryid text, role text?, rows whole, \
+      max_exec_time number?, stddev_exec_time number?, queryid text, role text?, rows whole, \
       shared_blks_hit whole, shared_blks_read whole, temp_blks_written whole, wal_bytes whole",
     ),
+    (
+        "StatementRanking",
+        "target text, from time, until time, by text, ran whole, statements [StatementUse], \
+      slower [Slower]",
+    ),
+    (
+        "StatementUse",
+        "queryid text, query text?, database text, role text, share number?, calls number, \
+      totalMs number, meanMs number?, rows number, sharedBlksHit number, sharedBlksRead number, \
+      tempBlksWritten number, walBytes number, blkReadMs number",
+    ),
+    (
+        "Slower",
+        "queryid text, query text?, against text, meanMsThen number, meanMsNow number, \
+      blocksThen number, blocksNow number",
+    ),
+    (
+        "StatementHistory",
+        "target text, queryid text, query text?, ranBy [text], stepMs whole, total Counted, \
+      points [StatementPoint], slower [Slower]",
+    ),
+    (
+        "StatementPoint",
+        "at time, calls number, totalMs number, meanMs number?, rows number, \
+      sharedBlksHit number, sharedBlksRead number, tempBlksWritten number, walBytes number, \
+      blkReadMs number",
+    ),
+    (
+        "Counted",
+        "calls number, totalMs number, meanMs number?, rows number, sharedBlksHit number, \
+      sharedBlksRead number, tempBlksWritten number, walBytes number, blkReadMs number",
+    ),
+    ("DeployMark", "name text, at time"),
     (
         "CapacityForecast",
         "resourceType text, currentUsage number?, currentCapacity number?, \

@@ -15,12 +15,13 @@ use axum::routing::{MethodRouter, get, post};
 use super::error::Refusal;
 use super::{
     Site, archive, capacity, database, front, latency, local, metrics, openapi, pages, prom,
-    stream, what_if, write,
+    silences, statements, stream, what_if, write,
 };
 
 pub use jobs::JOB_ROUTES;
 use params::{
-    BEFORE, INSTANT, MONTHS, RANGE, RESOURCE, SCENARIO, SELECTORS, START, STEP, TARGET, WHICH,
+    BEFORE, DATABASE, INSTANT, MONTHS, RANGE, RESOURCE, ROLE, SCENARIO, SELECTORS, START, STEP,
+    TARGET, WHICH, WINDOW,
 };
 
 /// A parameter of a route.
@@ -56,6 +57,9 @@ const JSON: &str = "application/json";
 
 /// Where it is asked how forecasts held.
 pub const FORECAST_REVIEW: &str = "/api/v1/performance/capacity/forecast-review";
+
+/// Where deploys are marked.
+pub const DEPLOYS: &str = "/api/v1/performance/database/deploys";
 
 /// Where scenarios are asked about.
 pub const WHAT_IF: &str = "/api/v1/performance/capacity/what-if";
@@ -110,12 +114,78 @@ pub const ROUTES: &[Route] = &[
             Param {
                 name: "order",
                 place: "query",
-                about: "mean (default), total, max or calls",
+                about: "mean (default), total, max, calls, io, temp, wal or rows",
             },
+            Param {
+                name: "window",
+                place: "query",
+                about: "only what ran in this time, such as 1h; default: since the counters began",
+            },
+            DATABASE,
+            ROLE,
             TARGET,
         ],
         answer: (JSON, "[SlowQuery]"),
         serve: || get(database::slow_queries),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/database/statements",
+        summary: "What statements cost over a span, from the history, and which became slower.",
+        does: "rank statements",
+        params: &[
+            Param {
+                name: "by",
+                place: "query",
+                about: "total (default), mean, calls, io, temp, wal or rows",
+            },
+            WINDOW,
+            Param {
+                name: "limit",
+                place: "query",
+                about: "how many, 1 to 1000; default 20",
+            },
+            DATABASE,
+            ROLE,
+            TARGET,
+        ],
+        answer: (JSON, "StatementRanking"),
+        serve: || get(statements::ranking),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/database/statements/{queryid}",
+        summary: "One statement over a span, step by step.",
+        does: "get the statement",
+        params: &[
+            Param {
+                name: "queryid",
+                place: "path",
+                about: "as the ranking gives it",
+            },
+            WINDOW,
+            TARGET,
+        ],
+        answer: (JSON, "StatementHistory"),
+        serve: || get(statements::history),
+    },
+    Route {
+        method: "GET",
+        path: DEPLOYS,
+        summary: "Marks of deploys, oldest first.",
+        does: "list deploys",
+        params: &[],
+        answer: (JSON, "[DeployMark]"),
+        serve: || get(statements::deploys),
+    },
+    Route {
+        method: "POST",
+        path: DEPLOYS,
+        summary: "Marks a deploy: {\"name\": \"v2.1\"}; statements are compared with what they took before.",
+        does: "mark the deploy",
+        params: &[],
+        answer: (JSON, "DeployMark"),
+        serve: || post(statements::mark),
     },
     Route {
         method: "GET",
@@ -425,6 +495,33 @@ pub const LOCAL_ROUTES: &[Route] = &[
         params: &[],
         answer: (JSON, ""),
         serve: || get(local::findings),
+    },
+    Route {
+        method: "GET",
+        path: "/local/silences",
+        summary: "Silences of findings, for `plimsoll check`.",
+        does: "list silences",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || get(silences::list),
+    },
+    Route {
+        method: "POST",
+        path: "/local/silences",
+        summary: "Silences a finding, for `plimsoll check --silence`.",
+        does: "silence the finding",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || post(silences::add),
+    },
+    Route {
+        method: "POST",
+        path: "/local/unsilence",
+        summary: "Takes a silence back, for `plimsoll check --unsilence`.",
+        does: "take the silence back",
+        params: &[],
+        answer: (JSON, ""),
+        serve: || post(silences::remove),
     },
     Route {
         method: "GET",

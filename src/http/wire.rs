@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::capacity::Unit;
 use crate::model::database::BlindSpot;
-use crate::model::finding::Finding;
+use crate::model::finding::{Finding, Silenced};
 use crate::model::target::Reach;
 use crate::model::units::Bytes;
 
@@ -90,12 +90,41 @@ pub struct DatabaseSize {
     pub size: Option<String>,
     /// In bytes; null without the right to connect to the database.
     pub size_bytes: Option<u64>,
-    /// All databases of the server; empty in its rows.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub databases: Vec<DatabaseSize>,
-    /// When it was read; null in the rows of `databases`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub taken_at: Option<String>,
+    /// How the connected database has grown; null where no history is kept of it.
+    pub growth: Option<Growth>,
+    /// All databases of the server.
+    pub databases: Vec<DatabaseRow>,
+    /// When it was read.
+    pub taken_at: String,
+}
+
+/// One database of the server.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DatabaseRow {
+    /// The database's name.
+    pub datname: String,
+    /// For people: `1.5 GB`.
+    pub size: Option<String>,
+    /// In bytes; null without the right to connect to the database.
+    pub size_bytes: Option<u64>,
+}
+
+/// How a size has grown, from the history.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Growth {
+    /// Bytes a day over `history`; null for less than a day.
+    pub bytes_per_day: Option<f64>,
+    /// A point a day, oldest first, 30 at most.
+    pub history: Vec<SizePoint>,
+}
+
+/// A size at an instant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SizePoint {
+    /// When.
+    pub at: String,
+    /// Bytes.
+    pub bytes: f64,
 }
 
 /// `GET database/table-stats/{tableName}`: the original's names.
@@ -147,6 +176,8 @@ pub struct TableStats {
     pub xid_age: u64,
     /// Whether it has a primary key.
     pub has_primary_key: bool,
+    /// How heap, TOAST and indexes together have grown; null where no history is kept of it.
+    pub growth: Option<Growth>,
     /// When it was read.
     pub taken_at: String,
 }
@@ -163,9 +194,9 @@ pub struct ConnectionPool {
     pub active: u32,
     /// Active and waiting for anything but the client.
     pub waiting: u32,
-    /// Null: only a pooler counts acquisitions.
+    /// Null without a pooler's console: only it counts acquisitions.
     pub acquire_count: Option<u64>,
-    /// Null: only a pooler times acquisitions. In ms.
+    /// Null without a pooler's console: how long clients waited in all, in ms.
     pub acquire_time: Option<f64>,
     /// Null: only a pooler counts what it opens.
     pub create_count: Option<u64>,
@@ -185,8 +216,21 @@ pub struct ConnectionPool {
     pub lock_waiting: u32,
     /// By `application_name`, most first.
     pub by_application: Vec<ApplicationConnections>,
+    /// Most connections in each of the last 24 hours, oldest first; gaps are left out.
+    pub history: Vec<ConnectionPoint>,
+    /// Most connections in the last 24 hours; null without a history.
+    pub peak: Option<f64>,
     /// When it was read.
     pub taken_at: String,
+}
+
+/// Connections in an hour.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConnectionPoint {
+    /// Start of the hour.
+    pub at: String,
+    /// Most connections in it.
+    pub connections: f64,
 }
 
 /// Connections of one application.
@@ -209,10 +253,10 @@ pub struct SlowQuery {
     pub total_exec_time: f64,
     /// Time of a run.
     pub mean_exec_time: f64,
-    /// The longest run.
-    pub max_exec_time: f64,
-    /// Standard deviation over runs.
-    pub stddev_exec_time: f64,
+    /// The longest run; null of a window, which counters do not tell.
+    pub max_exec_time: Option<f64>,
+    /// Standard deviation over runs; null of a window.
+    pub stddev_exec_time: Option<f64>,
     /// A text, since its 64 bits are more than a JSON reader may keep.
     pub queryid: String,
     /// Role that ran it.
@@ -265,6 +309,9 @@ pub struct TargetStatus {
     pub resources: Vec<CapacityForecast>,
     /// Findings by severity.
     pub findings: SeverityCounts,
+    /// Findings that are silenced.
+    #[serde(default)]
+    pub silenced: usize,
     /// What cannot be read.
     pub blind_spots: usize,
 }
@@ -294,6 +341,9 @@ pub struct TargetFindings {
     pub taken_at: Option<String>,
     /// Worst first.
     pub findings: Vec<Finding>,
+    /// Found as well, and silenced by somebody; worst first.
+    #[serde(default)]
+    pub silenced: Vec<Silenced>,
     /// Worst first.
     pub alerts: Vec<CapacityAlert>,
     /// What could not be read.

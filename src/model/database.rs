@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::structure::{
+    HorizonHolder, Machine, Pool, PoolTotals, Repeat, ServerCounters, Slowdown, Structure,
+};
 use super::units::Timestamp;
 
 /// Everything that the slower cycle (each minute) reads from one server and one database.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
     /// The target's name, as configured.
@@ -41,10 +44,34 @@ pub struct Snapshot {
     pub sequences: Vec<Sequence>,
     /// What could not be read, why, and the cure.
     pub blind_spots: Vec<BlindSpot>,
+    /// What changes rarely, as last read.
+    #[serde(default)]
+    pub structure: Structure,
+    /// Who keeps dead rows from being removed, the oldest first.
+    #[serde(default)]
+    pub horizon: Vec<HorizonHolder>,
+    /// Counters of the server as a whole.
+    #[serde(default)]
+    pub counters: ServerCounters,
+    /// The machine; only where it is this one, and watched.
+    #[serde(default)]
+    pub machine: Machine,
+    /// Pools of a pooler in front, where one is configured.
+    #[serde(default)]
+    pub pools: Vec<Pool>,
+    /// What that pooler has handed out.
+    #[serde(default)]
+    pub pool_totals: PoolTotals,
+    /// Statements that run once a row of another; empty without a history.
+    #[serde(default)]
+    pub repeats: Vec<Repeat>,
+    /// Statements that became slower; empty without a history.
+    #[serde(default)]
+    pub slowdowns: Vec<Slowdown>,
 }
 
 /// The server itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Server {
     /// As `SHOW server_version`.

@@ -73,6 +73,59 @@ pub struct Finding {
     pub cure: Option<Cure>,
 }
 
+/// Somebody's word that a finding is known, with a reason and an end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Silence {
+    /// The check's id.
+    pub finding: String,
+    /// Only of this object; `None` is all.
+    pub object: Option<String>,
+    /// Only of this target; `None` is all.
+    pub target: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// When it speaks again.
+    pub until: Timestamp,
+    /// When it was silenced.
+    pub made_at: Timestamp,
+}
+
+impl Silence {
+    /// Its name: the check, the object and the target; one of the same name takes its place.
+    pub fn id(&self) -> String {
+        let mut id = self.finding.clone();
+        if let Some(object) = &self.object {
+            id = format!("{id}:{object}");
+        }
+        match &self.target {
+            Some(target) => format!("{id}@{target}"),
+            None => id,
+        }
+    }
+
+    /// Whether it covers a finding of a target.
+    pub fn covers(&self, target: &str, finding: &Finding) -> bool {
+        self.finding == finding.id
+            && self.target.as_deref().is_none_or(|own| own == target)
+            && (self.object.is_none() || self.object == finding.object)
+    }
+}
+
+/// A finding that is silenced: not shown, but counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Silenced {
+    /// What was found.
+    pub finding: Finding,
+    /// Name of the silence.
+    pub by: String,
+    /// Why it is silenced.
+    pub reason: String,
+    /// When it speaks again.
+    pub until: Timestamp,
+}
+
 /// The component that a bottleneck is in, as the specification names them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -15,6 +15,7 @@ pub mod libpq;
 mod mask;
 mod observer;
 mod plan;
+mod pooler;
 mod read;
 mod reading;
 mod session;

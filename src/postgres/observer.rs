@@ -6,10 +6,11 @@ use std::time::Duration;
 use super::capability::Capability;
 use super::collect;
 use super::libpq::ConnInfo;
+use super::pooler::Pooler;
 use super::reading::{self, Memory};
 use super::session::Session;
 use super::{Error, Result};
-use crate::model::database::{ActivitySample, Snapshot};
+use crate::model::database::{ActivitySample, BlindSpot, Snapshot};
 use crate::model::series::Sample;
 use crate::model::units::{Millis, Timestamp};
 
@@ -20,6 +21,8 @@ pub struct Options {
     pub name: String,
     /// Where and how to connect.
     pub conninfo: ConnInfo,
+    /// The admin console of a pooler in front, if one is configured.
+    pub pooler: Option<ConnInfo>,
     /// Longest time that one query may take.
     pub statement_timeout: Millis,
     /// Longest time that one query may wait for a lock.
@@ -53,6 +56,7 @@ impl Options {
         Self {
             name: name.into(),
             conninfo,
+            pooler: None,
             statement_timeout: Millis(5_000),
             lock_timeout: Millis(100),
             connect_timeout: Millis(5_000),
@@ -101,6 +105,7 @@ impl Backoff {
 pub struct Observer {
     options: Options,
     session: Option<Session>,
+    pooler: Pooler,
     capability: Option<Capability>,
     backoff: Backoff,
     memory: Memory,
@@ -113,6 +118,7 @@ impl Observer {
         Self {
             options,
             session: None,
+            pooler: Pooler::default(),
             capability: None,
             backoff: Backoff::default(),
             memory: Memory::default(),
@@ -160,7 +166,20 @@ impl Observer {
     pub async fn catalog(&mut self, at: Timestamp) -> Result<(Vec<Sample>, Snapshot)> {
         self.connect(at).await?;
         let outcome = self.read_catalog(at).await;
-        self.outcome(at, outcome)
+        let (samples, mut snapshot) = self.outcome(at, outcome)?;
+        if let Some(console) = &self.options.pooler {
+            match self.pooler.read(console, &self.options).await {
+                Ok(read) => (snapshot.pools, snapshot.pool_totals) = read,
+                Err(error) => snapshot.blind_spots.push(BlindSpot {
+                    what: "pooler".to_owned(),
+                    why: error.to_string(),
+                    cure: "name its console in the target's pooler, as a user of stats_users \
+                           or admin_users"
+                        .to_owned(),
+                }),
+            }
+        }
+        Ok((samples, snapshot))
     }
 
     /// What runs at this moment, by wait event.
@@ -267,11 +286,11 @@ impl Observer {
         session.begin().await?;
         // Rights and extensions may have been granted since.
         *able = Capability::read(session).await?;
-        let read = reading::catalog(session, able, &self.options, &mut self.memory).await?;
+        let memory = &mut self.memory;
+        let read = reading::catalog(session, able, &self.options, memory, at).await?;
         session.end().await?;
         let (samples, mut snapshot) = read;
         snapshot.target.clone_from(&self.options.name);
-        snapshot.taken_at = at;
         Ok((samples, snapshot))
     }
 }

@@ -12,8 +12,8 @@ use crate::model::database::{Server, Snapshot};
 use crate::model::series::Sample;
 use crate::model::units::Timestamp;
 use collect::{
-    SCRAPED, activity, database, locks, replication, sequences, server, settings, sizes,
-    statements, wal, wraparound,
+    SCRAPED, activity, horizon, locks, replication, rising, sequences, server, settings, sizes,
+    statements, structure, wal, wraparound,
 };
 
 /// What is remembered from one reading to the next.
@@ -31,6 +31,8 @@ pub(super) struct Memory {
     databases: sizes::DatabaseSizes,
     sequences: sequences::Sequences,
     settings: settings::Settings,
+    structure: structure::Memory,
+    rising: rising::Rising,
 }
 
 impl Memory {
@@ -39,6 +41,7 @@ impl Memory {
         able.note(&mut self.blind);
         self.settings.forget();
         self.sequences.forget();
+        self.structure.forget();
     }
 }
 
@@ -67,7 +70,8 @@ pub(super) async fn scrape(
     let horizon = wraparound::read(session).await;
     out.extend(blind.settle("wraparound", horizon)?);
     if let Some(extension) = &able.statements {
-        let wanted = (&memory.texts, options.top_statements);
+        let followed = memory.rising.followed();
+        let wanted = (&memory.texts, options.top_statements, &followed[..]);
         let top = statements::read(session, extension, wanted).await;
         let top = statements::settle(top, able, blind)?;
         out.extend(top.samples(&memory.texts));
@@ -76,17 +80,19 @@ pub(super) async fn scrape(
     Ok((server, out))
 }
 
-/// Reads what changes slowly. The snapshot's target and time are left for the caller to fill in.
+/// Reads what changes slowly, at an instant. The snapshot's target is left for the caller to fill in.
 pub(super) async fn catalog(
     session: &mut Session,
     able: &Capability,
     options: &Options,
     memory: &mut Memory,
+    at: Timestamp,
 ) -> Result<(Vec<Sample>, Snapshot)> {
     able.note(&mut memory.blind);
     let (server, _) = server::read(session, able).await?;
     let mut out = Vec::new();
     let mut snapshot = empty_snapshot(able, &server);
+    snapshot.taken_at = at;
     read_server(session, able, memory, (&server, &mut snapshot), &mut out).await?;
     let relations = read_relations(session, able, options, memory, &server).await?;
     out.extend(relations.samples);
@@ -99,14 +105,25 @@ pub(super) async fn catalog(
         let top = if let Some(top) = memory.top.take() {
             top
         } else {
-            let wanted = (&memory.texts, options.top_statements);
+            let followed = memory.rising.followed();
+            let wanted = (&memory.texts, options.top_statements, &followed[..]);
             let top = statements::read(session, extension, wanted).await;
             statements::settle(top, able, &mut memory.blind)?
         };
         let texts = memory.texts.complete(session, extension, &top).await;
         memory.blind.settle("statement texts", texts)?;
+        let mut ids = top.ids();
+        ids.retain(|id| !memory.rising.is_followed(*id));
+        let risen = memory.rising.refresh(session, extension, &ids).await;
+        memory.blind.settle("rising statements", risen)?;
         snapshot.statements = top.statements(&memory.texts, able);
     }
+    let due = (memory.cycle, at);
+    let structure = &mut memory.structure;
+    structure
+        .refresh(session, able, &mut memory.blind, due)
+        .await?;
+    snapshot.structure = structure.last().clone();
     memory.cycle += 1;
     snapshot.blind_spots = memory.blind.all();
     Ok((out, snapshot))
@@ -143,8 +160,10 @@ async fn read_server(
     let standbys = blind.settle("replication", standbys)?;
     snapshot.replicas = standbys.replicas;
     snapshot.slots = standbys.slots;
-    let reset = database::stats_reset(session).await;
-    snapshot.server.stats_reset = blind.settle("database", reset)?;
+    let holders = horizon::holders(session).await;
+    snapshot.horizon = blind.settle("horizon", holders)?;
+    let counters = horizon::counters(session, able).await;
+    (snapshot.counters, snapshot.server.stats_reset) = blind.settle("database", counters)?;
     Ok(())
 }
 
@@ -182,8 +201,6 @@ async fn read_relations(
 
 fn empty_snapshot(able: &Capability, server: &server::Server) -> Snapshot {
     Snapshot {
-        target: String::new(),
-        taken_at: Timestamp::default(),
         server: Server {
             version: able.version.clone(),
             version_num: able.version_num,
@@ -194,16 +211,6 @@ fn empty_snapshot(able: &Capability, server: &server::Server) -> Snapshot {
             stats_reset: None,
             extensions: able.extensions.clone(),
         },
-        databases: Vec::new(),
-        settings: std::collections::BTreeMap::new(),
-        tables: Vec::new(),
-        indexes: Vec::new(),
-        pool: crate::model::database::PoolUsage::default(),
-        sessions: Vec::new(),
-        statements: Vec::new(),
-        replicas: Vec::new(),
-        slots: Vec::new(),
-        sequences: Vec::new(),
-        blind_spots: Vec::new(),
+        ..Snapshot::default()
     }
 }

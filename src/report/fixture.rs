@@ -370,6 +370,7 @@ fn orders() -> TargetReport {
         projections: curves(),
         reviews: reviews(),
         findings: findings(),
+        silenced: Vec::new(),
         bottlenecks: vec![bottleneck()],
         alerts: vec![Alert {
             target: "orders".into(),

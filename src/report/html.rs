@@ -39,7 +39,7 @@ pub fn page(input: &ReportInput) -> String {
         ));
         body.push_str(&details::charts(target, i, Asking::No));
         body.push_str(&outcome::reviews(&target.reviews));
-        body.push_str(&details::findings(&target.findings));
+        body.push_str(&details::findings(&target.findings, &target.silenced));
         body.push_str(&details::bottlenecks(&target.bottlenecks));
         body.push_str(&details::waits(target));
         body.push_str(&details::statements(target));
@@ -90,7 +90,7 @@ pub fn dashboard_main(input: &ReportInput) -> String {
             &target_rows(input, target),
             input.made_at,
         ));
-        body.push_str(&details::findings(&target.findings));
+        body.push_str(&details::findings(&target.findings, &target.silenced));
         body.push_str(&details::charts(target, i, Asking::Yes));
         body.push_str(&outcome::reviews(&target.reviews));
         body.push_str(&details::bottlenecks(&target.bottlenecks));

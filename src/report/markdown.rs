@@ -57,6 +57,9 @@ fn one_target(out: &mut String, target: &TargetReport, input: &ReportInput) {
             one_finding(out, finding);
         }
     }
+    if !target.silenced.is_empty() {
+        let _ = writeln!(out, "{} findings are silenced.\n", target.silenced.len());
+    }
     if !target.bottlenecks.is_empty() {
         out.push_str("### Bottlenecks\n\n");
         for bottleneck in &target.bottlenecks {

@@ -28,7 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::capacity::{Projection, SyntheticSpan};
 use crate::model::database::{BlindSpot, PoolUsage, Server, Statement};
-use crate::model::finding::{Alert, Bottleneck, Finding};
+use crate::model::finding::{Alert, Bottleneck, Finding, Silenced};
 use crate::model::outcome::Review;
 use crate::model::target::Reach;
 use crate::model::units::Timestamp;
@@ -69,6 +69,9 @@ pub struct TargetReport {
     pub reviews: Vec<Review>,
     /// What to mend, worst first.
     pub findings: Vec<Finding>,
+    /// Found as well, and silenced by somebody: counted, not shown. An archive leaves them out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub silenced: Vec<Silenced>,
     /// Where it is held up, worst first.
     pub bottlenecks: Vec<Bottleneck>,
     /// Thresholds passed, worst first.

@@ -8,19 +8,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use crate::advise::checks::{self, Thresholds};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::host::Host;
 use crate::model::capacity::{Limit, Resource};
 use crate::model::database::{BlindSpot, Snapshot};
 use crate::model::series::{Metric, SampleSink};
+use crate::model::structure::Machine;
 use crate::model::units::Millis;
 use crate::postgres::Observer;
 use crate::queue::{self, Embedded, Queues};
 use crate::store::{self, Store};
 use crate::work::activity;
 use crate::work::agenda::Pace;
-use crate::work::board::Board;
+use crate::work::board::{Board, TargetState};
+use crate::work::bursts::Bursts;
 use crate::work::collect::{self, Source, Watcher};
 use crate::work::latency::Statements;
 use crate::work::outcome;
@@ -28,7 +31,7 @@ use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
-use crate::work::{Error, Result, jobs, upkeep};
+use crate::work::{Error, Result, jobs, silence, statements, upkeep};
 
 /// The name that the machine's own readings go by when no target runs on it.
 const HOST_TARGET: &str = "host";
@@ -153,6 +156,9 @@ impl App {
         self.spawn(upkeep::keep(store, board, clock, self.stop.subscribe()));
         self.spawn(project::keep(self.projector(), self.stop.subscribe()));
         self.spawn(jobs::keep(Arc::clone(&self.queues), self.stop.subscribe()));
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let board = Arc::clone(&self.board);
+        self.spawn(statements::keep(store, board, clock, self.stop.subscribe()));
     }
 
     /// Stops the loops, brings everything to the disk and closes the store.
@@ -249,9 +255,11 @@ impl App {
                 board: Arc::clone(board),
             }),
             Arc::new(Statements::new(Arc::clone(store), Arc::clone(board))),
+            Arc::new(Bursts::new(Arc::clone(board))),
         ];
-        let board = Arc::clone(&self.board);
-        let on_snapshot = move |target: &str, snapshot: Snapshot| judge(&board, target, snapshot);
+        let (store, board) = (Arc::clone(&self.store), Arc::clone(&self.board));
+        let on_snapshot =
+            move |target: &str, snapshot: Snapshot| judge(&store, &board, target, snapshot);
         Watcher::new(
             target.to_owned(),
             sources,
@@ -271,8 +279,9 @@ impl App {
 }
 
 /// Runs the checks over a fresh snapshot and puts both on the board.
-fn judge(board: &Board, target: &str, mut snapshot: Snapshot) {
-    let refused = board.target(target).map_or(0, |state| state.refused_series);
+fn judge(store: &Store, board: &Board, target: &str, mut snapshot: Snapshot) {
+    let state = board.target(target).unwrap_or_default();
+    let refused = state.refused_series;
     if refused > 0 {
         snapshot.blind_spots.push(BlindSpot {
             what: format!("{refused} series"),
@@ -280,12 +289,35 @@ fn judge(board: &Board, target: &str, mut snapshot: Snapshot) {
             cure: "raise collect.max_series".to_owned(),
         });
     }
-    let findings =
-        crate::advise::checks::run(&snapshot, &crate::advise::checks::Thresholds::default());
+    // What is known beside the look.
+    snapshot.machine = machine(&state);
+    snapshot.repeats = state.repeats.to_vec();
+    snapshot.slowdowns = state.slowdowns.to_vec();
+    let findings = checks::run(&snapshot, &Thresholds::default());
+    let known = silence::list(store, snapshot.taken_at).unwrap_or_else(|error| {
+        tracing::warn!(target, %error, "silences cannot be read; all findings speak");
+        Vec::new()
+    });
+    let (open, quiet) = silence::part(findings, target, &known);
     board.update(target, |state| {
-        state.findings = findings.into();
+        state.findings = open.into();
+        state.silenced = quiet.into();
         state.snapshot = Some(Arc::new(snapshot));
     });
+}
+
+/// The machine as its own readings tell; nothing where it is not this one.
+fn machine(state: &TargetState) -> Machine {
+    let all = |name: &str| -> Vec<f64> {
+        let samples = state.samples().filter(|s| s.series.metric == name);
+        samples.map(|sample| sample.value).collect()
+    };
+    let spins = all("host_disk_rotational");
+    Machine {
+        memory_bytes: all("host_memory_limit_bytes").first().copied(),
+        cores: all("host_cpu_cores").first().copied(),
+        is_rotational: (!spins.is_empty()).then(|| spins.iter().any(|spins| *spins > 0.0)),
+    }
 }
 
 /// What each metric means that any part of this program records.
@@ -322,12 +354,24 @@ pub(crate) fn watched_targets(config: &Config) -> Result<Vec<WatchedTarget>> {
                 name: target.name.clone(),
                 source,
             })?;
+        let pooler = target.pooler.as_ref().map(|pooler| {
+            crate::postgres::resolve(pooler.expose(), &postgres_environment(config)).map_err(
+                |source| Error::Target {
+                    name: format!("{}, pooler", target.name),
+                    source,
+                },
+            )
+        });
+        let options = crate::postgres::Options {
+            pooler: pooler.transpose()?,
+            ..observer_options(config, &target.name, conninfo.clone())
+        };
         targets.push(WatchedTarget {
             name: target.name.clone(),
             has_host: config.host.watch && conninfo.is_local(),
             limits: target.limits.clone(),
             mountpoint: None,
-            options: Some(observer_options(config, &target.name, conninfo)),
+            options: Some(options),
         });
     }
     if targets.is_empty() && config.host.watch {

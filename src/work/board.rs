@@ -8,9 +8,10 @@ use std::sync::{Arc, RwLock};
 
 use crate::model::capacity::{Projection, Resource};
 use crate::model::database::Snapshot;
-use crate::model::finding::{Alert, Bottleneck, Finding};
+use crate::model::finding::{Alert, Bottleneck, Finding, Silenced};
 use crate::model::outcome::Review;
 use crate::model::series::{Metric, Sample, Scrape};
+use crate::model::structure::{Repeat, Slowdown};
 use crate::model::target::Reach;
 use crate::model::units::Timestamp;
 use crate::work::fault::{Fault, Faults, News, Part};
@@ -30,6 +31,12 @@ pub struct TargetState {
     pub snapshot: Option<Arc<Snapshot>>,
     /// What the checks said of that snapshot, worst first.
     pub findings: Arc<[Finding]>,
+    /// What they said, too, and somebody has silenced; worst first.
+    pub silenced: Arc<[Silenced]>,
+    /// Statements that run once a row of another, as the last half hour shows.
+    pub repeats: Arc<[Repeat]>,
+    /// Statements that take longer than they took, as of the last comparison.
+    pub slowdowns: Arc<[Slowdown]>,
     /// One a resource, as of the last run of the forecasts; empty before the first.
     pub projections: Arc<[Projection]>,
     /// Forecast against actual, one a resource, as of the last run of the forecasts.

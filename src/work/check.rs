@@ -9,6 +9,8 @@ use crate::postgres::Observer;
 use crate::work::app::watched_targets;
 use crate::work::{Error, Result};
 
+pub use crate::advise::checks::explain::{Page, document, pages};
+
 /// What one look gave.
 #[derive(Debug)]
 pub struct Look {

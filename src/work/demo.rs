@@ -155,6 +155,7 @@ impl RunningPlatform {
         config::Target {
             name: TARGET.to_owned(),
             url: Secret::new(self.monitor_url.clone()),
+            pooler: None,
             limits: std::collections::BTreeMap::default(),
             origin: Origin::Default(Some("the demo")),
         }

@@ -62,6 +62,7 @@ impl App {
             projections: state.projections.to_vec(),
             reviews: state.reviews.to_vec(),
             findings: state.findings.to_vec(),
+            silenced: state.silenced.to_vec(),
             bottlenecks: state.bottlenecks.to_vec(),
             alerts: state.alerts.to_vec(),
             blind_spots: snapshot.map(|s| s.blind_spots.clone()).unwrap_or_default(),

@@ -311,6 +311,7 @@ pub(crate) fn snapshot() -> Snapshot {
             why: "the role lacks pg_read_all_stats".to_owned(),
             cure: "GRANT pg_monitor TO plimsoll".to_owned(),
         }],
+        ..Snapshot::default()
     }
 }
 

@@ -9,4 +9,5 @@
 mod support;
 
 mod cluster;
+mod findings;
 mod platform;

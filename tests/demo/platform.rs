@@ -13,7 +13,7 @@ use crate::support::postgres::{Major, chain, start_with};
 /// 2,000 leads, 100 agents.
 const SCALE: f64 = 0.01;
 
-async fn platform(major: Major, indexes: Indexes) -> Option<(Cluster, Platform)> {
+pub(crate) async fn platform(major: Major, indexes: Indexes) -> Option<(Cluster, Platform)> {
     let cluster = start_with(major, &[("max_connections", "30")]).await?;
     let platform = leadgen::create(&cluster).await.unwrap();
     let mut told = Vec::new();
@@ -29,7 +29,7 @@ async fn platform(major: Major, indexes: Indexes) -> Option<(Cluster, Platform)>
     Some((cluster, platform))
 }
 
-async fn connect(url: &str) -> Client {
+pub(crate) async fn connect(url: &str) -> Client {
     let (client, connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
     tokio::spawn(connection);
     client
@@ -41,7 +41,7 @@ async fn number(client: &Client, sql: &str) -> f64 {
 }
 
 /// Looks until it is so; the limit is far above what it takes.
-async fn until(client: &Client, sql: &str) -> bool {
+pub(crate) async fn until(client: &Client, sql: &str) -> bool {
     for _ in 0..400 {
         if number(client, sql).await >= 1.0 {
             return true;
@@ -51,7 +51,7 @@ async fn until(client: &Client, sql: &str) -> bool {
     false
 }
 
-fn planted(id: &str, hold_s: u64) -> Fault {
+pub(crate) fn planted(id: &str, hold_s: u64) -> Fault {
     let faults = fault::built_in().unwrap();
     let mut fault = faults.into_iter().find(|fault| fault.id == id).unwrap();
     fault.hold_s = hold_s;

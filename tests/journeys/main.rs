@@ -14,6 +14,7 @@ mod interrupted;
 mod offline;
 mod page;
 mod safety;
+mod silence;
 mod trouble;
 mod watch;
 

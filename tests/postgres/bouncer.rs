@@ -52,7 +52,7 @@ impl Bouncer {
         let settings = format!(
             "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
              listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\n\
-             pool_mode = {mode}\ndefault_pool_size = 1\n",
+             pool_mode = {mode}\ndefault_pool_size = 1\nstats_users = postgres\n",
             server.port,
             users.display()
         );

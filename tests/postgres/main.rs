@@ -8,6 +8,7 @@
 mod bouncer;
 mod connecting;
 mod harmless;
+mod inspect;
 mod pooler;
 mod reading;
 mod server;

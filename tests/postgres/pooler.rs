@@ -179,3 +179,57 @@ async fn in_another_s_session_nothing_of_ours_is_seen() {
         [Some("0"), Some("0"), Some("off")]
     );
 }
+
+/// The console of a real `PgBouncer`: a client that waits is seen, and for how long.
+#[tokio::test]
+async fn the_console_s_pools_are_read_and_a_waiting_client_is_told() {
+    let Some(server) = distribution() else { return };
+    let Some(bouncer) = Bouncer::start(&server, Pooling::Session).await else {
+        return;
+    };
+    let through = |database: &str| {
+        let text = format!(
+            "host=127.0.0.1 port={} user=postgres dbname={database} sslmode=disable",
+            bouncer.port
+        );
+        resolve(&text, &Environment::default()).unwrap()
+    };
+    let mut options = Options::new("t", server.conninfo("user=postgres dbname=postgres"));
+    options.pooler = Some(through("pgbouncer"));
+    let mut observer = Observer::new(options);
+    let address = format!(
+        "host=127.0.0.1 port={} user=postgres dbname=postgres",
+        bouncer.port
+    );
+    let connect = |address: String| async move {
+        let opened = tokio_postgres::connect(&address, tokio_postgres::NoTls).await;
+        let (client, driver) = opened.unwrap();
+        tokio::spawn(driver);
+        client
+    };
+    // The pool has one connection, which the first client keeps.
+    let first = connect(address.clone()).await;
+    first.batch_execute("begin; select 1").await.unwrap();
+    let waiting = tokio::spawn(connect(address));
+    crate::server::eventually("the second client waits", async || {
+        let (_, snapshot) = observer.catalog(AT).await.unwrap();
+        let waits = snapshot
+            .pools
+            .iter()
+            .find(|pool| pool.database == "postgres");
+        waits.is_some_and(|pool| {
+            pool.clients_waiting == 1 && pool.servers_active == 1 && pool.size == Some(1)
+        })
+    })
+    .await;
+    let (_, snapshot) = observer.catalog(AT).await.unwrap();
+    assert!(
+        snapshot
+            .pool_totals
+            .acquired
+            .is_some_and(|count| count >= 1)
+    );
+    assert!(blind_spot(&snapshot, "pooler").is_none());
+    waiting.abort();
+    drop(first);
+}

@@ -83,6 +83,6 @@ pub(super) fn quiet() -> Snapshot {
         replicas: Vec::new(),
         slots: Vec::new(),
         sequences: Vec::new(),
-        blind_spots: Vec::new(),
+        ..Snapshot::default()
     }
 }

@@ -2,16 +2,27 @@
 //!
 //! For: verdicts on one [`Snapshot`]. Not for: trends (`forecast`) or shares of time (`diagnose`).
 //! Each check stays silent where its evidence is thin. To add one: a function in its family, a
-//! line in `CHECKS`, a table in `data/findings.toml`.
+//! line in `CHECKS`, a table with its `doc` in `data/findings.toml`.
 
+pub mod bloat;
+mod correlated;
+pub mod explain;
+mod horizon;
 mod indexes;
+mod keys;
+mod machine;
+mod patterns;
+mod pools;
 mod replication;
+mod rights;
 mod sessions;
 mod settings;
+mod shape;
 mod statements;
 mod tables;
 pub mod thresholds;
 mod vacuum;
+mod writes;
 
 use std::fmt::Display;
 
@@ -32,7 +43,7 @@ const fn check(id: &'static str, run: fn(&Snapshot, &Thresholds) -> Vec<Draft>) 
 }
 
 /// All checks.
-const CHECKS: [Check; 23] = [
+const CHECKS: [Check; 53] = [
     check("connections-near-max", sessions::connections_near_max),
     check("idle-in-transaction", sessions::idle_in_transaction),
     check("blocked-sessions", sessions::blocked_sessions),
@@ -56,12 +67,43 @@ const CHECKS: [Check; 23] = [
     check("fsync-off", settings::fsync_off),
     check("full-page-writes-off", settings::full_page_writes_off),
     check("autovacuum-off", settings::autovacuum_off),
+    check("archive-failing", writes::archive_failing),
+    check("checksum-failures", writes::checksum_failures),
+    check("horizon-held", horizon::held),
+    check("prepared-transaction", horizon::prepared),
+    check("autovacuum-off-table", horizon::autovacuum_off_table),
+    check("pool-waiting", pools::waiting),
+    check("pool-oversized", pools::oversized),
+    check("plan-change", patterns::plan_change),
+    check("statement-slower", patterns::statement_slower),
+    check("n-plus-one", patterns::n_plus_one),
+    check("missing-index", patterns::missing_index),
+    check("unbounded-result", patterns::unbounded),
+    check("deep-offset", patterns::deep_offset),
+    check("index-bloat", bloat::index_bloat),
+    check("table-bloat", bloat::table_bloat),
+    check("lost-hot-updates", writes::lost_hot_updates),
+    check("checkpoint-pressure", writes::checkpoint_pressure),
+    check("deadlocks", writes::deadlocks),
+    check("foreign-key-without-index", keys::without_index),
+    check("foreign-key-type", keys::other_type),
+    check("constraint-not-valid", keys::not_validated),
+    check("superuser-sessions", rights::superuser_sessions),
+    check("definer-search-path", rights::definer_search_path),
+    check("shared-buffers-machine", machine::shared_buffers),
+    check("work-mem-machine", machine::work_memory),
+    check("planner-settings", machine::planner),
+    check("parallel-settings", machine::workers),
+    check("correlated-columns", correlated::without_statistics),
+    check("vacuum-settings", horizon::vacuum_settings),
+    check("public-schema", rights::public_schema),
 ];
 
 /// Checks that give advice only.
-const HINTS: [Check; 2] = [
+const HINTS: [Check; 3] = [
     check("shared-buffers-default", settings::shared_buffers_default),
     check("io-timing-off", settings::io_timing_off),
+    check("password-md5", rights::password_method),
 ];
 
 /// Runs every check; findings come worst first, then in the order of the checks.
@@ -204,6 +246,7 @@ mod tests {
         snapshot.settings.insert("fsync".into(), "off".into());
         snapshot.tables = (0..60)
             .map(|i| Table {
+                oid: i,
                 schema: "public".into(),
                 name: format!("t{i}"),
                 row_estimate: Some(10.0),

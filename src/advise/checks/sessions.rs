@@ -150,7 +150,9 @@ pub(super) fn blocked_sessions(snapshot: &Snapshot, set: &Thresholds) -> Vec<Dra
                     short(&session.query),
                     span(session.query_age_ms.unwrap_or(0))
                 );
-                draft = draft.seen(&format!("waiting: pid {}", session.pid), waits);
+                let ahead: Vec<String> = session.blocked_by.iter().map(i32::to_string).collect();
+                let place = format!("pid {} waits for {}", session.pid, ahead.join(", "));
+                draft = draft.seen(&place, waits);
             }
             Some(draft.cured_by(format!("SELECT {cure}({root});"), NO_LOCK))
         })

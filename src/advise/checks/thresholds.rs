@@ -166,6 +166,178 @@ pub struct Limits {
     pub per_check_max: usize,
 }
 
+/// When bloat is worth a rebuild.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Bloat {
+    /// Bytes that a rebuild gives back.
+    pub waste_bytes_min: u64,
+    /// The same as a share of its size.
+    pub waste_ratio_min: f64,
+}
+
+/// When a search lacks an index.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Missing {
+    /// Smaller tables are read as a whole at no cost, in bytes.
+    pub table_bytes_min: u64,
+    /// Fewer calls say nothing.
+    pub calls_min: u64,
+    /// Blocks a call over those of the table.
+    pub read_ratio_min: f64,
+    /// Rows a call over those of the table.
+    pub given_ratio_max: f64,
+}
+
+/// When columns count as going together.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Correlated {
+    /// Smaller tables do not matter.
+    pub rows_min: u64,
+    /// Combinations that the planner expects over those there are.
+    pub factor_min: f64,
+}
+
+/// When autovacuum comes late to a table.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LateVacuum {
+    /// Updates and deletes below which it does not matter.
+    pub rows_min: u64,
+    /// Dead rows that it should not wait for.
+    pub dead_rows_max: u64,
+}
+
+/// When updates touch the indexes too often.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LostHot {
+    /// Fewer updates do not matter.
+    pub updates_min: u64,
+    /// Share of updates that leave the indexes alone, below which it is told.
+    pub hot_ratio_min: f64,
+}
+
+/// When checkpoints come too often.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Checkpoints {
+    /// Fewer say nothing.
+    pub requested_min: u64,
+    /// Share of those that WAL asked for.
+    pub warn_ratio: f64,
+}
+
+/// A rate.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Daily {
+    /// Fewer a day are not told.
+    pub per_day_min: f64,
+}
+
+/// When a result has no bound.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Unbounded {
+    /// Fewer calls say nothing.
+    pub calls_min: u64,
+    /// Rows a call.
+    pub rows_min: u64,
+    /// Rows a call if they are most of a table.
+    pub rows_whole_min: u64,
+    /// What counts as most of it.
+    pub share_min: f64,
+}
+
+/// When pages are deep.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deep {
+    /// Fewer calls say nothing.
+    pub calls_min: u64,
+    /// Blocks a call.
+    pub blocks_per_call_min: f64,
+    /// Blocks a row given.
+    pub blocks_per_row_min: f64,
+}
+
+/// When one statement follows another row by row.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Repeated {
+    /// How often it must have been seen.
+    pub bursts_min: u32,
+    /// Rows of the list, on average.
+    pub rows_min: f64,
+}
+
+/// When a statement counts as slower than it was.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Slower {
+    /// Mean time now over then.
+    pub time_factor_min: f64,
+    /// Blocks a call now over then, for a new plan.
+    pub blocks_factor_min: f64,
+    /// Shorter ones do not matter, in ms.
+    pub mean_ms_min: f64,
+}
+
+/// Shares of this machine's memory.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shares {
+    /// Too little below this.
+    pub low_ratio: f64,
+    /// What the cure sets.
+    pub good_ratio: f64,
+    /// Too much above this.
+    pub high_ratio: f64,
+}
+
+/// What the planner should be told.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannerShares {
+    /// Share of memory, too little below this.
+    pub low_ratio: f64,
+    /// What the cure sets.
+    pub good_ratio: f64,
+    /// Too much above this.
+    pub high_ratio: f64,
+    /// Largest `random_page_cost` of a disk that does not spin.
+    pub page_cost_max: f64,
+}
+
+/// Parallel workers against cores.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Parallel {
+    /// Cores over usable workers.
+    pub cores_unused_ratio: f64,
+}
+
+/// A least number of sessions.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionsMin {
+    /// Fewer may be people.
+    pub sessions_min: u32,
+}
+
+/// Two bounds of a wait, in ms.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Waits {
+    /// A warning at or above this.
+    pub warn_ms: u64,
+    /// Critical at or above this.
+    pub critical_ms: u64,
+}
+
 /// Thresholds of all checks; each field is named as the check's id.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -197,6 +369,37 @@ pub struct Thresholds {
     pub autovacuum_off: Fixed,
     pub shared_buffers_default: SharedBuffers,
     pub io_timing_off: Fixed,
+    pub missing_index: Missing,
+    pub foreign_key_without_index: RowsMin,
+    pub foreign_key_type: Fixed,
+    pub constraint_not_valid: Fixed,
+    pub table_bloat: Bloat,
+    pub index_bloat: Bloat,
+    pub correlated_columns: Correlated,
+    pub horizon_held: TransactionAges,
+    pub prepared_transaction: Ages,
+    pub autovacuum_off_table: Fixed,
+    pub vacuum_settings: LateVacuum,
+    pub lost_hot_updates: LostHot,
+    pub checkpoint_pressure: Checkpoints,
+    pub deadlocks: Daily,
+    pub archive_failing: Fixed,
+    pub checksum_failures: Fixed,
+    pub unbounded_result: Unbounded,
+    pub deep_offset: Deep,
+    pub n_plus_one: Repeated,
+    pub plan_change: Slower,
+    pub statement_slower: Fixed,
+    pub shared_buffers_machine: Shares,
+    pub work_mem_machine: Shares,
+    pub planner_settings: PlannerShares,
+    pub parallel_settings: Parallel,
+    pub superuser_sessions: SessionsMin,
+    pub public_schema: Fixed,
+    pub definer_search_path: Fixed,
+    pub password_md5: Fixed,
+    pub pool_waiting: Waits,
+    pub pool_oversized: Fixed,
 }
 
 impl Thresholds {
@@ -207,11 +410,17 @@ impl Thresholds {
     pub fn built_in() -> &'static Self {
         static BUILT_IN: OnceLock<Thresholds> = OnceLock::new();
         BUILT_IN.get_or_init(|| {
+            let mut tables = super::explain::tables();
+            for (_, table) in &mut tables {
+                if let Some(table) = table.as_table_mut() {
+                    table.remove("doc");
+                }
+            }
             #[expect(
                 clippy::expect_used,
                 reason = "the text is compiled in and a test reads it"
             )]
-            toml::from_str(TEXT).expect("data/findings.toml is whole")
+            tables.try_into().expect("data/findings.toml is whole")
         })
     }
 }

@@ -7,7 +7,7 @@ use crate::model::database::{Snapshot, Table};
 use crate::model::finding::Severity;
 
 use super::thresholds::TransactionAges;
-use super::{Draft, Thresholds, graded, plain};
+use super::{Draft, Thresholds, graded, horizon, plain};
 use crate::advise::sql;
 
 const VACUUM_LOCK: &str = "ShareUpdateExclusiveLock on the table";
@@ -94,14 +94,16 @@ pub(super) fn dead_rows(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     if snapshot.server.in_recovery {
         return Vec::new();
     }
-    let base = number(snapshot, "autovacuum_vacuum_threshold").unwrap_or(50.0);
-    let factor = number(snapshot, "autovacuum_vacuum_scale_factor").unwrap_or(0.2);
+    let forms = horizon::forms(snapshot);
     let mut overdue: Vec<&Table> = snapshot
         .tables
         .iter()
         .filter(|t| t.n_dead_tup >= set.rows_min)
         .filter(|t| {
-            let trigger = base + factor * t.n_live_tup as f64;
+            let form = forms.get(&t.oid).copied();
+            let base = horizon::option(snapshot, form, "autovacuum_vacuum_threshold", 50.0);
+            let share = horizon::option(snapshot, form, "autovacuum_vacuum_scale_factor", 0.2);
+            let trigger = base + share * t.n_live_tup as f64;
             t.n_dead_tup as f64 >= set.overdue_factor * trigger
         })
         .collect();
@@ -135,15 +137,17 @@ pub(super) fn stale_statistics(snapshot: &Snapshot, set: &Thresholds) -> Vec<Dra
     if snapshot.server.in_recovery {
         return Vec::new();
     }
-    let base = number(snapshot, "autovacuum_analyze_threshold").unwrap_or(50.0);
-    let factor = number(snapshot, "autovacuum_analyze_scale_factor").unwrap_or(0.1);
+    let forms = horizon::forms(snapshot);
     let mut stale: Vec<(&Table, bool)> = snapshot
         .tables
         .iter()
         .filter_map(|t| {
             // The times of the last analyse are lost with a reset; the row estimate is not.
             let never = t.row_estimate.is_none() && t.n_live_tup >= set.rows_min;
-            let trigger = base + factor * t.n_live_tup as f64;
+            let form = forms.get(&t.oid).copied();
+            let base = horizon::option(snapshot, form, "autovacuum_analyze_threshold", 50.0);
+            let share = horizon::option(snapshot, form, "autovacuum_analyze_scale_factor", 0.1);
+            let trigger = base + share * t.n_live_tup as f64;
             let behind = t.n_mod_since_analyze >= set.rows_min
                 && t.n_mod_since_analyze as f64 >= set.overdue_factor * trigger;
             (never || behind).then_some((t, never))

@@ -7,6 +7,21 @@ pub(super) const TARGET: Param = Param {
     place: "query",
     about: "name of the target; default: the first in order of name",
 };
+pub(super) const WINDOW: Param = Param {
+    name: "window",
+    place: "query",
+    about: "how far back, 1m to 366d, such as 24h; default 1h, of one statement 24h",
+};
+pub(super) const DATABASE: Param = Param {
+    name: "database",
+    place: "query",
+    about: "only statements of this database; with window alone",
+};
+pub(super) const ROLE: Param = Param {
+    name: "role",
+    place: "query",
+    about: "only statements of this role; with window alone",
+};
 pub(super) const MONTHS: Param = Param {
     name: "months",
     place: "query",

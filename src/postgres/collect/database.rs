@@ -2,11 +2,7 @@
 
 use super::{Field, View};
 use crate::model::series::Metric;
-use crate::model::units::Timestamp;
 use crate::postgres::capability::{V14, V18};
-use crate::postgres::read::Cells;
-use crate::postgres::session::Session;
-use crate::postgres::{MARKER, Result};
 
 const fn count(sql: &'static str, name: &'static str, help: &'static str) -> Field {
     Field::new(sql, Metric::counter(name, help))
@@ -198,14 +194,3 @@ pub(super) const VIEW: View = View {
         .like("pg_stat_database_stats_reset"),
     ],
 };
-
-/// When the counters of the connected database were last reset.
-pub(crate) async fn stats_reset(session: &mut Session) -> Result<Option<Timestamp>> {
-    let sql = format!(
-        "select {MARKER} pg_stat_get_db_stat_reset_time(oid) from pg_database \
-         where datname = current_database()"
-    );
-    let rows = session.rows(VIEW.part, &sql, &[]).await?;
-    rows.first()
-        .map_or(Ok(None), |row| Cells::new(VIEW.part, row).time(0))
-}

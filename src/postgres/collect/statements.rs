@@ -194,21 +194,29 @@ fn select(extension: &StatementsExtension) -> String {
          pg_get_userbyid(s.userid)::text, s.{max}, s.{stddev}, s.calls, s.{total}, s.rows, \
          s.shared_blks_hit, s.shared_blks_read, s.temp_blks_written, s.{wal}, s.{read} \
          from {}.pg_stat_statements(false) s \
-         where s.queryid is not null and s.queryid <> all ($1) order by s.{total} desc limit $2",
+         where s.queryid is not null and s.queryid <> all ($1) \
+         order by s.queryid = any ($3) desc, s.{total} desc limit $2",
         quote(&extension.schema)
     )
 }
 
-/// Reads the entries that matter most, those known to be our own left out.
+/// Reads the entries that matter most and those that are followed, those known to be our own left
+/// out.
 pub(crate) async fn read(
     session: &mut Session,
     extension: &StatementsExtension,
-    (texts, limit): (&Texts, usize),
+    (texts, limit, followed): (&Texts, usize, &[i64]),
 ) -> Result<Top> {
     const FIRST_FIELD: usize = 5;
     let own = texts.own();
+    let limit = limit.saturating_add(followed.len());
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let params = [(&own as _, Type::INT8_ARRAY), (&limit as _, Type::INT8)];
+    let followed = followed.to_vec();
+    let params = [
+        (&own as _, Type::INT8_ARRAY),
+        (&limit as _, Type::INT8),
+        (&followed as _, Type::INT8_ARRAY),
+    ];
     let mut top: BTreeMap<Key, Counters> = BTreeMap::new();
     for row in session.rows(PART, &select(extension), &params).await? {
         let cells = Cells::new(PART, &row);
@@ -251,6 +259,11 @@ pub(crate) fn settle(top: Result<Top>, able: &Capability, blind: &mut BlindSpots
 }
 
 impl Top {
+    /// Query ids of the entries.
+    pub(crate) fn ids(&self) -> Vec<i64> {
+        self.0.keys().map(|key| key.query_id).collect()
+    }
+
     /// Series of the entries that are known not to be our own.
     pub(crate) fn samples(&self, texts: &Texts) -> Vec<Sample> {
         let mut out = Vec::with_capacity(self.0.len() * VIEW.fields.len());

@@ -6,7 +6,7 @@ use super::summary::{badge, class, note_badge, synthetic_badge};
 use super::{cell, each, part, table};
 use crate::model::capacity::{Forecast, Projection};
 use crate::model::database::BlindSpot;
-use crate::model::finding::{Bottleneck, Evidence, Finding, Impact, Severity};
+use crate::model::finding::{Bottleneck, Evidence, Finding, Impact, Severity, Silenced};
 use crate::report::chart::{self, axis, escape};
 use crate::report::headroom::{forecast, headroom, when_words};
 use crate::report::months::months;
@@ -204,8 +204,23 @@ fn evidence(evidence: &[Evidence]) -> String {
 }
 
 /// What to mend, each with its evidence and its cure.
-pub(super) fn findings(findings: &[Finding]) -> String {
-    let items = each(findings.iter(), finding);
+pub(super) fn findings(findings: &[Finding], silenced: &[Silenced]) -> String {
+    let mut items = each(findings.iter(), finding);
+    if !silenced.is_empty() {
+        let reasons = each(silenced.iter(), |one| {
+            let reason = escape(&words::one_line(&one.reason, 200));
+            format!(
+                "<li><code>{}</code>: {reason}</li>",
+                escape(&one.finding.id)
+            )
+        });
+        // Writing to a string cannot go wrong.
+        let _ = write!(
+            items,
+            "<details><summary>{} silenced</summary><ul>{reasons}</ul></details>",
+            silenced.len()
+        );
+    }
     if items.is_empty() {
         part(
             "Findings",

@@ -1,0 +1,200 @@
+//! The hourly part of a look, and what the checks make of it, against a server's own truth.
+
+use plimsoll::advise::checks::{self, Thresholds, bloat};
+use plimsoll::model::database::Snapshot;
+use plimsoll::model::finding::Finding;
+use plimsoll::postgres::{Observer, Options};
+
+use crate::server::{Admin, Server};
+use crate::{AT, blind_spot, distribution, superuser};
+
+async fn run(admin: &Admin, script: &str) {
+    for statement in script.split(";;") {
+        admin.batch_execute(statement).await.unwrap();
+    }
+}
+
+async fn size(admin: &Admin, relation: &str) -> f64 {
+    let sql = format!("select pg_relation_size('{relation}')::float8");
+    admin.query_one(&sql, &[]).await.unwrap().get(0)
+}
+
+async fn look(server: &Server) -> Snapshot {
+    superuser(server).catalog(AT).await.unwrap().1
+}
+
+fn found(snapshot: &Snapshot, id: &str) -> Vec<Finding> {
+    let mut thresholds = Thresholds::default();
+    thresholds.index_bloat.waste_bytes_min = 1 << 20;
+    thresholds.foreign_key_without_index.rows_min = 1;
+    let findings = checks::run(snapshot, &thresholds);
+    findings.into_iter().filter(|f| f.id == id).collect()
+}
+
+/// A million rows, 60 % of them deleted and vacuumed: what REINDEX gives back is what was said, also
+/// of an index that keeps equal keys once.
+#[tokio::test]
+async fn the_waste_of_indexes_is_what_a_rebuild_gives_back() {
+    let Some(server) = distribution() else { return };
+    let admin = server.admin("postgres").await;
+    run(
+        &admin,
+        "create table bl (id int, grp int, kind int, note text);;\
+         insert into bl select g, g % 1000, g / 1000 % 5, 'note ' || g % 50 from generate_series(1, 1000000) g;;\
+         create index bl_id on bl (id);; create index bl_grp on bl (grp);;\
+         create index bl_note on bl (note);; create index bl_pair on bl (grp, kind);; analyze bl;;\
+         delete from bl where id / 7 % 10 < 6;; vacuum bl",
+    )
+    .await;
+    let snapshot = look(&server).await;
+    let told = bloat::indexes(&snapshot);
+    let names: Vec<String> = found(&snapshot, "index-bloat")
+        .into_iter()
+        .filter_map(|finding| finding.object)
+        .collect();
+    for name in ["bl_id", "bl_grp", "bl_note", "bl_pair"] {
+        let index = snapshot.indexes.iter().find(|i| i.name == name).unwrap();
+        let before = size(&admin, name).await;
+        run(&admin, &format!("reindex index {name}")).await;
+        let truth = before - size(&admin, name).await;
+        let said = told[&index.oid].wasted();
+        assert!(
+            (said / truth - 1.0).abs() <= 0.15,
+            "{name}: {said} said, {truth} given back of {before}"
+        );
+        assert!(
+            names.contains(&format!("public.{name}")),
+            "{name}: {names:?}"
+        );
+    }
+    assert!(
+        found(&look(&server).await, "index-bloat").is_empty(),
+        "just rebuilt"
+    );
+}
+
+#[tokio::test]
+async fn keys_constraints_rights_and_settings_of_tables_are_read() {
+    let Some(server) = distribution() else { return };
+    let admin = server.admin("postgres").await;
+    run(
+        &admin,
+        "create table parent (id bigint primary key, a int, b int, unique (a, b));;\
+         create table child (id int primary key, parent_id int references parent (id), \
+         a int, b int, c int, foreign key (a, b) references parent (a, b));;\
+         create index on child (b, a);;\
+         alter table child add constraint positive check (c > 0) not valid;;\
+         alter table child set (autovacuum_enabled = off);;\
+         insert into parent values (1, 1, 1);; insert into child values (1, 1, 1, 1, 1);;\
+         create function pay() returns int security definer language sql as 'select 1';;\
+         create function safe() returns int security definer language sql \
+         set search_path = pg_catalog as 'select 1';;\
+         grant create on schema public to public;; analyze",
+    )
+    .await;
+    let snapshot = look(&server).await;
+    assert!(
+        blind_spot(&snapshot, "structure").is_none(),
+        "{:?}",
+        snapshot.blind_spots
+    );
+    let keys = found(&snapshot, "foreign-key-without-index");
+    assert_eq!(keys.len(), 1, "(b, a) serves (a, b): {keys:?}");
+    assert!(keys[0].title.contains("child_parent_id_fkey"));
+    assert!(
+        found(&snapshot, "foreign-key-type")[0]
+            .title
+            .contains("integer")
+    );
+    let cure = found(&snapshot, "constraint-not-valid")[0]
+        .cure
+        .clone()
+        .unwrap();
+    // What is shown is what the server takes.
+    run(&admin, &cure.sql).await;
+    assert_eq!(found(&snapshot, "autovacuum-off-table").len(), 1);
+    assert_eq!(found(&snapshot, "public-schema").len(), 1);
+    let definers = found(&snapshot, "definer-search-path");
+    assert_eq!(definers.len(), 1, "{definers:?}");
+    run(&admin, &definers[0].cure.as_ref().unwrap().sql).await;
+    run(&admin, &keys[0].cure.as_ref().unwrap().sql).await;
+    let after = look(&server).await;
+    for id in [
+        "foreign-key-without-index",
+        "constraint-not-valid",
+        "definer-search-path",
+    ] {
+        assert!(found(&after, id).is_empty(), "{id}");
+    }
+}
+
+#[tokio::test]
+async fn a_forgotten_prepared_transaction_is_named() {
+    let Some(bin) = crate::server::require(15) else {
+        return;
+    };
+    let server = Server::start(&bin, &["max_prepared_transactions=5"]);
+    let admin = server.admin("postgres").await;
+    run(
+        &admin,
+        "create table t (x int);; begin;; insert into t values (1);; prepare transaction 'odd ''one'",
+    )
+    .await;
+    let mut snapshot = look(&server).await;
+    let held: Vec<_> = snapshot
+        .horizon
+        .iter()
+        .filter(|h| h.kind == "prepared")
+        .collect();
+    assert_eq!(held.len(), 1, "{:?}", snapshot.horizon);
+    assert!(
+        found(&snapshot, "prepared-transaction").is_empty(),
+        "it is fresh"
+    );
+    for holder in &mut snapshot.horizon {
+        holder.open_ms = Some(7_200_000);
+    }
+    let told = found(&snapshot, "prepared-transaction");
+    run(&admin, &told[0].cure.as_ref().unwrap().sql).await;
+    assert!(
+        look(&server)
+            .await
+            .horizon
+            .iter()
+            .all(|h| h.kind != "prepared")
+    );
+}
+
+/// Statistics of columns are hidden from a role that may not select from the table; all else is read.
+#[tokio::test]
+async fn a_monitor_without_the_advisor_s_rights_says_what_it_cannot_see() {
+    let Some(server) = distribution() else { return };
+    let admin = server.admin("postgres").await;
+    run(
+        &admin,
+        "create role watch login;; grant pg_monitor to watch;;\
+         create table t (a int, b text);; create index t_a on t (a);;\
+         insert into t select g % 10, 'x' from generate_series(1, 200000) g;; vacuum analyze t",
+    )
+    .await;
+    let mut observer = Observer::new(Options::new(
+        "t",
+        server.conninfo("user=watch dbname=postgres"),
+    ));
+    let (_, snapshot) = observer.catalog(AT).await.unwrap();
+    let cure = blind_spot(&snapshot, "column statistics").unwrap();
+    assert!(cure.contains("pg_read_all_data TO \"watch\""), "{cure}");
+    assert!(bloat::indexes(&snapshot).is_empty());
+    run(&admin, "grant pg_read_all_data to watch").await;
+    let mut observer = Observer::new(Options::new(
+        "t",
+        server.conninfo("user=watch dbname=postgres"),
+    ));
+    let (_, snapshot) = observer.catalog(AT).await.unwrap();
+    assert_eq!(blind_spot(&snapshot, "column statistics"), None);
+    let waste = bloat::indexes(&snapshot).into_values().next().unwrap();
+    assert!(
+        (waste.rebuilt / waste.bytes - 1.0).abs() < 0.15,
+        "{waste:?}"
+    );
+}
