@@ -174,6 +174,9 @@ impl Model {
 
     fn add(&mut self, name: &QueueName, job: &NewJob, now: Timestamp) -> Result<Enqueued> {
         let seq = self.next;
+        if !self.queues.contains_key(name) {
+            check_job(job, name, &QueueConfig::default())?;
+        }
         let queue = self.queues.entry(name.clone()).or_default();
         check_job(job, name, &queue.config)?;
         if let Some(id) = &job.opts.job_id
@@ -266,8 +269,9 @@ impl Model {
             return;
         };
         if is_settled {
+            let before = held.entry.state;
             held.entry.child_settled(now);
-            if held.entry.state != JobState::WaitingChildren && held.entry.pending == 0 {
+            if held.entry.state != before {
                 changes.push(held.entry.change(&up.queue, None, now));
             }
             self.mark_counted(child);
@@ -434,6 +438,10 @@ impl Model {
                 .take(limit)
                 .collect();
             for seq in old {
+                let Ok(queue) = self.queue(name) else { return };
+                if let Some(held) = queue.jobs.get(&seq) {
+                    changes.push(Change::gone(name, held.entry.id()));
+                }
                 self.remove(name, seq, now, changes);
             }
         }
