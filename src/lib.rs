@@ -25,6 +25,7 @@ pub mod http;
 pub mod model;
 pub mod postgres;
 pub mod promql;
+pub mod queue;
 pub mod report;
 pub mod stats;
 pub mod store;

@@ -157,7 +157,12 @@ async fn in_time<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Re
 
 /// `name=value` for a query, percent-encoded.
 pub(super) fn parameter(name: &str, value: &str) -> String {
-    let mut text = format!("{name}=");
+    format!("{name}={}", encoded(value))
+}
+
+/// A text for one segment of a path, or for a query, percent-encoded.
+pub(super) fn encoded(value: &str) -> String {
+    let mut text = String::new();
     for byte in value.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             text.push(char::from(byte));

@@ -13,6 +13,7 @@ mod config;
 mod demo;
 mod forecast;
 mod history;
+mod jobs;
 mod output;
 mod query;
 mod report;
@@ -83,6 +84,7 @@ enum Command {
     Query(query::Query),
     Report(report::Report),
     History(history::History),
+    Jobs(Box<jobs::Jobs>),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Config(config::Config),
@@ -180,6 +182,7 @@ fn dispatch(
         Command::Query(command) => client::wait(query::run(&command, world)),
         Command::Report(command) => client::wait(report::run(&command, world)),
         Command::History(command) => history::run(&command, world),
+        Command::Jobs(command) => client::wait(jobs::run(&command, world)),
         Command::Backup(command) => backup::run(&command, world),
         Command::Restore(command) => backup::restore(&command, world),
         Command::Config(command) => config::run(&command, world),

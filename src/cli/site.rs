@@ -40,6 +40,11 @@ impl Doors {
             app.config(),
             hooks,
         );
+        let stop = async {
+            stop.await;
+            // Claims that wait and streams of events would hold up the end.
+            app.queues().close();
+        };
         http::serve(site, Some(self.tcp), Some((self.socket, &self.path)), stop).await;
     }
 }
@@ -84,6 +89,7 @@ fn hooks(app: &Arc<App>) -> Hooks {
             Arc::new(move |top| app.store().census(top).map_err(|error| chain(&error)))
         },
         queries: Some(Arc::new(app.queries())),
+        queues: Some(Arc::clone(app.queues())),
         compat: exporter_names(),
         store: Some(Arc::clone(app.store())),
         script: html::SCRIPT,

@@ -212,6 +212,12 @@ pub const KEYS: &[Key] = &[
         "share of a limit that is critical",
     ),
     key(
+        "jobs.durability",
+        Shape::Choice(&["commit", "interval", "none"]),
+        Some("commit"),
+        "when a change to a queue is answered: commit waits for the disk, interval risks a second of them in a power cut, none what the system has not written",
+    ),
+    key(
         "http.token_file",
         Shape::Path,
         None,

@@ -27,6 +27,7 @@ pub use target::{Secret, Target};
 pub use value::{Shape, Value};
 
 use crate::model::capacity::{Limit, Resource};
+use crate::model::job::Durability;
 use crate::model::units::{Bytes, Millis, Ratio};
 use load::Settings;
 
@@ -144,6 +145,8 @@ pub struct Config {
     pub forecast_lead_time: Millis,
     /// Shares of a limit that matter.
     pub thresholds: Thresholds,
+    /// When a change to a job queue counts as done.
+    pub jobs_durability: Durability,
     /// Bounds of the server.
     pub http: Http,
     /// What is logged.
@@ -369,6 +372,11 @@ fn assemble(settings: &Settings, token: Option<Secret>, environment: Environment
         thresholds: Thresholds {
             warn: settings.ratio("thresholds.warn"),
             critical: settings.ratio("thresholds.critical"),
+        },
+        jobs_durability: match settings.text("jobs.durability").as_str() {
+            "interval" => Durability::Interval,
+            "none" => Durability::None,
+            _ => Durability::Commit,
         },
         http: http(settings, token),
         log: Log {

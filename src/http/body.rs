@@ -64,6 +64,18 @@ impl Answer {
         self
     }
 
+    /// The same answer as one that made something.
+    pub(super) const fn created(mut self) -> Self {
+        self.status = StatusCode::CREATED;
+        self
+    }
+
+    /// The same answer as one of several parts that did not all go well.
+    pub(super) const fn of_several(mut self) -> Self {
+        self.status = StatusCode::MULTI_STATUS;
+        self
+    }
+
     /// The same answer as "not now", with the time after which asking again makes sense.
     pub(super) fn unavailable(mut self, retry_after_s: u64) -> Self {
         self.status = StatusCode::SERVICE_UNAVAILABLE;

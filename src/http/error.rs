@@ -13,6 +13,7 @@ use super::body::{Wanted, write_body};
 use super::envelope;
 use super::router::Route;
 use crate::model::capacity::UnknownResource;
+use crate::queue;
 use crate::work::query;
 
 /// Why a request is not answered as asked.
@@ -67,12 +68,17 @@ pub(super) enum Refusal {
     Later { why: String, retry_after_s: u64 },
     #[error("the history cannot be exported: {0}")]
     Export(String),
+    /// Of the queues; `kind` says of what sort.
+    #[error("{text}")]
+    Job { kind: JobRefusal, text: String },
     #[error("the request names no host")]
     NoHost,
     #[error(
         "this server does not answer to {name:?}; use a loopback name, or add it to http.hosts"
     )]
     ForeignHost { name: String },
+    #[error("a page of another site may not change anything here")]
+    ForeignOrigin,
     #[error("a token is needed; send it as `Authorization: Bearer …`")]
     NoToken,
     #[error("the answer took too long; ask for less, or raise http.request_timeout")]
@@ -87,7 +93,66 @@ pub(super) enum Refusal {
     Internal(String),
 }
 
+/// Sorts of what the queues refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum JobRefusal {
+    UnknownQueue,
+    UnknownJob,
+    Conflict,
+    LeaseLost,
+    Misplaced,
+    TooLarge,
+    Invalid,
+    NotDurable,
+}
+
+impl JobRefusal {
+    const fn status(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::UnknownQueue => (StatusCode::NOT_FOUND, "unknown-queue"),
+            Self::UnknownJob => (StatusCode::NOT_FOUND, "unknown-job"),
+            Self::Conflict => (StatusCode::CONFLICT, "conflicting-job"),
+            Self::LeaseLost => (StatusCode::CONFLICT, "lease-lost"),
+            Self::Misplaced => (StatusCode::CONFLICT, "other-state"),
+            Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large"),
+            Self::Invalid => (StatusCode::BAD_REQUEST, "invalid-job"),
+            Self::NotDurable => (StatusCode::SERVICE_UNAVAILABLE, "jobs-not-writable"),
+        }
+    }
+}
+
+impl From<queue::Error> for Refusal {
+    fn from(error: queue::Error) -> Self {
+        use crate::model::job;
+        let kind = match &error {
+            queue::Error::UnknownQueue(_) => JobRefusal::UnknownQueue,
+            queue::Error::UnknownJob { .. } => JobRefusal::UnknownJob,
+            queue::Error::Conflict { .. } => JobRefusal::Conflict,
+            queue::Error::LeaseLost { .. } => JobRefusal::LeaseLost,
+            queue::Error::Misplaced { .. } | queue::Error::Busy { .. } => JobRefusal::Misplaced,
+            queue::Error::TooMany { .. } | queue::Error::Invalid(job::Error::Payload { .. }) => {
+                JobRefusal::TooLarge
+            }
+            queue::Error::Invalid(_) | queue::Error::Cursor(_) => JobRefusal::Invalid,
+            _ => {
+                tracing::error!(%error, "a queue could not do what it was asked");
+                JobRefusal::NotDurable
+            }
+        };
+        Self::Job {
+            kind,
+            text: error.to_string(),
+        }
+    }
+}
+
 impl Refusal {
+    /// What is told of one part among several.
+    pub(super) fn told(&self) -> serde_json::Value {
+        let (status, code) = self.status();
+        json!({"error": {"status": status.as_u16(), "code": code, "detail": self.to_string()}})
+    }
+
     fn status(&self) -> (StatusCode, &'static str) {
         match self {
             Self::UnknownPath => (StatusCode::NOT_FOUND, "unknown-path"),
@@ -107,8 +172,10 @@ impl Refusal {
             Self::Encoding { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported-encoding"),
             Self::Later { .. } => (StatusCode::SERVICE_UNAVAILABLE, "history-not-writable"),
             Self::Export(_) => (StatusCode::BAD_REQUEST, "not-exported"),
+            Self::Job { kind, .. } => kind.status(),
             Self::NoHost => (StatusCode::BAD_REQUEST, "no-host"),
             Self::ForeignHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "foreign-host"),
+            Self::ForeignOrigin => (StatusCode::FORBIDDEN, "foreign-origin"),
             Self::NoToken => (StatusCode::UNAUTHORIZED, "no-token"),
             Self::TooSlow => (StatusCode::SERVICE_UNAVAILABLE, "too-slow"),
             Self::Query { kind, .. } => match *kind {

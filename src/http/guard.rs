@@ -6,7 +6,7 @@ use axum::extract::Request;
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 
 use super::error::Refusal;
-use super::{Site, write};
+use super::{Site, jobs, write};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -15,7 +15,25 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(super) fn network(site: &Site, request: &Request) -> Result<(), Refusal> {
     size(site, request)?;
     host(site, request)?;
+    origin(request)?;
     token(site, request)
+}
+
+/// A page of another site can make a browser send a plain POST here without asking first. Browsers
+/// then say whose page it is; on paths that change something such a request is refused.
+fn origin(request: &Request) -> Result<(), Refusal> {
+    if !request.uri().path().starts_with(jobs::BASE) || request.method().is_safe() {
+        return Ok(());
+    }
+    let text = |name| request.headers().get(name).map(HeaderValue::to_str);
+    let Some(origin) = text(header::ORIGIN) else {
+        return Ok(());
+    };
+    let host = text(header::HOST).and_then(Result::ok).unwrap_or_default();
+    match origin.ok().and_then(|origin| origin.split_once("://")) {
+        Some((_, from)) if from.eq_ignore_ascii_case(host) => Ok(()),
+        _ => Err(Refusal::ForeignOrigin),
+    }
 }
 
 /// A body that says it is too large is refused before it is sent.

@@ -15,6 +15,7 @@ mod error;
 mod exposition;
 mod front;
 mod guard;
+mod jobs;
 mod latency;
 mod local;
 mod measure;
@@ -52,6 +53,7 @@ pub use write::{ImportFn, WriteFn};
 use crate::clock::Clock;
 use crate::config::{Config, Thresholds};
 use crate::model::units::{Millis, Timestamp};
+use crate::queue::Queues;
 use crate::store::Store;
 use crate::work::board::Board;
 use crate::work::query::Queries;
@@ -166,6 +168,8 @@ pub struct Hooks {
     pub census: CensusFn,
     /// Answers questions in `PromQL`; without it they are refused.
     pub queries: Option<Arc<Queries>>,
+    /// The queues; without them nobody can send jobs.
+    pub queues: Option<Arc<Queues>>,
     /// See [`Compat`].
     pub compat: Compat,
     /// Where latencies are kept and what is backed up; `None` serves neither.

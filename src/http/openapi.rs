@@ -4,10 +4,10 @@ use serde_json::{Map, Value, json};
 
 use super::body::Answer;
 use super::error::Refusal;
-use super::router::{Param, ROUTES, Route, WHAT_IF};
+use super::router::{Param, Route, WHAT_IF, all_routes};
 use super::write;
 
-/// Fields of each shape. A type is `text`, `time`, `whole`, `number` or `flag`, a shape's name, or
+/// Fields of each shape. A type is `text`, `time`, `whole`, `number`, `flag` or `any`, a shape's name, or
 /// one of these in brackets for a list; a `?` at the end may be null.
 const SHAPES: &[(&str, &str)] = &[
     ("Health", "status text"),
@@ -213,6 +213,16 @@ const SHAPES: &[(&str, &str)] = &[
         "target text, class text, count whole, meanMs number?, p50Ms number?, p90Ms number?, \
       p95Ms number?, p99Ms number?, maxMs number?",
     ),
+    ("Success", "success flag, message text"),
+    ("JobPage", "items [Job], nextCursor text?"),
+    (
+        "Job",
+        "id text, queueName text, name text, data any, opts any, state text, priority whole, \
+      progress any, delay whole, timestamp whole, runAt whole, processedOn whole?, \
+      finishedOn whole?, attemptsMade whole, attemptsStarted whole, failedReason text?, \
+      stacktrace [text], returnvalue any, errors [any], logs [any], worker text?, \
+      leaseUntil whole?, cancelling flag, parent any, children [any]",
+    ),
     (
         "Problem",
         "type text, title text, status whole, detail text, code text, error text",
@@ -321,7 +331,7 @@ pub(super) async fn serve() -> Result<Answer, Refusal> {
 /// The whole description.
 fn description() -> Value {
     let mut paths = Map::new();
-    for route in ROUTES {
+    for route in all_routes() {
         let method = route.method.to_lowercase();
         let path = paths.entry(route.path).or_insert_with(|| json!({}));
         if let Some(methods) = path.as_object_mut() {
@@ -430,6 +440,9 @@ fn shape(name: &str, fields: &str) -> Value {
 
 /// A JSON schema of a type as [`SHAPES`] writes it.
 fn kind(written: &str) -> Value {
+    if written == "any" {
+        return json!({"type": ["object", "array", "string", "number", "boolean", "null"]});
+    }
     if let Some(inner) = written.strip_suffix('?') {
         return match plain(inner) {
             Some((kind, None)) => json!({"type": [kind, "null"]}),

@@ -2,6 +2,7 @@
 //!
 //! `openapi` describes exactly these rows, and the own latency is counted by their paths.
 
+mod jobs;
 mod params;
 
 use std::sync::Arc;
@@ -17,6 +18,7 @@ use super::{
     silences, statements, stream, what_if, write,
 };
 
+pub use jobs::JOB_ROUTES;
 use params::{
     BEFORE, DATABASE, INSTANT, MONTHS, RANGE, RESOURCE, ROLE, SCENARIO, SELECTORS, START, STEP,
     TARGET, WHICH, WINDOW,
@@ -36,7 +38,7 @@ pub struct Param {
 /// One row of the API.
 #[derive(Debug, Clone, Copy)]
 pub struct Route {
-    /// GET (and with it HEAD), or POST; a path that takes both has a row for each.
+    /// GET (and with it HEAD), POST, PUT or DELETE; a path that takes several has a row for each.
     pub method: &'static str,
     /// With `{…}` for parameters.
     pub path: &'static str,
@@ -62,7 +64,7 @@ pub const DEPLOYS: &str = "/api/v1/performance/database/deploys";
 /// Where scenarios are asked about.
 pub const WHAT_IF: &str = "/api/v1/performance/capacity/what-if";
 
-/// Every route that is served over TCP.
+/// Every route that is served over TCP, but for the queues' ([`JOB_ROUTES`]).
 pub const ROUTES: &[Route] = &[
     Route {
         method: "GET",
@@ -590,15 +592,20 @@ pub const LOCAL_ROUTES: &[Route] = &[
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Matched(pub(super) &'static Route);
 
+/// Every route that is served over TCP, the queues' among them.
+pub fn all_routes() -> impl Iterator<Item = &'static Route> {
+    ROUTES.iter().chain(JOB_ROUTES)
+}
+
 /// What is served over TCP: the host and, where one is set, the token are checked.
 pub fn router(site: &Arc<Site>) -> Router {
-    let routes = ROUTES.iter().fold(Router::new(), with);
+    let routes = all_routes().fold(Router::new(), with);
     guarded(routes, site, front::over_tcp)
 }
 
 /// What is served on the Unix socket: the folder's rights are the guard.
 pub fn local_router(site: &Arc<Site>) -> Router {
-    let rows = ROUTES.iter().chain(LOCAL_ROUTES);
+    let rows = all_routes().chain(LOCAL_ROUTES);
     guarded(rows.fold(Router::new(), with), site, front::over_socket)
 }
 

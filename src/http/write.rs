@@ -22,6 +22,7 @@ use super::Site;
 use super::ask::Ask;
 use super::body::Answer;
 use super::error::Refusal;
+use super::jobs;
 use crate::exchange;
 use crate::exchange::remote::{self, PACKED_MAX};
 use crate::store;
@@ -60,6 +61,7 @@ impl Default for Gate {
 pub(super) fn limit(path: &str, usual: usize) -> usize {
     match path {
         WRITE | IMPORT => PACKED_MAX,
+        _ if path.starts_with(jobs::BASE) => jobs::BODY_MAX,
         _ => usual,
     }
 }
@@ -72,7 +74,7 @@ pub(super) async fn receive(
 ) -> Result<Response, Refusal> {
     check_head(&headers)?;
     let write = Arc::clone(&site.hooks.write);
-    let body = whole(&site, &headers, body).await?;
+    let body = whole(&site, &headers, body, PACKED_MAX).await?;
     let len = remote::unpacked_len(&body.bytes).map_err(|error| refusal(&error.into()))?;
     let receipt = taken(&site, len, body, move |body| write(&body)).await?;
     match receipt.complaint() {
@@ -97,7 +99,7 @@ pub(super) async fn import(
         })?),
     };
     let import = Arc::clone(&site.hooks.import);
-    let body = whole(&site, &headers, body).await?;
+    let body = whole(&site, &headers, body, PACKED_MAX).await?;
     // A line of text and what is read of it take about as much.
     let len = body.bytes.len();
     let samples = taken(&site, len, body, move |body| import(&body, resolution)).await?;
@@ -135,9 +137,16 @@ fn check_head(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// A body, and the room that it takes until it is dropped.
-struct Held<'s> {
+pub(super) struct Held<'s> {
     bytes: Bytes,
     _room: SemaphorePermit<'s>,
+}
+
+impl Held<'_> {
+    /// The body.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 fn kib(bytes: usize) -> u32 {
@@ -149,17 +158,22 @@ fn closed(_: AcquireError) -> Refusal {
 }
 
 /// Reads a body when there is room for it.
-async fn whole<'s>(site: &'s Site, headers: &HeaderMap, body: Body) -> Result<Held<'s>, Refusal> {
+pub(super) async fn whole<'s>(
+    site: &'s Site,
+    headers: &HeaderMap,
+    body: Body,
+    limit: usize,
+) -> Result<Held<'s>, Refusal> {
     let said = headers
         .get(CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<usize>().ok())
-        .unwrap_or(PACKED_MAX);
-    let room = kib(said.min(PACKED_MAX));
+        .unwrap_or(limit);
+    let room = kib(said.min(limit));
     let room = site.gate.held.acquire_many(room).await.map_err(closed)?;
-    let body = Limited::new(body, PACKED_MAX).collect().await;
+    let body = Limited::new(body, limit).collect().await;
     let body = body.map_err(|error| {
         if error.is::<LengthLimitError>() {
-            Refusal::BodyTooLarge { limit: PACKED_MAX }
+            Refusal::BodyTooLarge { limit }
         } else {
             Refusal::Body(error.to_string())
         }

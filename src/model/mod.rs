@@ -19,6 +19,11 @@
 //! | *headroom* | what is left between usage and limit |
 //! | *finding* | something to mend in the server, with evidence and cure |
 //! | *bottleneck* | where the platform is held up, ranked by its share of the time |
+//! | *queue* | jobs of one name, with the settings that hold for them |
+//! | *job* | something to be done later, with its payload and what became of it |
+//! | *lease* | the right to work on a job until an instant, renewed by heartbeats |
+//! | *attempt* | one try at a job; *dead* is a job that is given up and in the dead letters |
+//! | *flow* | a job that waits for its children, enqueued with them wholly or not at all |
 //! | *blind spot* | something that could not be read, why, and the cure |
 //!
 //! Read [`units`] and [`series`] first.
@@ -28,6 +33,7 @@ pub mod capacity;
 pub mod database;
 pub mod finding;
 pub mod forecast;
+pub mod job;
 pub mod outcome;
 pub mod plan;
 pub mod ranking;

@@ -29,8 +29,10 @@ use serde::{Deserialize, Serialize};
 
 use super::barrier::Database;
 use super::codec::{Reader, put_bytes, put_varint};
+use super::databases::JOBS;
 use super::disk::sync_parent;
 use super::folder::FORMAT;
+use super::keys::ROWS;
 use super::{Error, Result, Store, wal};
 use crate::model::units::Bytes;
 
@@ -195,6 +197,10 @@ impl Store {
             let _writer = self.control.still();
             for tree in self.control.trees() {
                 frames.tree(&self.control, "control", &tree)?;
+            }
+            if let Some(jobs) = self.known_jobs()? {
+                let _writer = jobs.database().still();
+                frames.tree(jobs.database(), JOBS, ROWS)?;
             }
             logs
         };

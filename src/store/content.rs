@@ -4,7 +4,7 @@
 //! [`check`] first.
 
 use super::codec::{self, Damaged, Reader};
-use super::keys::{self, CATALOGUE, DATA, LAST, META, RECORDS, SEALED, SPAN};
+use super::keys::{self, CATALOGUE, DATA, LAST, META, RECORDS, ROWS, SEALED, SPAN};
 use super::keys::{SKETCHES_1H, SKETCHES_5M, SYNTHETIC, TALLY, UNFOLDED};
 use super::rollup::Tier;
 use super::tiers::{part_of, read_unfolded};
@@ -109,6 +109,7 @@ pub(super) fn check(tree: Tree<'_>, key: &[u8], value: &[u8]) -> Result<Content,
             .map(|mark| Content::Sealed(u32::from_be_bytes(mark)))
             .map_err(|_| Damaged("a mark that is no number")),
         META if key == UNFOLDED => read_unfolded(value).map(|_| Content::Unfolded),
+        ROWS => codec::open(value).map(|_| Content::Other),
         SKETCHES_5M | SKETCHES_1H => sketches::read(key, value).map(|_| Content::Other),
         _ => Ok(Content::Other),
     }

@@ -22,6 +22,10 @@ const CACHE: u64 = 4 << 20;
 const CONTROL_CACHE: u64 = 2 << 20;
 /// The database that is always there and is none of metrics.
 pub(super) const CONTROL: &str = "control";
+/// The database of the job queue, once there was a queue.
+pub(super) const JOBS: &str = "jobs";
+/// Page cache of the jobs: the rows of some ten thousand.
+const JOBS_CACHE: u64 = 8 << 20;
 /// Databases that stay open; more are opened for a question and closed at the next tick.
 const OPEN_MAX: usize = 3;
 
@@ -29,6 +33,8 @@ const OPEN_MAX: usize = 3;
 pub(super) fn shape(name: &str) -> Shape {
     if name == CONTROL {
         Shape::small(CONTROL_CACHE)
+    } else if name == JOBS {
+        Shape::small(JOBS_CACHE)
     } else if name.starts_with("raw-") {
         Shape::chunks(CACHE)
     } else {

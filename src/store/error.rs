@@ -165,6 +165,14 @@ pub enum Error {
         /// What is wrong with it.
         what: String,
     },
+    /// More rows at once than are written as one.
+    #[error("{rows} rows of {size} are more than one batch takes; write less at once")]
+    Batch {
+        /// How many.
+        rows: usize,
+        /// Their bytes.
+        size: Bytes,
+    },
     /// A file that is no whole backup.
     #[error("the backup {0}")]
     Backup(String),

@@ -23,6 +23,7 @@
 //! | | `records` | kind, 0, id, 0, part u16 | part of a sealed JSON document |
 //! | | `meta` | `sealed` | last log that was sealed, u32 |
 //! | | | `unfolded` | varint days whose hours are behind their five minutes |
+//! | `jobs` | `rows` | as the queue says | a sealed value |
 //!
 //! Groups from `0xFFFFFFF0` on are fences: keys without a value (see `seal`).
 //!
@@ -55,6 +56,8 @@ pub(super) const TALLY: &str = "tally";
 pub(super) const SYNTHETIC: &str = "synthetic";
 pub(super) const RECORDS: &str = "records";
 pub(super) const META: &str = "meta";
+/// The tree of the jobs.
+pub(super) const ROWS: &str = "rows";
 pub(super) const SEALED: &[u8] = b"sealed";
 pub(super) const UNFOLDED: &[u8] = b"unfolded";
 /// The tree of a part that every part has.

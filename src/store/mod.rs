@@ -12,6 +12,7 @@
 //! | `LOCK` | locked while a process has the store open; its process id |
 //! | `wal/` | logs of scrapes that are not yet sealed (`wal`) |
 //! | `control/` | catalogue, records, meta (`keys`, `barrier`) |
+//! | `jobs/` | the job queue, once there was one (`rows`) |
 //! | `raw-YYYYMMDD/` | raw samples of a day |
 //! | `r5m-YYYYMM/`, `r1h-YYYY/` | 5 min buckets of a month, 1 h buckets of a year |
 //! | `*.made` | the database of that name was once finished |
@@ -61,6 +62,7 @@ mod restore;
 mod retention;
 mod rollup;
 mod rotation;
+mod rows;
 mod salvage;
 mod scan;
 mod seal;
@@ -82,7 +84,7 @@ mod window;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 pub use self::backup::{Backup, write_whole};
 pub use self::bulk::Bulk;
@@ -98,6 +100,7 @@ pub use self::repair::{Loss, RECOVERED, Repair, repair};
 pub use self::restore::{check as check_backup, restore};
 pub use self::retention::Retention;
 pub use self::rollup::{Bucket, GAP, Tier};
+pub use self::rows::{Rows, Write};
 pub use self::seal::Tick;
 pub use self::selector::{BadPattern, Matcher, NAME, PUSHED, Selector, TARGET};
 pub use self::sketches::{Latency, RecentLatency};
@@ -139,6 +142,7 @@ pub struct Store {
     history: History,
     records: Records,
     control: Arc<Database>,
+    jobs: Mutex<Option<Arc<Rows>>>,
     dir: PathBuf,
     // Dropped last: the lock is let go when everything is closed.
     _lock: File,
@@ -175,6 +179,7 @@ impl Store {
             history,
             records: Records::in_database(Arc::clone(&control), &dir),
             control,
+            jobs: Mutex::default(),
             dir,
             _lock: lock,
         })
@@ -195,6 +200,30 @@ impl Store {
         &self.records
     }
 
+    /// The rows of the job queue, opened (and made) when they are first asked for.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn jobs(&self) -> Result<Arc<Rows>> {
+        let mut jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(jobs) = &*jobs {
+            return Ok(Arc::clone(jobs));
+        }
+        let opened = Arc::new(Rows::open(&self.dir)?);
+        *jobs = Some(Arc::clone(&opened));
+        Ok(opened)
+    }
+
+    /// The rows of the job queue, if there was ever a queue.
+    fn known_jobs(&self) -> Result<Option<Arc<Rows>>> {
+        let is_made = self
+            .dir
+            .join(databases::JOBS)
+            .with_extension("made")
+            .exists();
+        is_made.then(|| self.jobs()).transpose()
+    }
+
     /// What was recovered when the store was opened.
     pub fn opened(&self) -> Opened {
         self.history.opened()
@@ -212,6 +241,9 @@ impl Store {
     /// success, and the next tick brings it to a new file.
     pub fn sync(&self) -> Result<()> {
         self.history.sync_log()?;
+        if let Some(jobs) = &*self.jobs.lock().unwrap_or_else(PoisonError::into_inner) {
+            jobs.barrier()?;
+        }
         self.control.barrier()
     }
 

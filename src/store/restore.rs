@@ -14,7 +14,7 @@ use super::backup::{
 };
 use super::barrier::Database;
 use super::codec::{Damaged, Reader};
-use super::databases::{CONTROL, shape};
+use super::databases::{CONTROL, JOBS, shape};
 use super::disk::{self, clear};
 use super::folder::{FORMAT, make_folder, take_lock, write_format};
 use super::op::Op;
@@ -129,7 +129,7 @@ fn append(path: &Path, offset: u64, bytes: &[u8]) -> Result<()> {
 }
 
 fn is_name(database: &str) -> bool {
-    database == CONTROL || keys::part_bounds(database).is_some()
+    database == CONTROL || database == JOBS || keys::part_bounds(database).is_some()
 }
 
 /// Reads a backup part by part; every byte is checked before it is handed on.

@@ -10,9 +10,9 @@ use super::barrier::Database;
 use super::catalogue::Catalogue;
 use super::codec;
 use super::content::{Content, Tree, count, shown, when};
-use super::databases::CONTROL;
+use super::databases::{CONTROL, JOBS};
 use super::keys::{
-    self, CATALOGUE, DATA, GROUP, LAST, META, RECORDS, SEALED, SYNTHETIC, TALLY, UNFOLDED,
+    self, CATALOGUE, DATA, GROUP, LAST, META, RECORDS, ROWS, SEALED, SYNTHETIC, TALLY, UNFOLDED,
 };
 use super::leaves::Leaves;
 use super::op::Op;
@@ -336,6 +336,9 @@ impl Salvage {
 
 /// The tree that a key must have come from, where the database no longer tells.
 fn home(database: &str, key: &[u8], value: &[u8]) -> Option<String> {
+    if database == JOBS {
+        return Some(ROWS.to_owned());
+    }
     if database != CONTROL {
         return home_of_samples(database, key);
     }

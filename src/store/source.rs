@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Result;
 use super::barrier::Database;
 use super::content::{Tree, when};
-use super::databases::CONTROL;
+use super::databases::{CONTROL, JOBS};
 use super::disk::entries;
 use super::keys;
 use super::leaves::{Hole, Leaves};
@@ -64,7 +64,7 @@ pub(super) fn database_names(dir: &Path) -> Result<Vec<String>> {
         let is_mark = path.extension().is_some_and(|e| e == "made");
         let name = name.strip_suffix(".made").unwrap_or(name);
         // `control.damaged-1` and the like are copies.
-        let is_ours = name == CONTROL || keys::part_bounds(name).is_some();
+        let is_ours = name == CONTROL || name == JOBS || keys::part_bounds(name).is_some();
         if is_ours && (is_mark || path.join("db").exists()) {
             names.push(name.to_owned());
         }

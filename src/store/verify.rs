@@ -18,7 +18,7 @@ use super::barrier::{SENTINEL, SENTINEL_KEY};
 use super::catalogue::Catalogue;
 use super::codec;
 use super::content::{Content, Tree, count, shown};
-use super::databases::CONTROL;
+use super::databases::{CONTROL, JOBS};
 use super::disk::entries;
 use super::folder::{read_format, share_lock};
 use super::frame::Frame;
@@ -92,6 +92,9 @@ impl Store {
                 audit.database(&name, &Source::Open(database))?;
             }
             history.databases.close_idle();
+        }
+        if let Some(jobs) = self.known_jobs()? {
+            audit.database(JOBS, &Source::Open(Arc::clone(jobs.database())))?;
         }
         Ok(audit.finish())
     }

@@ -18,6 +18,7 @@ use crate::model::series::{Metric, SampleSink};
 use crate::model::structure::Machine;
 use crate::model::units::Millis;
 use crate::postgres::Observer;
+use crate::queue::{self, Embedded, Queues};
 use crate::store::{self, Store};
 use crate::work::activity;
 use crate::work::agenda::Pace;
@@ -30,7 +31,7 @@ use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
-use crate::work::{Error, Result, silence, statements, upkeep};
+use crate::work::{Error, Result, jobs, silence, statements, upkeep};
 
 /// The name that the machine's own readings go by when no target runs on it.
 const HOST_TARGET: &str = "host";
@@ -48,6 +49,7 @@ pub struct App {
     clock: Arc<dyn Clock>,
     store: Arc<Store>,
     board: Arc<Board>,
+    queues: Arc<Queues>,
     targets: Vec<WatchedTarget>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
@@ -105,11 +107,15 @@ impl App {
         ));
         project::recall(&store, &board)?;
         outcome::recall(&store, &board)?;
+        let durability = config.jobs_durability;
+        let keeper = Embedded::open(&store, queue::Options { durability })?;
+        let queues = Arc::new(Queues::new(Arc::new(keeper), Arc::clone(&clock)));
         Ok(Self {
             config: Arc::new(config),
             clock,
             store,
             board,
+            queues,
             targets,
             stop: watch::channel(false).0,
             tasks: Mutex::default(),
@@ -126,7 +132,8 @@ impl App {
         }
     }
 
-    /// Starts the loops: a watcher a target, our own readings, the store's upkeep, the forecasts.
+    /// Starts the loops: a watcher a target, our own readings, the store's upkeep, the forecasts,
+    /// and what is due in the queues.
     pub fn start(&self) {
         for target in &self.targets {
             self.spawn(collect::watch(
@@ -148,6 +155,7 @@ impl App {
         let board = Arc::clone(&self.board);
         self.spawn(upkeep::keep(store, board, clock, self.stop.subscribe()));
         self.spawn(project::keep(self.projector(), self.stop.subscribe()));
+        self.spawn(jobs::keep(Arc::clone(&self.queues), self.stop.subscribe()));
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let board = Arc::clone(&self.board);
         self.spawn(statements::keep(store, board, clock, self.stop.subscribe()));
@@ -179,6 +187,11 @@ impl App {
     /// The history and the records.
     pub fn store(&self) -> &Arc<Store> {
         &self.store
+    }
+
+    /// The job queues.
+    pub fn queues(&self) -> &Arc<Queues> {
+        &self.queues
     }
 
     /// What time it is.

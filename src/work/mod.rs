@@ -19,6 +19,7 @@ pub mod extend;
 pub mod fault;
 pub mod import;
 pub mod intake;
+mod jobs;
 pub mod latency;
 mod outcome;
 mod own;
@@ -42,6 +43,9 @@ pub enum Error {
     /// The embedded store refused.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    /// The job queue refused.
+    #[error(transparent)]
+    Queue(#[from] crate::queue::Error),
     /// There is nothing to look at.
     #[error("no target is configured; name one with --target postgres://…")]
     NoTarget,

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::{fixture, network};
 
-async fn plimsoll(socket: &Path, arguments: &[&str]) -> (i32, String) {
+pub(crate) async fn plimsoll(socket: &Path, arguments: &[&str]) -> (i32, String) {
     let output = tokio::process::Command::new(env!("CARGO_BIN_EXE_plimsoll"))
         .args(arguments)
         .arg("--data-dir")

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt as _;
 use plimsoll::clock::{Clock, SettableClock};
 use plimsoll::config::{self, Config, Environment, Flag, Flags};
 use plimsoll::http::{Compat, ExporterName, Hooks, PageAsk, ReportFormat, Site};
@@ -15,10 +16,12 @@ use plimsoll::model::database::{
 use plimsoll::model::finding::{
     Alert, Bottleneck, Component, Cure, Evidence, Finding, Impact, Severity,
 };
+use plimsoll::model::job::{NewJob, Payload};
 use plimsoll::model::outcome::{Experience, Kept, LeadScore, MemberScore, Review};
 use plimsoll::model::series::{Labels, Metric, Sample, Scrape};
 use plimsoll::model::target::Reach;
 use plimsoll::model::units::{Level, Millis, Timestamp};
+use plimsoll::queue::{Memory, Queues};
 use plimsoll::work::board::{Board, TargetState};
 use plimsoll::work::intake::Receipt;
 
@@ -79,11 +82,24 @@ pub(crate) fn hooks() -> Hooks {
         export: Arc::new(|_, _| Err("there is no history".to_owned())),
         census: Arc::new(|_| Err("there is no history".to_owned())),
         queries: None,
+        queues: Some(queues()),
         compat: compat(),
         store: None,
         script: "'use strict';",
         style: "body { margin: 0 }",
     }
+}
+
+/// Queues with one of each kind of job.
+fn queues() -> Arc<Queues> {
+    let clock = Arc::new(SettableClock::at(now()));
+    let queues = Arc::new(Queues::new(Arc::new(Memory::empty()), clock));
+    let mut job = NewJob::new("score", Payload::default());
+    job.opts.job_id = Some("job-1".to_owned());
+    let bar = "bar".parse().unwrap();
+    let added = queues.enqueue(&bar, vec![job]);
+    added.now_or_never().unwrap().unwrap();
+    queues
 }
 
 pub(crate) fn site_with(board: Board, config: &Config) -> Arc<Site> {

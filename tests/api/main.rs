@@ -9,6 +9,7 @@
 mod command;
 mod contract;
 mod fixture;
+mod jobs;
 mod latency;
 mod metrics;
 mod network;
@@ -79,6 +80,11 @@ pub(crate) async fn send_local(site: &Arc<Site>, path: &str) -> Reply {
 /// Posts a body through the router of the network.
 pub(crate) async fn send_body(site: &Arc<Site>, path: &str, body: String) -> Reply {
     through(router(site), "POST", path, &[], Body::from(body)).await
+}
+
+/// Sends a body by any method through the router of the network.
+pub(crate) async fn send_with(site: &Arc<Site>, method: &str, path: &str, body: String) -> Reply {
+    through(router(site), method, path, &[], Body::from(body)).await
 }
 
 async fn through(

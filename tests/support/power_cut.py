@@ -36,8 +36,12 @@ PLAYS = {
         "power::child_pushes_together_until_it_dies",
         "power::no_acknowledged_push_may_be_missing_after_power_loss",
     ),
+    "jobs": (
+        "crash::child_enqueues_and_works_until_it_dies",
+        "crash::no_acknowledged_job_may_be_missing_after_power_loss",
+    ),
 }
-SAID = re.compile(r"(wrote|synced|record|pushed\.\d+) (\d+)\s*$")
+SAID = re.compile(r"(wrote|synced|record|(?:pushed|added|done)\.\d+) (\d+)\s*$")
 
 
 def quiet(*command):
@@ -138,7 +142,7 @@ def check(binary, checker, disk, said):
 
 def main():
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    arguments.add_argument("binary", help="the built test binary `store`")
+    arguments.add_argument("binary", help="the built test binary, `store` or `queue`")
     arguments.add_argument("--play", choices=PLAYS, default="scrapes")
     arguments.add_argument("--rounds", type=int, default=20)
     arguments.add_argument("--seed", type=int, default=1)

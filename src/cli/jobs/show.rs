@@ -1,0 +1,262 @@
+//! Queues and jobs as people read them.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use crate::cli::table::{Cell, Paint, Table, Tone, second};
+use crate::model::units::Timestamp;
+
+/// Signs of the longest bar.
+const BAR: u64 = 20;
+
+fn text<'v>(value: &'v Value, field: &str) -> &'v str {
+    value.get(field).and_then(Value::as_str).unwrap_or("")
+}
+
+fn whole(value: &Value, field: &str) -> u64 {
+    value.get(field).and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// Milliseconds since 1970 as people read them.
+fn instant(value: &Value, field: &str) -> String {
+    let ms = value.get(field).and_then(Value::as_i64);
+    let at = ms.map(|ms| second(&Timestamp::from_millis(ms).to_string()));
+    at.unwrap_or_else(|| "–".to_owned())
+}
+
+/// Milliseconds as people read them.
+fn length(value: &Value, field: &str) -> String {
+    match value.get(field).and_then(Value::as_f64) {
+        None => "–".to_owned(),
+        Some(ms) if ms < 1_000.0 => format!("{ms:.0} ms"),
+        Some(ms) => format!("{:.1} s", ms / 1_000.0),
+    }
+}
+
+fn tone(state: &str) -> Tone {
+    match state {
+        "completed" => Tone::Good,
+        "failed" | "dead" => Tone::Critical,
+        "delayed" | "cancelled" => Tone::Faint,
+        _ => Tone::Plain,
+    }
+}
+
+pub(super) fn added(value: &Value) -> String {
+    let what = match text(value, "added") {
+        "same" => "was there already",
+        "deduplicated" => "stands for it",
+        _ => "added",
+    };
+    format!("{} {what}, {}\n", text(value, "id"), text(value, "state"))
+}
+
+pub(super) fn moved(value: &Value) -> String {
+    format!("{} is {}\n", text(value, "id"), text(value, "state"))
+}
+
+pub(super) fn message(value: &Value) -> String {
+    format!("{}\n", text(value, "message"))
+}
+
+fn rows<'v>(jobs: impl Iterator<Item = &'v Value>, paint: Paint) -> String {
+    let titles = [
+        "ID",
+        "NAME",
+        "STATE",
+        ">PRIORITY",
+        ">ATTEMPTS",
+        "ENQUEUED",
+        "ERROR",
+    ];
+    let mut table = Table::new(&titles);
+    let mut count = 0;
+    for job in jobs {
+        let state = text(job, "state");
+        table.row([
+            text(job, "id").into(),
+            text(job, "name").into(),
+            Cell::toned(state, tone(state)),
+            whole(job, "priority").to_string().into(),
+            whole(job, "attemptsMade").to_string().into(),
+            instant(job, "timestamp").into(),
+            text(job, "failedReason")
+                .lines()
+                .next()
+                .unwrap_or("")
+                .into(),
+        ]);
+        count += 1;
+    }
+    if count == 0 {
+        return "no jobs\n".to_owned();
+    }
+    table.draw(paint)
+}
+
+pub(super) fn page(value: &Value, paint: Paint) -> String {
+    let items = value.get("items").and_then(Value::as_array);
+    let mut drawn = rows(items.into_iter().flatten(), paint);
+    if value.get("nextCursor").is_some_and(Value::is_string) {
+        drawn.push_str("more follow; ask for them with --limit\n");
+    }
+    drawn
+}
+
+pub(super) fn letters(value: &Value, paint: Paint) -> String {
+    rows(value.as_array().into_iter().flatten(), paint)
+}
+
+pub(super) fn job(value: &Value, paint: Paint) -> String {
+    let state = text(value, "state");
+    let mut drawn = format!(
+        "{} {} in {}: {}\n",
+        text(value, "name"),
+        text(value, "id"),
+        text(value, "queueName"),
+        paint.tone(state, tone(state))
+    );
+    for (title, field) in [
+        ("enqueued", "timestamp"),
+        ("runs from", "runAt"),
+        ("began", "processedOn"),
+        ("ended", "finishedOn"),
+    ] {
+        // Writing to a String cannot fail.
+        let _ = writeln!(drawn, "  {title:<10} {}", instant(value, field));
+    }
+    for (title, field) in [
+        ("priority", "priority"),
+        ("attempts", "attemptsMade"),
+        ("data", "data"),
+        ("options", "opts"),
+        ("progress", "progress"),
+        ("result", "returnvalue"),
+    ] {
+        if let Some(shown) = value.get(field).filter(|shown| !shown.is_null()) {
+            let _ = writeln!(drawn, "  {title:<10} {shown}");
+        }
+    }
+    for error in value
+        .get("errors")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let _ = writeln!(
+            drawn,
+            "  attempt {} at {}: {}",
+            whole(error, "attempt"),
+            instant(error, "at"),
+            text(error, "message")
+        );
+    }
+    for line in value
+        .get("logs")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let _ = writeln!(drawn, "  {}  {}", instant(line, "at"), text(line, "text"));
+    }
+    drawn
+}
+
+/// One queue or many, with a bar for what waits.
+pub(super) fn stats(value: &Value, paint: Paint) -> String {
+    let one = std::slice::from_ref(value);
+    let queues = value.as_array().map_or(one, Vec::as_slice);
+    if queues.is_empty() {
+        return "no queues; the first job makes one: plimsoll jobs add QUEUE NAME\n".to_owned();
+    }
+    let titles = [
+        "QUEUE",
+        ">WAITING",
+        "",
+        ">ACTIVE",
+        ">DELAYED",
+        ">DONE",
+        ">FAILED",
+        ">DEAD",
+        ">PER S",
+        ">WAIT P95",
+        ">RUN P95",
+    ];
+    let most = queues
+        .iter()
+        .map(|queue| whole(queue, "waiting"))
+        .max()
+        .unwrap_or(0);
+    let mut table = Table::new(&titles);
+    for queue in queues {
+        let is_paused = queue.get("paused") == Some(&Value::Bool(true));
+        let name = if is_paused {
+            let text = format!("{} (paused)", text(queue, "queueName"));
+            Cell::toned(text, Tone::Warning)
+        } else {
+            text(queue, "queueName").into()
+        };
+        let count = |field: &str, tone: Tone| match whole(queue, field) {
+            0 => Cell::toned("0", Tone::Faint),
+            many => Cell::toned(many.to_string(), tone),
+        };
+        let rate = queue
+            .get("throughput")
+            .and_then(Value::as_f64)
+            .unwrap_or(0.0);
+        table.row([
+            name,
+            count("waiting", Tone::Plain),
+            bar(whole(queue, "waiting"), most).into(),
+            count("active", Tone::Plain),
+            count("delayed", Tone::Plain),
+            count("completed", Tone::Good),
+            count("failed", Tone::Critical),
+            count("dead", Tone::Critical),
+            format!("{rate:.1}").into(),
+            length(queue, "waitTimeP95").into(),
+            length(queue, "processingTimeP95").into(),
+        ]);
+    }
+    table.draw(paint)
+}
+
+/// A bar as long as its share of the longest; something is never drawn as nothing.
+fn bar(value: u64, most: u64) -> String {
+    let signs = (value * BAR).div_ceil(most.max(1));
+    "▇".repeat(usize::try_from(signs.min(BAR)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn stats_of_one_and_of_many_line_up() {
+        let one = json!({"queueName": "mail", "waiting": 4, "failed": 1, "throughput": 2.25,
+            "waitTimeP95": 1500.0, "paused": false});
+        let drawn = stats(&one, Paint::new(false));
+        assert!(drawn.contains("mail"), "{drawn}");
+        assert!(drawn.contains("1.5 s") && drawn.contains("–"), "{drawn}");
+        let two = json!([one, {"queueName": "x", "waiting": 1, "paused": true}]);
+        let drawn = stats(&two, Paint::new(false));
+        assert!(drawn.contains("x (paused)"), "{drawn}");
+        assert_eq!(drawn.matches('▇').count(), 25, "{drawn}");
+        assert!(stats(&json!([]), Paint::new(false)).contains("jobs add"));
+    }
+
+    #[test]
+    fn a_list_says_when_there_is_more() {
+        let job = json!({"id": "7", "name": "n", "state": "dead", "failedReason": "one\ntwo"});
+        let drawn = page(
+            &json!({"items": [job], "nextCursor": "1.2"}),
+            Paint::new(false),
+        );
+        assert!(drawn.contains("one") && !drawn.contains("two"), "{drawn}");
+        assert!(drawn.contains("more follow"), "{drawn}");
+        assert_eq!(letters(&json!([]), Paint::new(false)), "no jobs\n");
+    }
+}

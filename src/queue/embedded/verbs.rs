@@ -1,0 +1,464 @@
+//! The verbs of the embedded keeper.
+
+use super::keys;
+use super::plan::Plan;
+use super::transit::Told;
+use super::{Ledger, Line};
+use crate::model::job::{Job, JobState, LogLine, NewJob, QueueName};
+use crate::model::units::{Millis, Timestamp};
+use crate::queue::checks::{check_job, check_progress, check_same, check_size};
+use crate::queue::entry::{Entry, bound_of};
+use crate::queue::shared::Transitions;
+use crate::queue::store::Row;
+use crate::queue::{
+    Added, Change, Claim, Claimed, Clear, Counts, Enqueued, Error, Extended, Extra, Flow, Note,
+    Outcome, Page, PageAsk, Result, Retry, Setting, Verb,
+};
+use crate::store::Write;
+
+impl Ledger {
+    fn add(
+        &mut self,
+        name: &QueueName,
+        job: &NewJob,
+        extra: Option<Extra>,
+        now: Timestamp,
+    ) -> Result<Enqueued> {
+        self.make_line(name)?;
+        let mut plan = Plan::default();
+        if let Some(known) = self.plan_add(&mut plan, name, job, now)? {
+            if let Some(extra) = extra {
+                self.set_extra(extra)?;
+            }
+            return Ok(known);
+        }
+        let enqueued = plan.enqueued.take();
+        plan.writes.extend(extra.map(write_of));
+        self.apply(plan, now)?;
+        enqueued.ok_or_else(|| self.rows.damaged("a job that was not planned").into())
+    }
+
+    /// Plans a new job; or answers with the one that stands for it.
+    fn plan_add(
+        &mut self,
+        plan: &mut Plan,
+        name: &QueueName,
+        job: &NewJob,
+        now: Timestamp,
+    ) -> Result<Option<Enqueued>> {
+        let line = self.line(name)?;
+        let number = line.number;
+        check_job(job, name, &line.config)?;
+        if let Some(id) = &job.opts.job_id
+            && let Some(entry) = self.find(name, id)?
+        {
+            check_same(&entry, &self.load_data(line, &entry)?, job, name)?;
+            return Ok(Some(Enqueued {
+                id: id.clone(),
+                state: Some(entry.state),
+                added: Added::Same,
+            }));
+        }
+        if let Some(same) = &job.opts.deduplication
+            && let Some((seq, until)) = line.same.get(same.id.as_str())
+            && until.is_none_or(|until| now < until)
+        {
+            let entry = self.load(line, *seq)?;
+            return Ok(Some(Enqueued {
+                id: entry.as_ref().map_or_else(|| seq.to_string(), Entry::id),
+                state: entry.map(|entry| entry.state),
+                added: Added::Deduplicated,
+            }));
+        }
+        let entry = Entry::new(0, job, &line.config, now);
+        let seq = self.take_number(&mut plan.writes);
+        let entry = Entry { seq, ..entry };
+        plan.enqueued = Some(Enqueued {
+            id: entry.id(),
+            state: Some(entry.state),
+            added: Added::New,
+        });
+        if let Some(same) = &job.opts.deduplication {
+            let until = same.ttl.map(|ttl| now.plus(ttl.as_duration()));
+            plan.same((name, number), &same.id, Some((seq, until)));
+        }
+        plan.add((name, number), entry, &job.data)?;
+        Ok(None)
+    }
+
+    /// The job of a lease that is in force.
+    fn leased(&self, name: &QueueName, (id, token): (&str, &str)) -> Result<Entry> {
+        let entry = self.known(name, id)?;
+        entry.check_lease(token)?;
+        Ok(entry)
+    }
+
+    fn give(
+        &mut self,
+        name: &QueueName,
+        entry: Entry,
+        claim: &Claim,
+        now: Timestamp,
+    ) -> Result<Claimed> {
+        let nonce = self.nonce;
+        let line = self.line(name)?;
+        let mut after = entry.clone();
+        let lease = after.claim(&line.config, &claim.worker, claim.lease, nonce, now);
+        let job = self.whole(name, line, &after)?;
+        let mut plan = Plan::default();
+        plan.put((name, line.number), Some(entry), after)?;
+        self.apply(plan, now)?;
+        self.line_mut(name)?.began(now);
+        Ok(Claimed { job, lease })
+    }
+
+    fn come_up(&mut self, name: &QueueName, now: Timestamp) -> Result<()> {
+        let Some(mut line) = self.lines.remove(name) else {
+            return Err(Error::UnknownQueue(name.to_string()));
+        };
+        let read = |number, seq| {
+            let found = self.load_written(number, seq)?;
+            let damaged = || self.rows.damaged("a delayed job that has no entry");
+            Ok(found.ok_or_else(damaged)?)
+        };
+        let outcome = line.come_up(now, read);
+        self.lines.insert(name.clone(), line);
+        outcome
+    }
+
+    fn expire_in(&mut self, name: &QueueName, limit: usize, now: Timestamp) -> Result<Vec<Change>> {
+        self.come_up(name, now)?;
+        self.end_windows(name, limit, now)?;
+        let mut changes = Vec::new();
+        for seq in self.line(name)?.overdue(limit, now) {
+            changes.extend(self.fail_overdue(name, seq, now)?);
+        }
+        let ends = JobState::VISIBLE
+            .into_iter()
+            .filter(|state| state.is_final());
+        for state in ends {
+            let line = self.line(name)?;
+            let Some(age) = bound_of(&line.config, state).age else {
+                continue;
+            };
+            let end = now.minus(age.as_duration());
+            for seq in line.ended_until(state, end, limit) {
+                changes.extend(self.remove_one(name, seq, now)?);
+            }
+        }
+        Ok(changes)
+    }
+
+    fn drop_line(&mut self, name: &QueueName) -> Result<()> {
+        let line = self.line(name)?;
+        let number = line.number;
+        let same: Vec<Box<str>> = line.same.keys().cloned().collect();
+        for some in same.chunks(100) {
+            let writes = some.iter().map(|id| Write::Delete(keys::same(number, id)));
+            self.rows.write(writes.collect())?;
+        }
+        self.rows.write(vec![
+            Write::Delete(keys::queue(name)),
+            Write::Delete(keys::totals(number)),
+        ])?;
+        self.lines.remove(name);
+        Ok(())
+    }
+}
+
+fn write_of(extra: Extra) -> Write {
+    let key = keys::extra(&extra.key);
+    match extra.value {
+        Some(value) => Write::Put(key, value),
+        None => Write::Delete(key),
+    }
+}
+
+impl Transitions for Ledger {
+    fn enqueue(
+        &mut self,
+        queue: &QueueName,
+        jobs: Vec<NewJob>,
+        now: Timestamp,
+    ) -> Result<Vec<Result<Enqueued>>> {
+        let each = jobs.iter().map(|job| self.add(queue, job, None, now));
+        Ok(each.collect())
+    }
+
+    fn enqueue_with(
+        &mut self,
+        queue: &QueueName,
+        job: &NewJob,
+        extra: Extra,
+        now: Timestamp,
+    ) -> Result<Enqueued> {
+        self.add(queue, job, Some(extra), now)
+    }
+
+    fn set_extra(&mut self, extra: Extra) -> Result<()> {
+        Ok(self.rows.write(vec![write_of(extra)])?)
+    }
+
+    fn extras(&self, prefix: &[u8]) -> Result<Vec<Row>> {
+        let mut found = Vec::new();
+        self.rows.scan(&keys::extra(prefix), |key, value| {
+            let key = key.strip_prefix(keys::EXTRAS).unwrap_or(key);
+            found.push((key.to_vec(), value.to_vec()));
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    fn enqueue_flow(&mut self, flow: &Flow, now: Timestamp) -> Result<Vec<(QueueName, Enqueued)>> {
+        self.add_flow(flow, now)
+    }
+
+    fn claim(&mut self, name: &QueueName, claim: &Claim, now: Timestamp) -> Result<Vec<Claimed>> {
+        self.come_up(name, now)?;
+        let (mut claimed, mut passed) = (Vec::new(), None);
+        while claimed.len() < claim.max {
+            let line = self.line_mut(name)?;
+            if line.room(now) == 0 {
+                break;
+            }
+            let line = self.line(name)?;
+            let Some(place) = line.next(passed) else {
+                break;
+            };
+            let entry = self.load_listed(line, place.1)?;
+            if entry.overdue(&line.config, now).is_some() {
+                // `expire` fails it; those behind it need not wait for that.
+                passed = Some(place);
+                continue;
+            }
+            claimed.push(self.give(name, entry, claim, now)?);
+        }
+        Ok(claimed)
+    }
+
+    fn settle(
+        &mut self,
+        name: &QueueName,
+        by: (&str, &str),
+        outcome: Outcome,
+        now: Timestamp,
+    ) -> Result<Vec<Change>> {
+        let before = self.leased(name, by)?;
+        let config = &self.line(name)?.config;
+        let mut after = before.clone();
+        let mut told = Told::default();
+        match &outcome {
+            Outcome::Complete(result) => {
+                check_size(result, name, config.max_payload)?;
+                after.complete(now);
+                told.result = Some(result).filter(|result| !result.is_null());
+            }
+            Outcome::Fail(failure) => {
+                after.fail(config, failure, now);
+                told.failure = Some(failure);
+            }
+            Outcome::Release => after.release(now),
+        }
+        let mut plan = Plan::default();
+        self.plan_move(&mut plan, name, (before, after), &told, now)?;
+        self.apply(plan, now)
+    }
+
+    fn extend(
+        &mut self,
+        name: &QueueName,
+        by: (&str, &str),
+        lease: Option<Millis>,
+        now: Timestamp,
+    ) -> Result<Extended> {
+        let before = self.leased(name, by)?;
+        let line = self.line(name)?;
+        let mut after = before.clone();
+        after.extend(&line.config, lease, now);
+        let extended = Extended {
+            until: after.lease_until,
+            cancelling: after.cancelling,
+        };
+        let mut plan = Plan::default();
+        plan.put((name, line.number), Some(before), after)?;
+        self.apply(plan, now)?;
+        Ok(extended)
+    }
+
+    fn note(
+        &mut self,
+        name: &QueueName,
+        by: (&str, &str),
+        note: Note,
+        now: Timestamp,
+    ) -> Result<()> {
+        let before = self.leased(name, by)?;
+        let line = self.line(name)?;
+        let mut trail = self.load_trail(line.number, &before)?;
+        match note {
+            Note::Progress(progress) => {
+                check_progress(&progress, name)?;
+                trail.progress = Some(progress);
+            }
+            Note::Log(text) => trail.add_line(LogLine::new(now, text)),
+        }
+        let mut after = before.clone();
+        let mut plan = Plan::default();
+        plan.trail(line.number, &mut after, &trail)?;
+        plan.put((name, line.number), Some(before), after)?;
+        self.apply(plan, now).map(|_| ())
+    }
+
+    fn act(
+        &mut self,
+        name: &QueueName,
+        id: &str,
+        verb: Verb,
+        now: Timestamp,
+    ) -> Result<Vec<Change>> {
+        let before = self.known(name, id)?;
+        let mut after = before.clone();
+        let config = &self.line(name)?.config;
+        match verb {
+            Verb::Retry => after.retry(config, now, now)?,
+            Verb::Promote => after.promote(now)?,
+            Verb::Cancel => after.cancel(now)?,
+            Verb::Remove => {
+                after.check_removable()?;
+                let mut change = after.change(name, None, now);
+                change.state = None;
+                let mut changes = vec![change];
+                changes.extend(self.remove_one(name, before.seq, now)?);
+                return Ok(changes);
+            }
+        }
+        let mut plan = Plan::default();
+        self.plan_move(&mut plan, name, (before, after), &Told::default(), now)?;
+        self.apply(plan, now)
+    }
+
+    fn expire(&mut self, limit: usize, now: Timestamp) -> Result<Vec<Change>> {
+        let mut changes = Vec::new();
+        for name in self.queues() {
+            changes.extend(self.expire_in(&name, limit, now)?);
+        }
+        Ok(changes)
+    }
+
+    fn next_due(&self) -> Option<Timestamp> {
+        self.lines.values().filter_map(Line::next_due).min()
+    }
+
+    fn configure(&mut self, name: &QueueName, setting: Setting) -> Result<()> {
+        if let Setting::Config(config) = &setting {
+            config.check()?;
+            self.make_line(name)?;
+        }
+        let line = self.line(name)?;
+        let (mut config, mut paused) = (line.config.clone(), line.paused);
+        match setting {
+            Setting::Config(new) => config = *new,
+            Setting::Pause => paused = true,
+            Setting::Resume => paused = false,
+        }
+        let row = keys::QueueRow {
+            number: line.number,
+            paused,
+            config: config.clone(),
+        };
+        let write = keys::put(keys::queue(name), &row)?;
+        self.rows.write(vec![write])?;
+        let line = self.line_mut(name)?;
+        line.paused = paused;
+        line.configure(config);
+        Ok(())
+    }
+
+    fn clear(
+        &mut self,
+        name: &QueueName,
+        clear: Clear,
+        limit: usize,
+        now: Timestamp,
+    ) -> Result<u64> {
+        let line = self.line(name)?;
+        let list = |states: &[JobState]| {
+            let places = states.iter().flat_map(|state| {
+                if state.is_final() {
+                    line.oldest(*state, None, limit)
+                } else {
+                    line.list(*state, None, limit)
+                }
+            });
+            places.take(limit).map(|(_, seq)| seq).collect::<Vec<u64>>()
+        };
+        let doomed = match clear {
+            Clear::Waiting => list(&[JobState::Waiting]),
+            Clear::Pending => list(&[JobState::Waiting, JobState::Delayed]),
+            Clear::Ended(state) => list(&[state]),
+            Clear::Everything { force } => {
+                let active = line.count(JobState::Active);
+                if active > 0 && !force {
+                    let queue = name.to_string();
+                    return Err(Error::Busy { queue, active });
+                }
+                let doomed = list(&JobState::VISIBLE);
+                self.configure(name, Setting::Pause)?;
+                doomed
+            }
+        };
+        for seq in &doomed {
+            self.remove_one(name, *seq, now)?;
+        }
+        if doomed.is_empty() && matches!(clear, Clear::Everything { .. }) {
+            self.drop_line(name)?;
+        }
+        Ok(doomed.len() as u64)
+    }
+
+    fn retry(&mut self, name: &QueueName, retry: &Retry, now: Timestamp) -> Result<u64> {
+        const LOOK: usize = 256;
+        let (mut run_at, mut count, mut after) = (retry.first, 0, None);
+        loop {
+            let places = self.line(name)?.oldest(retry.state, after, LOOK);
+            let Some(last) = places.last() else {
+                return Ok(count as u64);
+            };
+            after = Some(*last);
+            for (_, seq) in places {
+                if count == retry.limit {
+                    return Ok(count as u64);
+                }
+                let line = self.line(name)?;
+                let before = self.load_listed(line, seq)?;
+                if before.archived || !self.fits(line, &before, &retry.filter)? {
+                    continue;
+                }
+                let mut entry = before.clone();
+                entry.retry(&line.config, run_at, now)?;
+                let mut plan = Plan::default();
+                plan.put((name, line.number), Some(before), entry)?;
+                self.apply(plan, now)?;
+                run_at = run_at.plus(retry.apart.as_duration());
+                count += 1;
+            }
+        }
+    }
+
+    fn get(&self, name: &QueueName, id: &str) -> Result<Job> {
+        let entry = self.known(name, id)?;
+        self.whole(name, self.line(name)?, &entry)
+    }
+
+    fn page(&self, name: &QueueName, ask: &PageAsk) -> Result<Page> {
+        self.read_page(name, ask)
+    }
+
+    fn counts(&self, name: &QueueName) -> Result<Counts> {
+        self.count_all(name)
+    }
+
+    fn queues(&self) -> Vec<QueueName> {
+        self.lines.keys().cloned().collect()
+    }
+}

@@ -1,0 +1,490 @@
+//! All queues of a process: a keeper of jobs, with those who wait for them and listen.
+//!
+//! For: claims that wait, events, rates, and doing what is due in time. Not for: keeping jobs
+//! (`store`, `embedded`). Read [`Queues::claim`] and [`Queues::tick`] first.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{Notify, broadcast, watch};
+
+use super::event::{Event, name_of};
+use super::meter::{Meter, Recent};
+use super::store::JobStore;
+use super::transition::{
+    Change, Claim, Claimed, Clear, Counts, Enqueued, Extended, Extra, Flow, Note, Outcome, Page,
+    PageAsk, Retry, Setting, Verb,
+};
+use super::{Added, Error, Result};
+use crate::clock::Clock;
+use crate::model::job::{Job, JobState, NewJob, QueueName};
+use crate::model::units::{Millis, Timestamp};
+
+/// Events that a slow listener may be behind before it misses some.
+const EVENTS: usize = 4_096;
+/// Jobs that are removed, or whose time is looked at, before others have their turn.
+const ROUND: usize = 500;
+/// Jobs in one call.
+const BULK_MAX: usize = 10_000;
+/// Jobs that one claim takes.
+const CLAIM_MAX: usize = 1_000;
+
+/// All queues of a process.
+#[derive(Debug)]
+pub struct Queues {
+    keeper: Arc<dyn JobStore>,
+    clock: Arc<dyn Clock>,
+    bells: Mutex<HashMap<QueueName, Arc<Notify>>>,
+    meters: Mutex<HashMap<QueueName, Meter>>,
+    events: broadcast::Sender<Event>,
+    /// When `tick` is called next, as far as it was told; in ms since 1970.
+    planned: AtomicI64,
+    sooner: Notify,
+    closing: watch::Sender<bool>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Queues {
+    /// Over a keeper of jobs.
+    pub fn new(keeper: Arc<dyn JobStore>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            keeper,
+            clock,
+            bells: Mutex::default(),
+            meters: Mutex::default(),
+            events: broadcast::channel(EVENTS).0,
+            planned: AtomicI64::new(i64::MAX),
+            sooner: Notify::new(),
+            closing: watch::channel(false).0,
+        }
+    }
+
+    /// The keeper itself: for what needs no waiting and no telling.
+    pub fn keeper(&self) -> &Arc<dyn JobStore> {
+        &self.keeper
+    }
+
+    /// What time it is for jobs.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// Hears what happens from now on; a listener that is too slow misses the oldest.
+    pub fn listen(&self) -> broadcast::Receiver<Event> {
+        self.events.subscribe()
+    }
+
+    /// Adds jobs; one answer each, in their order.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] over 10 000 jobs, else as [`JobStore::enqueue`].
+    pub async fn enqueue(
+        &self,
+        queue: &QueueName,
+        jobs: Vec<NewJob>,
+    ) -> Result<Vec<Result<Enqueued>>> {
+        if jobs.len() > BULK_MAX {
+            return Err(Error::TooMany {
+                what: "jobs",
+                given: jobs.len(),
+                limit: BULK_MAX,
+            });
+        }
+        let is_timed = |job: &NewJob| job.opts.delay.is_some() || job.opts.total_timeout.is_some();
+        let is_timed = jobs.iter().any(is_timed);
+        let added = self.keeper.enqueue(queue, jobs, self.now()).await?;
+        for one in added.iter().flatten() {
+            self.tell_added(queue, one);
+        }
+        if is_timed {
+            self.replan().await;
+        }
+        Ok(added)
+    }
+
+    /// Adds a job with an extra in the same batch.
+    ///
+    /// # Errors
+    /// As [`JobStore::enqueue_with`].
+    pub async fn enqueue_with(
+        &self,
+        queue: &QueueName,
+        job: NewJob,
+        extra: Extra,
+    ) -> Result<Enqueued> {
+        let added = self
+            .keeper
+            .enqueue_with(queue, job, extra, self.now())
+            .await?;
+        self.tell_added(queue, &added);
+        self.replan().await;
+        Ok(added)
+    }
+
+    /// Adds a flow.
+    ///
+    /// # Errors
+    /// As [`JobStore::enqueue_flow`].
+    pub async fn enqueue_flow(&self, flow: Flow) -> Result<Vec<(QueueName, Enqueued)>> {
+        let added = self.keeper.enqueue_flow(flow, self.now()).await?;
+        for (queue, one) in &added {
+            self.tell_added(queue, one);
+        }
+        self.replan().await;
+        Ok(added)
+    }
+
+    fn tell_added(&self, queue: &QueueName, one: &Enqueued) {
+        if one.added == Added::New {
+            if one.state == Some(JobState::Waiting) {
+                self.bell(queue).notify_one();
+            }
+            self.tell("added", queue, Some(&one.id), None);
+        }
+    }
+
+    /// Gives out jobs; if there are none, waits up to `patience` for some.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] over 1 000 jobs, else as [`JobStore::claim`].
+    pub async fn claim(
+        &self,
+        queue: &QueueName,
+        claim: &Claim,
+        patience: Duration,
+    ) -> Result<Vec<Claimed>> {
+        if claim.max > CLAIM_MAX {
+            return Err(Error::TooMany {
+                what: "jobs to claim",
+                given: claim.max,
+                limit: CLAIM_MAX,
+            });
+        }
+        // Before anything is kept for a queue that may not be there.
+        let mut claimed = self.keeper.claim(queue, claim, self.now()).await?;
+        if claimed.is_empty() && !patience.is_zero() && claim.max > 0 {
+            let later = self.claim_later(queue, claim);
+            let mut closing = self.closing.subscribe();
+            claimed = tokio::select! {
+                claimed = later => claimed?,
+                () = tokio::time::sleep(patience) => Vec::new(),
+                _ = closing.wait_for(|closing| *closing) => Vec::new(),
+            };
+        }
+        if let Some(first) = claimed.iter().map(|one| one.lease.until).min() {
+            self.plan(first);
+        }
+        for one in &claimed {
+            self.tell("active", queue, Some(&one.job.id), None);
+        }
+        Ok(claimed)
+    }
+
+    /// As soon as there are jobs.
+    async fn claim_later(&self, queue: &QueueName, claim: &Claim) -> Result<Vec<Claimed>> {
+        let bell = self.bell(queue);
+        loop {
+            let mut rings = std::pin::pin!(bell.notified());
+            // From here on no ring is missed, also before it is waited for.
+            rings.as_mut().enable();
+            let claimed = self.keeper.claim(queue, claim, self.now()).await?;
+            if !claimed.is_empty() {
+                return Ok(claimed);
+            }
+            rings.await;
+        }
+    }
+
+    /// Answers all who wait, and ends the streams of all who listen: the process is about to end.
+    pub fn close(&self) {
+        self.closing.send_replace(true);
+    }
+
+    /// Comes when [`Queues::close`] was called.
+    pub async fn closed(&self) {
+        let mut closing = self.closing.subscribe();
+        // The sender lives as long as this does.
+        let _ = closing.wait_for(|closing| *closing).await;
+    }
+
+    /// Ends an attempt and says where the job stands then.
+    ///
+    /// # Errors
+    /// As [`JobStore::settle`].
+    pub async fn settle(
+        &self,
+        queue: &QueueName,
+        id: &str,
+        token: &str,
+        outcome: Outcome,
+    ) -> Result<Option<JobState>> {
+        let settled = self
+            .keeper
+            .settle(queue, id, token, outcome, self.now())
+            .await?;
+        let state = settled.first().and_then(|change| change.state);
+        // A place came free, whatever became of the job.
+        self.bell(queue).notify_one();
+        self.tell_all(&settled).await;
+        Ok(state)
+    }
+
+    /// Lets a lease go on.
+    ///
+    /// # Errors
+    /// As [`JobStore::extend`].
+    pub async fn extend(
+        &self,
+        queue: &QueueName,
+        id: &str,
+        token: &str,
+        lease: Option<Millis>,
+    ) -> Result<Extended> {
+        self.keeper
+            .extend(queue, id, token, lease, self.now())
+            .await
+    }
+
+    /// Keeps what a worker tells.
+    ///
+    /// # Errors
+    /// As [`JobStore::note`].
+    pub async fn note(&self, queue: &QueueName, id: &str, token: &str, note: Note) -> Result<()> {
+        let is_progress = matches!(note, Note::Progress(_));
+        self.keeper.note(queue, id, token, note, self.now()).await?;
+        if is_progress {
+            self.tell("progress", queue, Some(id), None);
+        }
+        Ok(())
+    }
+
+    /// Does something to one job and says where it stands then.
+    ///
+    /// # Errors
+    /// As [`JobStore::act`].
+    pub async fn act(&self, queue: &QueueName, id: &str, verb: Verb) -> Result<Option<JobState>> {
+        let changes = self.keeper.act(queue, id, verb, self.now()).await?;
+        self.tell_all(&changes).await;
+        Ok(changes.first().and_then(|change| change.state))
+    }
+
+    /// Sets a queue.
+    ///
+    /// # Errors
+    /// As [`JobStore::configure`].
+    pub async fn configure(&self, queue: &QueueName, setting: Setting) -> Result<()> {
+        let name = match &setting {
+            Setting::Config(_) => "configured",
+            Setting::Pause => "paused",
+            Setting::Resume => "resumed",
+        };
+        self.keeper.configure(queue, setting).await?;
+        self.bell(queue).notify_waiters();
+        self.tell(name, queue, None, None);
+        self.replan().await;
+        Ok(())
+    }
+
+    /// Removes jobs, round by round, and says how many.
+    ///
+    /// # Errors
+    /// As [`JobStore::clear`]; what was removed by then stays so.
+    pub async fn clear(&self, queue: &QueueName, clear: Clear) -> Result<u64> {
+        let mut total = 0;
+        loop {
+            let removed = self.keeper.clear(queue, clear, ROUND, self.now()).await?;
+            if removed == 0 {
+                break;
+            }
+            total += removed;
+            tokio::task::yield_now().await;
+        }
+        let is_gone = matches!(clear, Clear::Everything { .. });
+        if is_gone {
+            lock(&self.bells).remove(queue);
+            lock(&self.meters).remove(queue);
+        }
+        let name = if is_gone { "obliterated" } else { "drained" };
+        self.tell(name, queue, None, None);
+        Ok(total)
+    }
+
+    /// Takes up again what was given up, `apart` from one to the next, and says how many.
+    ///
+    /// # Errors
+    /// As [`JobStore::retry`]; what was taken up by then stays so.
+    pub async fn retry(&self, queue: &QueueName, ask: &Retry) -> Result<u64> {
+        let mut total = 0;
+        let mut round = ask.clone();
+        let limit = ask.limit as u64;
+        while total < limit {
+            let most = limit.saturating_sub(total).min(ROUND as u64);
+            round.limit = usize::try_from(most).unwrap_or(ROUND);
+            let taken = self.keeper.retry(queue, &round, self.now()).await?;
+            total += taken;
+            let passed = round.apart.0.saturating_mul(taken);
+            round.first = round.first.plus(Duration::from_millis(passed));
+            if taken < most {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        self.bell(queue).notify_waiters();
+        self.replan().await;
+        Ok(total)
+    }
+
+    /// One job.
+    ///
+    /// # Errors
+    /// As [`JobStore::get`].
+    pub async fn get(&self, queue: &QueueName, id: &str) -> Result<Job> {
+        self.keeper.get(queue, id).await
+    }
+
+    /// Part of a list.
+    ///
+    /// # Errors
+    /// As [`JobStore::page`].
+    pub async fn page(&self, queue: &QueueName, ask: &PageAsk) -> Result<Page> {
+        self.keeper.page(queue, ask).await
+    }
+
+    /// How many jobs stand where, and what the queue did lately.
+    ///
+    /// # Errors
+    /// As [`JobStore::counts`].
+    pub async fn measure(&self, queue: &QueueName) -> Result<(Counts, Recent)> {
+        let counts = self.keeper.counts(queue).await?;
+        let recent = match lock(&self.meters).get(queue) {
+            Some(meter) => meter.recent(self.now()),
+            None => Meter::default().recent(self.now()),
+        };
+        Ok((counts, recent))
+    }
+
+    /// All queues, sorted.
+    pub async fn names(&self) -> Vec<QueueName> {
+        self.keeper.queues().await
+    }
+
+    /// Does what is due. Call it again at the instant that it gives, or when [`Queues::sooner`] comes.
+    ///
+    /// # Errors
+    /// What the disk says; then the same is due again.
+    pub async fn tick(&self) -> Result<Option<Timestamp>> {
+        // Who plans from here on rings.
+        self.planned.store(i64::MAX, Ordering::Release);
+        loop {
+            let changes = self.keeper.expire(ROUND, self.now()).await?;
+            let is_last = changes.len() < ROUND;
+            self.tell_all(&changes).await;
+            if is_last {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        for queue in self.names().await {
+            let bell = lock(&self.bells).get(&queue).cloned();
+            if let Some(bell) = bell
+                && self.keeper.counts(&queue).await?.waiting > 0
+            {
+                bell.notify_waiters();
+            }
+        }
+        let next = self.keeper.next_due().await;
+        if let Some(next) = next {
+            self.planned.fetch_min(next.as_millis(), Ordering::AcqRel);
+        }
+        Ok(next)
+    }
+
+    /// Comes when something is due sooner than `tick` said.
+    pub async fn sooner(&self) {
+        self.sooner.notified().await;
+    }
+
+    async fn replan(&self) {
+        if let Some(next) = self.keeper.next_due().await {
+            self.plan(next);
+        }
+    }
+
+    fn plan(&self, at: Timestamp) {
+        let before = self.planned.fetch_min(at.as_millis(), Ordering::AcqRel);
+        if at.as_millis() < before {
+            self.sooner.notify_one();
+        }
+    }
+
+    fn bell(&self, queue: &QueueName) -> Arc<Notify> {
+        Arc::clone(lock(&self.bells).entry(queue.clone()).or_default())
+    }
+
+    async fn tell_all(&self, changes: &[Change]) {
+        let mut is_later = false;
+        for change in changes {
+            let now = self.now();
+            if let Some(state) = change.state {
+                let mut meters = lock(&self.meters);
+                let meter = meters.entry(change.queue.clone()).or_default();
+                if state.is_final() {
+                    meter.ended(now);
+                }
+                if state == JobState::Completed {
+                    meter.took(change.wait, change.run, now);
+                }
+            }
+            match change.state {
+                Some(JobState::Waiting) => self.bell(&change.queue).notify_one(),
+                Some(JobState::Delayed) => is_later = true,
+                _ => {}
+            }
+            let (id, reason) = (Some(change.id.as_str()), change.reason.as_deref());
+            self.tell(name_of(change.state), &change.queue, id, reason);
+            if change.state == Some(JobState::Dead) {
+                self.warn_of_letters(&change.queue).await;
+            }
+        }
+        if is_later {
+            self.replan().await;
+        }
+    }
+
+    /// Tells when the dead letters reach the number from which on that is wanted.
+    async fn warn_of_letters(&self, queue: &QueueName) {
+        let Ok(counts) = self.keeper.counts(queue).await else {
+            return;
+        };
+        let threshold = counts.config.dead_letter.alert_threshold;
+        if threshold.is_some_and(|threshold| counts.dead == threshold) {
+            tracing::warn!(%queue, dead = counts.dead, "the dead letters reach their threshold");
+            self.tell(
+                "alert",
+                queue,
+                None,
+                Some("the dead letters reach their threshold"),
+            );
+        }
+    }
+
+    fn tell(&self, name: &'static str, queue: &QueueName, id: Option<&str>, reason: Option<&str>) {
+        if self.events.receiver_count() == 0 {
+            return;
+        }
+        let event = Event {
+            name,
+            queue: queue.clone(),
+            id: id.map(str::to_owned),
+            reason: reason.map(str::to_owned),
+            at: self.now(),
+        };
+        // Nobody may be left to hear it.
+        let _ = self.events.send(event);
+    }
+}

@@ -1,0 +1,452 @@
+//! Queues over HTTP: sending, working, looking after; and the same from the command line.
+
+use std::sync::Arc;
+
+use plimsoll::http::Site;
+use serde_json::{Value, json};
+
+use crate::command::plimsoll;
+use crate::{BASE, Reply, fixture, get, network, send, send_body, send_with};
+
+fn path(rest: &str) -> String {
+    format!("{BASE}/jobs/{rest}")
+}
+
+async fn post(site: &Arc<Site>, rest: &str, body: Value) -> Reply {
+    send_body(site, &path(rest), body.to_string()).await
+}
+
+async fn ask(site: &Arc<Site>, rest: &str) -> Value {
+    send(site, "GET", &path(rest), &[]).await.json()
+}
+
+/// Adds a job that is tried once, and fails it.
+async fn kill(site: &Arc<Site>, id: &str, why: &str) {
+    let job = json!({"name": "j", "data": {"of": id}, "opts": {"jobId": id, "attempts": 1}});
+    assert_eq!(post(site, "mail", job).await.status, 201);
+    let claimed = post(site, "mail/claim", json!({"worker": "w"}))
+        .await
+        .json();
+    let token = &claimed["items"][0]["token"];
+    let error = json!({"name": "E", "message": why, "stack": "at a"});
+    let told = json!({"token": token, "error": error});
+    let failed = post(site, &format!("mail/{id}/fail"), told).await;
+    assert_eq!(failed.json()["state"], "dead");
+}
+
+#[tokio::test]
+async fn a_job_goes_from_its_sender_to_its_worker_and_back() {
+    let site = fixture::site();
+    let job = json!({"name": "send", "data": {"to": 7}, "opts": {"jobId": "a/🦀", "priority": 3}});
+    let added = post(&site, "mail", job.clone()).await;
+    assert_eq!(added.status, 201, "{}", added.text());
+    assert_eq!(
+        added.json(),
+        json!({"id": "a/🦀", "state": "waiting", "added": "new"})
+    );
+    let again = post(&site, "mail", job).await;
+    assert_eq!(
+        (again.status.as_u16(), &again.json()["added"]),
+        (200, &json!("same"))
+    );
+    let other = post(
+        &site,
+        "mail",
+        json!({"name": "x", "opts": {"jobId": "a/🦀"}}),
+    )
+    .await;
+    assert_eq!(
+        (other.status.as_u16(), &other.json()["code"]),
+        (409, &json!("conflicting-job"))
+    );
+    let claim = json!({"max": 5, "waitMs": 0, "leaseMs": 60_000, "worker": "w1"});
+    let claimed = post(&site, "mail/claim", claim).await.json();
+    let (job, token) = (&claimed["items"][0]["job"], &claimed["items"][0]["token"]);
+    assert_eq!(
+        (&job["data"], &job["attemptsStarted"]),
+        (&json!({"to": 7}), &json!(1))
+    );
+    let id = "mail/a%2F%F0%9F%A6%80";
+    let beat = post(&site, &format!("{id}/heartbeat"), json!({"token": token})).await;
+    assert_eq!(beat.json()["cancelling"], false, "{}", beat.text());
+    let note = json!({"token": token, "progress": {"done": 1}, "text": "half"});
+    assert_eq!(
+        post(&site, &format!("{id}/progress"), note).await.status,
+        200
+    );
+    let stale = post(&site, &format!("{id}/complete"), json!({"token": "00"})).await;
+    assert_eq!(
+        (stale.status.as_u16(), &stale.json()["code"]),
+        (409, &json!("lease-lost"))
+    );
+    let told = json!({"token": token, "returnvalue": [1]});
+    let done = post(&site, &format!("{id}/complete"), told).await;
+    assert_eq!(done.json()["state"], "completed");
+    let shown = ask(&site, id).await;
+    assert_eq!(
+        (
+            &shown["returnvalue"],
+            &shown["progress"],
+            &shown["logs"][0]["text"]
+        ),
+        (&json!([1]), &json!({"done": 1}), &json!("half"))
+    );
+}
+
+#[tokio::test]
+async fn metrics_count_what_was_done_however_little_of_it_is_kept() {
+    let site = fixture::site();
+    let opts = json!({"removeOnComplete": true});
+    post(&site, "mail", json!({"name": "send", "opts": opts})).await;
+    let claimed = post(&site, "mail/claim", json!({})).await.json();
+    let (id, token) = (
+        &claimed["items"][0]["job"]["id"],
+        &claimed["items"][0]["token"],
+    );
+    let path = format!("mail/{}/complete", id.as_str().unwrap());
+    post(&site, &path, json!({"token": token})).await;
+    let metrics = ask(&site, "metrics?queue=mail").await;
+    assert_eq!(
+        (&metrics["completed"], &metrics["waiting"]),
+        (&json!(1), &json!(0))
+    );
+    assert!(metrics["throughput"].as_f64().unwrap() > 0.0);
+    assert_eq!(
+        metrics["avgProcessingTime"], 0.0,
+        "the clock of the test stands still"
+    );
+    let all = ask(&site, "metrics").await;
+    let names: Vec<_> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|queue| &queue["queueName"])
+        .collect();
+    assert_eq!(names, ["bar", "mail"]);
+}
+
+#[tokio::test]
+async fn a_bulk_answers_for_each_job() {
+    let site = fixture::site();
+    let jobs = json!([{"name": "a"}, {"name": "b", "opts": {"jobId": "7"}}, {"name": "c"}]);
+    let added = post(&site, "mail", jobs).await;
+    assert_eq!(added.status, 207);
+    let each = added.json();
+    assert_eq!(
+        (&each[0]["added"], &each[2]["state"]),
+        (&json!("new"), &json!("waiting"))
+    );
+    assert_eq!(
+        (&each[1]["error"]["status"], &each[1]["error"]["code"]),
+        (&json!(400), &json!("invalid-job"))
+    );
+    let page = ask(&site, "mail?limit=1").await;
+    assert_eq!(page["items"][0]["name"], "a");
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let rest = ask(&site, &format!("mail?limit=9&cursor={cursor}")).await;
+    assert_eq!(
+        (&rest["items"][0]["name"], &rest["nextCursor"]),
+        (&json!("c"), &Value::Null)
+    );
+    let flow = json!({"name": "top", "children": [{"name": "leaf", "queueName": "other"}]});
+    let added = post(&site, "mail", flow).await;
+    assert_eq!(added.status, 201);
+    let jobs = added.json();
+    assert_eq!(jobs["jobs"][0]["state"], "waiting-children");
+    assert_eq!(jobs["jobs"][1]["queueName"], "other");
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_refused_with_its_status_and_changes_nothing() {
+    let site = fixture::site();
+    let large = "y".repeat(300 << 10);
+    for (rest, body, status, code) in [
+        ("metrics", json!({"name": "a"}), 405, "method-not-allowed"),
+        ("dead-letter", json!({"name": "a"}), 400, "invalid-job"),
+        ("a%20b", json!({"name": "a"}), 400, "invalid-job"),
+        (
+            "mail",
+            json!({"name": "a", "opts": {"lifo": true}}),
+            400,
+            "bad-body",
+        ),
+        (
+            "mail",
+            json!({"name": "a", "opts": {"priority": 2_097_152}}),
+            400,
+            "invalid-job",
+        ),
+        (
+            "mail",
+            json!({"name": "a", "data": large}),
+            413,
+            "too-large",
+        ),
+        ("none/claim", json!({}), 404, "unknown-queue"),
+        ("none/pause", json!({}), 404, "unknown-queue"),
+        ("bar/none/retry", json!({}), 404, "unknown-job"),
+        ("bar/job-1/promote", json!({}), 409, "other-state"),
+        ("bar/claim", json!({"max": 5000}), 413, "too-large"),
+        ("bar/claim", json!({"leaseMs": 1}), 400, "invalid-parameter"),
+    ] {
+        let reply = post(&site, rest, body).await;
+        assert_eq!(reply.status.as_u16(), status, "{rest}: {}", reply.text());
+        assert_eq!(reply.json()["code"], code, "{rest}");
+    }
+    assert_eq!(
+        ask(&site, "metrics").await.as_array().unwrap().len(),
+        2,
+        "bar, and mail by its first try"
+    );
+    for (origin, status) in [
+        ("http://evil.example", 403),
+        ("null", 403),
+        ("http://localhost:3002", 200),
+    ] {
+        let headers = [("origin", origin)];
+        let reply = send(&site, "POST", &path("bar/pause"), &headers).await;
+        assert_eq!(reply.status.as_u16(), status, "{origin}: {}", reply.text());
+    }
+    let huge = "z".repeat(9 << 20);
+    assert_eq!(
+        post(&site, "mail", json!([{"name": huge}])).await.status,
+        413
+    );
+    assert_eq!(get(&path("none")).await.status, 404);
+    assert_eq!(get(&path("metrics?queue=none")).await.status, 404);
+}
+
+#[tokio::test]
+async fn dead_letters_are_looked_through_replayed_and_written_out() {
+    let site = fixture::site();
+    for (id, why) in [
+        ("one", "timed out"),
+        ("two", "refused"),
+        ("three", "timed out too"),
+    ] {
+        kill(&site, id, why).await;
+    }
+    let all = ask(&site, "mail/dead-letter").await;
+    assert_eq!(all.as_array().unwrap().len(), 3, "a bare array");
+    assert_eq!(all[0]["failedReason"], "timed out too");
+    assert_eq!(all[0]["stacktrace"], json!(["at a"]));
+    let page = send(&site, "GET", &path("mail/dead-letter?limit=2"), &[]).await;
+    assert!(
+        page.header("link").contains("cursor="),
+        "{}",
+        page.header("link")
+    );
+    let export = send(
+        &site,
+        "GET",
+        &path("mail/dead-letter/export?error=timed"),
+        &[],
+    )
+    .await;
+    assert_eq!(export.header("content-type"), "application/x-ndjson");
+    assert_eq!(export.text().lines().count(), 2);
+    let replayed = post(
+        &site,
+        "mail/dead-letter/replay?error=timed&rate=10",
+        json!({}),
+    )
+    .await;
+    assert_eq!(replayed.json()["replayed"], 2, "{}", replayed.text());
+    let metrics = ask(&site, "metrics?queue=mail").await;
+    assert_eq!(
+        (&metrics["waiting"], &metrics["delayed"], &metrics["failed"]),
+        (&json!(1), &json!(1), &json!(1)),
+        "the second comes up 100 ms later"
+    );
+    let retried = post(&site, "mail/retry-failed", json!({})).await;
+    assert_eq!(retried.json()["retried"], 1);
+    assert_eq!(ask(&site, "mail/dead-letter").await, json!([]));
+}
+
+#[tokio::test]
+async fn operators_set_pause_drain_and_remove() {
+    let site = fixture::site();
+    let config = json!({"name": "mail", "concurrency": 5, "priority": 1, "attempts": 3,
+        "backoff": {"type": "exponential", "delay": 1000, "maxDelay": 60000}, "timeout": 30000});
+    let put = send_with(&site, "PUT", &path("mail/config"), config.to_string()).await;
+    assert_eq!(put.status, 200, "{}", put.text());
+    let shown = ask(&site, "mail/config").await;
+    assert_eq!(
+        (&shown["timeout"], &shown["deadLetter"]["name"]),
+        (&json!(30000), &json!("mail-dlq"))
+    );
+    let wrong = send_with(
+        &site,
+        "PUT",
+        &path("mail/config"),
+        json!({"name": "x"}).to_string(),
+    )
+    .await;
+    assert_eq!(wrong.status, 400);
+    let jobs: Vec<Value> = (0..7)
+        .map(|n| json!({"name": "a", "opts": {"jobId": format!("j{n}")}}))
+        .collect();
+    post(&site, "mail", json!(jobs)).await;
+    assert_eq!(
+        post(&site, "mail/pause", json!({})).await.json()["success"],
+        true
+    );
+    assert_eq!(
+        post(&site, "mail/claim", json!({})).await.json()["items"],
+        json!([])
+    );
+    post(&site, "mail/resume", json!({})).await;
+    let held = post(&site, "mail/claim", json!({"max": 9})).await.json();
+    assert_eq!(
+        held["items"].as_array().unwrap().len(),
+        5,
+        "the queue's concurrency"
+    );
+    assert_eq!(
+        post(&site, "mail/j6/cancel", json!({})).await.json()["state"],
+        "cancelled"
+    );
+    let gone = send(&site, "DELETE", &path("mail/j6"), &[]).await;
+    assert_eq!(gone.json()["success"], true);
+    assert_eq!(send(&site, "GET", &path("mail/j6"), &[]).await.status, 404);
+    assert_eq!(
+        post(&site, "mail/drain", json!({})).await.json()["removed"],
+        1
+    );
+    assert_eq!(post(&site, "mail/obliterate", json!({})).await.status, 409);
+    assert_eq!(
+        post(&site, "mail/obliterate?force=true", json!({}))
+            .await
+            .json()["removed"],
+        5
+    );
+    assert_eq!(get(&path("mail")).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_claim_waits_for_a_job_and_a_listener_hears_of_it() {
+    network::serving(fixture::site(), async |address, socket| {
+        let folder = socket.to_owned();
+        let listener = tokio::spawn(async move {
+            let mut watch = tokio::process::Command::new(env!("CARGO_BIN_EXE_plimsoll"))
+                .args(["jobs", "watch", "bar", "--data-dir"])
+                .arg(folder.parent().unwrap())
+                .env_clear()
+                .env("HOME", "/nowhere")
+                .stdout(std::process::Stdio::piped())
+                .kill_on_drop(true)
+                .spawn()
+                .unwrap();
+            let out = watch.stdout.take().unwrap();
+            let mut lines = tokio::io::AsyncBufReadExt::lines(tokio::io::BufReader::new(out));
+            lines.next_line().await.unwrap().unwrap()
+        });
+        let drained = call(address, "bar/drain", json!({})).await;
+        assert_eq!(drained["removed"], 1);
+        let waiting = tokio::spawn(async move {
+            call(
+                address,
+                "bar/claim",
+                json!({"waitMs": 20_000, "worker": "w"}),
+            )
+            .await
+        });
+        // Whenever the other two are there: the claim takes the first, the listener hears of any.
+        let mut sent = 0;
+        while !(waiting.is_finished() && listener.is_finished()) {
+            call(address, "bar", json!({"name": "late"})).await;
+            sent += 1;
+            assert!(sent < 100_000, "nobody hears");
+            tokio::task::yield_now().await;
+        }
+        let claimed = waiting.await.unwrap();
+        assert_eq!(claimed["items"][0]["job"]["name"], "late");
+        assert!(listener.await.unwrap().contains(" added "));
+    })
+    .await;
+}
+
+async fn call(address: std::net::SocketAddr, rest: &str, body: Value) -> Value {
+    let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let io = hyper_util::rt::TokioIo::new(stream);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
+    tokio::spawn(connection);
+    let request = hyper::Request::post(path(rest))
+        .header("host", "localhost")
+        .body(body.to_string())
+        .unwrap();
+    let response = sender.send_request(request).await.unwrap();
+    let body = http_body_util::BodyExt::collect(response.into_body()).await;
+    serde_json::from_slice(&body.unwrap().to_bytes()).unwrap()
+}
+
+#[tokio::test]
+async fn the_command_line_sends_shows_and_mends() {
+    let site = fixture::site();
+    kill(&site, "letter", "timed out").await;
+    network::serving(site, async |_, socket| {
+        let run = async |arguments: &[&str]| {
+            let all = [&["jobs"], arguments].concat();
+            let (code, text) = plimsoll(socket, &all).await;
+            assert_eq!(code, 0, "{arguments:?}: {text}");
+            text
+        };
+        let add = [
+            "add",
+            "mail",
+            "send",
+            "--id",
+            "o/7",
+            "--delay",
+            "5m",
+            "--data",
+            "{\"to\": 1}",
+        ];
+        assert_eq!(run(&add).await, "o/7 added, delayed\n");
+        assert_eq!(run(&add).await, "o/7 was there already, delayed\n");
+        assert!(
+            run(&["list", "mail", "--state", "delayed"])
+                .await
+                .contains("o/7")
+        );
+        assert!(
+            run(&["show", "mail", "o/7"])
+                .await
+                .contains("data       {\"to\":1}")
+        );
+        assert!(
+            run(&["dlq", "mail", "--error", "TIMED"])
+                .await
+                .contains("timed out")
+        );
+        assert_eq!(
+            run(&["replay", "mail", "--rate", "5"]).await,
+            "1 dead letters of mail replayed\n"
+        );
+        assert_eq!(
+            run(&["cancel", "mail", "letter"]).await,
+            "letter is cancelled\n"
+        );
+        assert_eq!(
+            run(&["retry", "mail", "letter"]).await,
+            "letter is waiting\n"
+        );
+        assert_eq!(run(&["pause", "mail"]).await, "Queue mail paused\n");
+        assert!(run(&["stats"]).await.contains("mail (paused)"));
+        let json = run(&["stats", "mail", "--format", "json"]).await;
+        assert_eq!(
+            serde_json::from_str::<Value>(&json).unwrap()["paused"],
+            true
+        );
+        assert_eq!(run(&["resume", "mail"]).await, "Queue mail resumed\n");
+        assert_eq!(
+            run(&["drain", "mail", "--delayed"]).await,
+            "2 jobs removed from mail\n"
+        );
+        assert_eq!(run(&["retry", "mail"]).await, "0 jobs of mail retried\n");
+        let (code, text) = plimsoll(socket, &["jobs", "show", "none", "x"]).await;
+        assert_eq!(code, 1);
+        assert!(text.contains("there is no queue \"none\""), "{text}");
+    })
+    .await;
+}

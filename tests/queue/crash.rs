@@ -1,0 +1,297 @@
+//! Killed between any two writes, the jobs stand as after the last transition or the one under way.
+//!
+//! The test runs its own binary again as a child that goes through a script and says how far it is;
+//! it dies at a failpoint of the store. The script is then gone through in memory, and what is on
+//! the disk must be what is there after as many steps as were answered, or after one more. What is
+//! answered at once (a claim, a note) may be undone from the last step on that waited for the disk.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a child process is told its part by environment, and CI says so that it is CI"
+)]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+
+use plimsoll::model::job::{Durability, JobState, Payload, QueueConfig};
+use plimsoll::queue::{Claim, Embedded, JobStore, Memory, Options, Outcome, Setting, Verb};
+use plimsoll::store::{Store, failpoint};
+use serde_json::json;
+
+use crate::model::{Dump, Op, Subject, dump};
+use crate::support::*;
+
+/// One transition a step, each of the kinds that there are.
+fn script() -> Vec<(Op, i64)> {
+    let plain = json!({});
+    vec![
+        (
+            Op::Set(json!({"lease": 100, "backoff": 0, "removeOnComplete": {}})),
+            0,
+        ),
+        (Op::Add(1, json!({"deduplication": {"id": "d"}})), 0),
+        (Op::Add(12, json!({"delay": 50, "key": "k"})), 0),
+        (
+            Op::Add(
+                2,
+                json!({"removeOnComplete": true, "deduplication": {"id": "e", "ttl": 9999}}),
+            ),
+            0,
+        ),
+        (Op::Claim(1), 1),
+        (Op::Note(0), 2),
+        (Op::Extend(0), 3),
+        (Op::Settle(0, 4), 4),
+        (Op::Claim(1), 5),
+        (Op::Settle(0, 0), 6),
+        (Op::Claim(1), 7),
+        (Op::Settle(0, 1), 8),
+        (
+            Op::Flow(5, json!({"attempts": 1, "failParentOnFailure": true})),
+            9,
+        ),
+        (Op::Claim(1), 10),
+        (Op::Settle(0, 3), 11),
+        (Op::Act(5, Verb::Retry), 12),
+        (Op::Act(6, Verb::Remove), 13),
+        (Op::Large(8, 150), 14),
+        (Op::Claim(1), 15),
+        (Op::Settle(0, 0), 16),
+        (Op::Act(12, Verb::Promote), 17),
+        (Op::Act(12, Verb::Cancel), 18),
+        (Op::Retry(JobState::Cancelled, 1), 19),
+        (Op::Claim(1), 20),
+        (Op::Expire, 500),
+        (Op::Pause(true), 501),
+        (Op::Add(3, plain), 502),
+    ]
+}
+
+fn open(dir: &Path, durability: Durability) -> (Arc<Store>, Embedded) {
+    let store = Arc::new(open_store(dir));
+    let jobs = Embedded::open(&store, Options { durability }).unwrap();
+    (store, jobs)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap()
+}
+
+/// The child's part.
+#[test]
+fn child_follows_the_script_until_it_dies() {
+    let Ok(dir) = std::env::var("PLIMSOLL_TEST_SCRIPT") else {
+        return;
+    };
+    let (_store, jobs) = open(Path::new(&dir), Durability::Commit);
+    let point = std::env::var("PLIMSOLL_TEST_FAILPOINT").unwrap();
+    let (name, nth) = point.split_once(':').unwrap();
+    failpoint::arm(name, nth.parse().unwrap());
+    let mut leases = Vec::new();
+    for (nth, (op, ms)) in script().iter().enumerate() {
+        let mut subject = Subject::new(&jobs, &mut leases);
+        runtime().block_on(subject.apply(op, *ms));
+        println!("\nstep {}", nth + 1);
+    }
+    println!("\nthe end");
+}
+
+/// Runs a child; answers how many steps were answered, and whether it died.
+fn follow(dir: &Path, point: &str) -> (usize, bool) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "crash::child_follows_the_script_until_it_dies",
+            "--nocapture",
+        ])
+        .env("PLIMSOLL_TEST_SCRIPT", dir)
+        .env("PLIMSOLL_TEST_FAILPOINT", point)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let mut steps = 0;
+    for line in output.lines().map_while(Result::ok) {
+        if let Some(number) = line.strip_prefix("step ") {
+            steps = number.parse().unwrap();
+        }
+    }
+    (steps, !child.wait().unwrap().success())
+}
+
+/// What is held after so many steps, by the simplest keeper.
+fn after(steps: usize) -> Dump {
+    let memory = Memory::empty();
+    let mut leases = Vec::new();
+    for (op, ms) in script().iter().take(steps) {
+        now(Subject::new(&memory, &mut leases).apply(op, *ms));
+    }
+    memory.restart();
+    dump(&memory)
+}
+
+/// Whether a step is answered only when it is on the disk.
+fn is_durable((op, _): &(Op, i64)) -> bool {
+    !matches!(op, Op::Claim(_) | Op::Extend(_) | Op::Note(_) | Op::Expire)
+}
+
+#[test]
+fn killed_between_any_two_writes_each_transition_is_there_wholly_or_not_at_all() {
+    let mut deaths = 0;
+    for name in ["before_batch", "after_batch", "after_fdatasync"] {
+        for nth in 1.. {
+            let dir = tempfile::tempdir().unwrap();
+            let store = dir.path().join("store");
+            let (steps, died) = follow(&store, &format!("{name}:{nth}"));
+            if !died {
+                assert_eq!(steps, script().len());
+                break;
+            }
+            deaths += 1;
+            let (_store, jobs) = open(&store, Durability::None);
+            let found = dump(&jobs);
+            let all = script();
+            let sure = (0..=steps)
+                .rev()
+                .find(|n| *n == 0 || is_durable(&all[n - 1]));
+            let allowed = sure.unwrap()..=(steps + 1).min(all.len());
+            let is_one = allowed.clone().any(|steps| found == after(steps));
+            let step = &all[steps.min(all.len() - 1)];
+            assert!(
+                is_one,
+                "{name}:{nth} in {step:?}, not as after {allowed:?}: {found:#?}"
+            );
+        }
+    }
+    assert!(deaths > 60, "next to nothing was written: {deaths}");
+}
+
+/// The child's part: four producers and a worker say what was acknowledged. Run by `power_cut.py`.
+#[test]
+fn child_enqueues_and_works_until_it_dies() {
+    let Ok(dir) = std::env::var("PLIMSOLL_TEST_CHILD") else {
+        return;
+    };
+    let (_store, jobs) = open(Path::new(&dir), Durability::Commit);
+    let jobs = Arc::new(jobs);
+    runtime().block_on(async {
+        let mut tasks = tokio::task::JoinSet::new();
+        for producer in 0..4 {
+            let jobs = Arc::clone(&jobs);
+            tasks.spawn(async move {
+                let mut first = 0;
+                while jobs
+                    .get(&bar(), &format!("p{producer}-{first}"))
+                    .await
+                    .is_ok()
+                {
+                    first += 1;
+                }
+                for n in first.. {
+                    let one = job(
+                        "j",
+                        json!({"jobId": format!("p{producer}-{n}"), "removeOnComplete": false}),
+                    );
+                    let added = jobs.enqueue(&bar(), vec![one], at(0)).await.unwrap();
+                    assert!(added[0].is_ok());
+                    println!("\nadded.{producer} {n}");
+                }
+            });
+        }
+        tasks.spawn(work(Arc::clone(&jobs)));
+        tasks.join_next().await
+    });
+}
+
+async fn work(jobs: Arc<Embedded>) {
+    let mut config = QueueConfig::default();
+    (config.attempts, config.backoff.delay) = (1_000, millis(0));
+    let setting = Setting::Config(Box::new(config));
+    jobs.configure(&bar(), setting).await.unwrap();
+    // What was under way at the last cut comes first, so that jobs are done in their order.
+    jobs.expire(1_000, at(60_000)).await.unwrap();
+    let claim = Claim {
+        max: 1,
+        lease: None,
+        worker: "w".to_owned(),
+    };
+    loop {
+        let held = jobs.claim(&bar(), &claim, at(0)).await;
+        let Ok(held) = held.as_deref() else {
+            tokio::task::yield_now().await;
+            continue;
+        };
+        for one in held {
+            let outcome = Outcome::Complete(Payload::default());
+            let (id, token) = (&one.job.id, &one.lease.token);
+            jobs.settle(&bar(), id, token, outcome, at(1))
+                .await
+                .unwrap();
+            let (producer, n) = id[1..].split_once('-').unwrap();
+            println!("\ndone.{producer} {n}");
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The check after a cut. Run by `power_cut.py`.
+#[test]
+fn no_acknowledged_job_may_be_missing_after_power_loss() {
+    let Ok(dir) = std::env::var("PLIMSOLL_TEST_CHECK") else {
+        return;
+    };
+    let said = std::env::var("PLIMSOLL_TEST_SAID").unwrap();
+    let said: BTreeMap<&str, i64> = said
+        .split_whitespace()
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(word, number)| (word, number.parse().unwrap()))
+        .collect();
+    let (_store, jobs) = open(Path::new(&dir), Durability::None);
+    let mut kept = 0;
+    for producer in 0..4 {
+        let last = |word: &str| {
+            said.get(format!("{word}.{producer}").as_str())
+                .copied()
+                .unwrap_or(-1)
+        };
+        for n in 0..=last("added") {
+            let one = now(jobs.get(&bar(), &format!("p{producer}-{n}"))).unwrap();
+            // Jobs of one producer are done in the order in which they came.
+            if n <= last("done") {
+                assert_eq!(one.state, JobState::Completed, "{} was done", one.id);
+            }
+            kept += 1;
+        }
+    }
+    println!("kept {kept}");
+}
+
+#[test]
+fn a_power_cut_loses_no_job_that_was_acknowledged() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/power_cut.py");
+    let output = Command::new("python3")
+        .arg(script)
+        .arg(std::env::current_exe().unwrap())
+        .args(["--play", "jobs", "--rounds", "20"])
+        .output();
+    let (code, text) = match output {
+        Ok(output) => {
+            let text = [output.stdout, output.stderr].concat();
+            (
+                output.status.code(),
+                String::from_utf8_lossy(&text).into_owned(),
+            )
+        }
+        Err(error) => (Some(77), error.to_string()),
+    };
+    if code == Some(77) && std::env::var("CI").is_err() {
+        eprintln!("SKIPPED: no power was cut on this machine: {text}");
+        return;
+    }
+    assert_eq!(code, Some(0), "{text}");
+}

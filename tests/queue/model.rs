@@ -1,0 +1,324 @@
+//! The embedded keeper is held to the simplest one: whatever is done to both, reopened or not and
+//! with a clock that jumps, they answer the same and hold the same.
+
+use std::collections::BTreeMap;
+
+use plimsoll::model::job::{Failure, Job, JobState, Payload, QueueConfig};
+use plimsoll::queue::{
+    Claim, Clear, Counts, Error, Filter, Flow, JobStore, Memory, Note, Outcome, PageAsk, Retry,
+    Setting, Verb,
+};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use crate::flows::part;
+use crate::support::*;
+
+/// Something that is done to a keeper.
+#[derive(Debug, Clone)]
+pub(crate) enum Op {
+    Add(u8, Value),
+    Claim(usize),
+    /// The lease that was given so many before, and how the attempt ends.
+    Settle(usize, u8),
+    Extend(usize),
+    Note(usize),
+    Act(u8, Verb),
+    Expire,
+    Pass(i64),
+    Set(Value),
+    Pause(bool),
+    Clear(u8, usize),
+    Retry(JobState, usize),
+    Flow(u8, Value),
+    /// So many children.
+    Large(u8, usize),
+    Reopen,
+}
+
+/// A keeper with the leases that it gave.
+pub(crate) struct Subject<'a> {
+    pub(crate) keeper: &'a dyn JobStore,
+    leases: &'a mut Vec<(String, String)>,
+}
+
+impl<'a> Subject<'a> {
+    pub(crate) const fn new(
+        keeper: &'a dyn JobStore,
+        leases: &'a mut Vec<(String, String)>,
+    ) -> Self {
+        Self { keeper, leases }
+    }
+
+    /// Does it and tells what was answered, but for tokens.
+    pub(crate) async fn apply(&mut self, op: &Op, ms: i64) -> String {
+        let (bar, now) = (bar(), at(ms));
+        match op {
+            Op::Add(id, opts) => {
+                let mut one = job("j", opts.clone());
+                one.opts.job_id = Some(format!("id{id}"));
+                if *id > 9 {
+                    one.data = Payload::of(&"long ".repeat(200)).unwrap();
+                }
+                let added = self.keeper.enqueue(&bar, vec![one], now).await.unwrap();
+                match &added[0] {
+                    Ok(one) if one.state.is_none() => format!("{:?}", one.added),
+                    other => said(other),
+                }
+            }
+            Op::Claim(max) => self.claim(*max, ms).await,
+            Op::Settle(nth, how) => {
+                let (id, token) = self.lease(*nth);
+                let outcome = match how {
+                    0 => Outcome::Complete(Payload::of(&json!({"r": 1})).unwrap()),
+                    1 => Outcome::Complete(Payload::default()),
+                    2 => Outcome::Release,
+                    3 => Outcome::Fail(Failure {
+                        retryable: Some(false),
+                        ..Failure::of("no")
+                    }),
+                    _ => Outcome::Fail(Failure::of("again")),
+                };
+                said(&self.keeper.settle(&bar, &id, &token, outcome, now).await)
+            }
+            Op::Extend(nth) => {
+                let (id, token) = self.lease(*nth);
+                said(&self.keeper.extend(&bar, &id, &token, None, now).await)
+            }
+            Op::Note(nth) => {
+                let (id, token) = self.lease(*nth);
+                let note = Note::Log(format!("note {nth}"));
+                said(&self.keeper.note(&bar, &id, &token, note, now).await)
+            }
+            Op::Act(id, verb) => said(&self.keeper.act(&bar, &format!("id{id}"), *verb, now).await),
+            Op::Expire => said(&self.keeper.expire(3, now).await),
+            Op::Set(config) => {
+                let config: QueueConfig = serde_json::from_value(config.clone()).unwrap();
+                said(
+                    &self
+                        .keeper
+                        .configure(&bar, Setting::Config(Box::new(config)))
+                        .await,
+                )
+            }
+            Op::Pause(true) => said(&self.keeper.configure(&bar, Setting::Pause).await),
+            Op::Pause(false) => said(&self.keeper.configure(&bar, Setting::Resume).await),
+            other => self.apply_to_many(other, ms).await,
+        }
+    }
+
+    /// As [`Subject::apply`], for what is done to more than one job.
+    async fn apply_to_many(&mut self, op: &Op, ms: i64) -> String {
+        let (bar, now) = (bar(), at(ms));
+        match op {
+            Op::Clear(what, limit) => {
+                let what = match what {
+                    0 => Clear::Waiting,
+                    1 => Clear::Pending,
+                    2 => Clear::Ended(JobState::Dead),
+                    3 => Clear::Everything { force: false },
+                    _ => Clear::Everything { force: true },
+                };
+                said(&self.keeper.clear(&bar, what, *limit, now).await)
+            }
+            Op::Retry(state, limit) => {
+                let retry = Retry {
+                    state: *state,
+                    filter: Filter::default(),
+                    limit: *limit,
+                    apart: millis(30),
+                    first: now,
+                };
+                said(&self.keeper.retry(&bar, &retry, now).await)
+            }
+            Op::Flow(id, opts) => {
+                let child = |n: u8| part("bar", &format!("id{n}"), opts.clone(), Vec::new());
+                let top = part(
+                    "bar",
+                    &format!("id{id}"),
+                    json!({}),
+                    vec![child(id + 1), child(id + 2)],
+                );
+                said(&self.keeper.enqueue_flow(top, now).await)
+            }
+            Op::Large(id, children) => {
+                let child = |n: usize| part("bar", &format!("c{id}.{n}"), json!({}), Vec::new());
+                let children: Vec<Flow> = (0..*children).map(child).collect();
+                let top = part("bar", &format!("id{id}"), json!({}), children);
+                said(&self.keeper.enqueue_flow(top, now).await)
+            }
+            _ => String::new(),
+        }
+    }
+
+    async fn claim(&mut self, max: usize, ms: i64) -> String {
+        let claim = Claim {
+            max,
+            lease: None,
+            worker: "w".to_owned(),
+        };
+        match self.keeper.claim(&bar(), &claim, at(ms)).await {
+            Ok(claimed) => {
+                let mut told = Vec::new();
+                for one in claimed {
+                    told.push((one.job.id.clone(), one.lease.until));
+                    self.leases.push((one.job.id, one.lease.token));
+                }
+                format!("{told:?}")
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn lease(&self, nth: usize) -> (String, String) {
+        let at = self.leases.len().wrapping_sub(nth + 1);
+        self.leases.get(at).cloned().unwrap_or_default()
+    }
+}
+
+fn said<T: std::fmt::Debug>(answer: &Result<T, Error>) -> String {
+    match answer {
+        Ok(answer) => format!("{answer:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// All that a keeper holds of the queue, list by list, but for tokens.
+pub(crate) type Dump = (Option<Counts>, BTreeMap<JobState, Vec<Job>>);
+
+pub(crate) fn dump(keeper: &dyn JobStore) -> Dump {
+    let mut lists = BTreeMap::new();
+    for state in JobState::VISIBLE {
+        let ask = PageAsk {
+            state,
+            cursor: None,
+            limit: 1_000,
+            filter: Filter::default(),
+        };
+        let Ok(page) = now(keeper.page(&bar(), &ask)) else {
+            continue;
+        };
+        let mut jobs = page.jobs;
+        for job in &mut jobs {
+            if let Some(lease) = &mut job.lease {
+                lease.token.clear();
+            }
+        }
+        lists.insert(state, jobs);
+    }
+    (now(keeper.counts(&bar())).ok(), lists)
+}
+
+fn opts() -> impl Strategy<Value = Value> {
+    let pick = |values: &[Value]| proptest::sample::select(values.to_vec());
+    (
+        0u32..3,
+        pick(&[json!(0), json!(0), json!(40), json!(150)]),
+        pick(&[json!(null), json!(null), json!("a"), json!("b")]),
+        1u32..4,
+        pick(&[
+            json!(null),
+            json!(null),
+            json!({"id": "d"}),
+            json!({"id": "e", "ttl": 120}),
+        ]),
+        pick(&[json!(null), json!(null), json!(true), json!(1)]),
+        pick(&[json!(null), json!(null), json!(60)]),
+        pick(&[json!(null), json!(null), json!(200)]),
+        pick(&[
+            json!(null),
+            json!("fail"),
+            json!("archive"),
+            json!("deadletter"),
+        ]),
+    )
+        .prop_map(
+            |(priority, delay, key, attempts, dedup, keep, timeout, total, last)| {
+                json!({
+                    "priority": priority, "delay": delay, "key": key, "attempts": attempts,
+                    "deduplication": dedup, "removeOnComplete": keep, "removeOnFail": keep,
+                    "timeout": timeout, "totalTimeout": total, "onMaxRetriesExceeded": last,
+                    "backoff": {"type": "linear", "delay": 25, "jitter": 0.5},
+                })
+            },
+        )
+}
+
+fn child_opts() -> impl Strategy<Value = Value> {
+    proptest::sample::select(vec![
+        json!({}),
+        json!({"attempts": 1, "failParentOnFailure": true, "removeOnComplete": true}),
+        json!({"attempts": 1, "ignoreDependencyOnFailure": true, "key": "a"}),
+    ])
+}
+
+fn config() -> impl Strategy<Value = Value> {
+    proptest::sample::select(vec![
+        json!({}),
+        json!({"concurrency": 2, "lease": 80}),
+        json!({"keyConcurrency": 2, "limiter": {"max": 3, "duration": 100}}),
+        json!({"removeOnComplete": {"count": 3, "age": 1}, "deadLetter": {"maxSize": 2, "ttl": 300}}),
+        json!({"lease": 50, "timeout": 120, "totalTimeout": 400, "removeOnFail": 2}),
+    ])
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let verbs = [Verb::Retry, Verb::Promote, Verb::Cancel, Verb::Remove];
+    let states = [JobState::Failed, JobState::Dead, JobState::Cancelled];
+    prop_oneof![
+        12 => (0u8..14, opts()).prop_map(|(id, opts)| Op::Add(id, opts)),
+        10 => (1usize..4).prop_map(Op::Claim),
+        10 => (0usize..4, 0u8..7).prop_map(|(nth, how)| Op::Settle(nth, how)),
+        2 => (0usize..4).prop_map(Op::Extend),
+        2 => (0usize..4).prop_map(Op::Note),
+        5 => (0u8..16, proptest::sample::select(verbs.to_vec())).prop_map(|(id, verb)| Op::Act(id, verb)),
+        6 => Just(Op::Expire),
+        8 => prop_oneof![5 => 1i64..120, 1 => -300i64..0, 1 => 500i64..3_000].prop_map(Op::Pass),
+        2 => config().prop_map(Op::Set),
+        1 => any::<bool>().prop_map(Op::Pause),
+        1 => (0u8..5, 1usize..9).prop_map(|(what, limit)| Op::Clear(what, limit)),
+        2 => (proptest::sample::select(states.to_vec()), 1usize..4).prop_map(|(state, limit)| Op::Retry(state, limit)),
+        2 => (0u8..12, child_opts()).prop_map(|(id, opts)| Op::Flow(id, opts)),
+        3 => Just(Op::Reopen),
+    ]
+}
+
+fn agree(ops: &[Op]) {
+    let mut disk = OnDisk::new();
+    let memory = Memory::empty();
+    let (mut of_disk, mut of_memory) = (Vec::new(), Vec::new());
+    let mut ms = 0;
+    for (nth, op) in ops.iter().enumerate() {
+        match op {
+            Op::Pass(by) => ms += by,
+            Op::Reopen => {
+                disk = disk.reopen();
+                memory.restart();
+            }
+            _ => {}
+        }
+        let mut subject = Subject::new(disk.jobs.as_ref(), &mut of_disk);
+        let answer = now(subject.apply(op, ms));
+        let wanted = now(Subject::new(&memory, &mut of_memory).apply(op, ms));
+        assert_eq!(answer, wanted, "step {nth}: {op:?} at {ms}");
+        assert_eq!(
+            dump(disk.jobs.as_ref()),
+            dump(&memory),
+            "after step {nth}: {op:?} at {ms}"
+        );
+        assert_eq!(
+            now(disk.jobs.next_due()),
+            now(memory.next_due()),
+            "after step {nth}: {op:?}"
+        );
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_embedded_keeper_and_the_simplest_one_agree(ops in prop::collection::vec(op(), 1..120)) {
+        agree(&ops);
+    }
+}
