@@ -156,6 +156,9 @@ pub struct Table {
     pub xid_age: u64,
     /// Has a primary key.
     pub has_primary_key: bool,
+    /// `reloptions`: `name=value` each.
+    #[serde(default)]
+    pub options: Vec<String>,
 }
 
 /// A user index with its counters since the statistics were last reset.

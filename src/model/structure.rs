@@ -16,7 +16,7 @@ pub struct Structure {
     pub read_at: Option<Timestamp>,
     /// Bytes of a page.
     pub page_bytes: u64,
-    /// User tables and materialized views of 128 pages or more, or with options of their own.
+    /// User tables and materialized views of 128 pages or more.
     pub tables: Vec<TableForm>,
     /// B-trees of user tables, of 128 pages or more.
     pub indexes: Vec<IndexForm>,
@@ -57,8 +57,6 @@ pub struct ColumnForm {
 pub struct TableForm {
     /// `pg_class.oid`.
     pub oid: u32,
-    /// `reloptions`: `name=value`.
-    pub options: Vec<String>,
     /// Columns in order, dropped ones left out.
     pub columns: Vec<ColumnForm>,
 }

@@ -147,9 +147,6 @@ async fn locks_deletes_storms_imports_and_deadlocks_are_told() {
     fault::inject(&planted("M1", 0), url).await.unwrap();
     told(&mut look, "dead-rows").await;
     fault::inject(&planted("M2", 0), url).await.unwrap();
-    told(&mut look, "lost-hot-updates").await;
-    // Options of tables are read each hour by one that stays connected.
-    let mut look = observer(&cluster.url_of("leadgen"));
     let findings = told(&mut look, "lost-hot-updates").await;
     assert!(!found(&findings, "autovacuum-off-table").is_empty());
     fault::inject(&planted("M3", 0), url).await.unwrap();

@@ -210,7 +210,9 @@ async fn the_console_s_pools_are_read_and_a_waiting_client_is_told() {
     // The pool has one connection, which the first client keeps.
     let first = connect(address.clone()).await;
     first.batch_execute("begin; select 1").await.unwrap();
-    let waiting = tokio::spawn(connect(address));
+    // A client waits from its first statement on.
+    let second = connect(address).await;
+    let waiting = tokio::spawn(async move { drop(second.batch_execute("select 1").await) });
     crate::server::eventually("the second client waits", async || {
         let (_, snapshot) = observer.catalog(AT).await.unwrap();
         let waits = snapshot

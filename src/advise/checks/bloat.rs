@@ -183,7 +183,7 @@ pub(super) fn table_bloat(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
             let table = *tables.get(&form.oid)?;
             let widths: Vec<Width> = form.columns.iter().map(width).collect::<Option<_>>()?;
             let rows = table.row_estimate?.min(live(table)?);
-            let rebuilt = heap_bytes(rows, &widths, (fill(&form.options, 1.0), page));
+            let rebuilt = heap_bytes(rows, &widths, (fill(&table.options, 1.0), page));
             let bytes = table.table_bytes as f64;
             let waste = Waste { bytes, rebuilt };
             (!widths.is_empty() && waste.is_told(set.waste_bytes_min, set.waste_ratio_min))

@@ -3,13 +3,11 @@
 //! Source: PostgreSQL manual, sections 25.1.2 "Recovering Disk Space", 20.10 "Automatic Vacuuming",
 //! 53.16 `pg_prepared_xacts`, and `CREATE TABLE`, "Storage Parameters".
 
-use std::collections::BTreeMap;
-
 use super::{Draft, Thresholds, graded, plain, size, span};
 use crate::advise::sql;
 use crate::model::database::{Snapshot, Table};
 use crate::model::finding::Severity;
-use crate::model::structure::{HorizonHolder, TableForm};
+use crate::model::structure::HorizonHolder;
 
 const SETTING_LOCK: &str = "ShareUpdateExclusiveLock on the table";
 
@@ -100,37 +98,20 @@ pub(super) fn prepared(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
         .collect()
 }
 
-/// Storage parameters by table.
-pub(super) fn forms(snapshot: &Snapshot) -> BTreeMap<u32, &TableForm> {
-    let forms = snapshot.structure.tables.iter();
-    forms.map(|form| (form.oid, form)).collect()
-}
-
 /// A storage parameter of a table, or the server's setting.
-pub(super) fn option(
-    snapshot: &Snapshot,
-    form: Option<&TableForm>,
-    name: &str,
-    default: f64,
-) -> f64 {
-    let own = form.and_then(|form| {
-        let mut options = form.options.iter();
-        options.find_map(|o| o.strip_prefix(name)?.strip_prefix('='))
-    });
+pub(super) fn option(snapshot: &Snapshot, table: &Table, name: &str, default: f64) -> f64 {
+    let mut own = table.options.iter();
+    let own = own.find_map(|o| o.strip_prefix(name)?.strip_prefix('='));
     let text = own.or_else(|| snapshot.settings.get(name).map(String::as_str));
     text.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 pub(super) fn autovacuum_off_table(snapshot: &Snapshot, _: &Thresholds) -> Vec<Draft> {
-    let forms = forms(snapshot);
     let off = snapshot.tables.iter().filter(|table| {
-        let form = forms.get(&table.oid);
-        form.is_some_and(|form| {
-            let mut options = form.options.iter();
-            options.any(|o| {
-                o.strip_prefix("autovacuum_enabled=")
-                    .is_some_and(|value| ["false", "off", "no", "0"].contains(&value))
-            })
+        let mut values = table.options.iter();
+        values.any(|o| {
+            o.strip_prefix("autovacuum_enabled=")
+                .is_some_and(|value| ["false", "off", "no", "0"].contains(&value))
         })
     });
     off.map(|table| {
@@ -158,19 +139,17 @@ pub(super) fn vacuum_settings(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draf
     if snapshot.server.in_recovery {
         return Vec::new();
     }
-    let forms = forms(snapshot);
     let mut late: Vec<(&Table, f64)> = snapshot
         .tables
         .iter()
         .filter(|t| t.n_tup_upd + t.n_tup_del > set.rows_min)
         .filter_map(|table| {
-            let form = forms.get(&table.oid).copied();
-            let base = option(snapshot, form, "autovacuum_vacuum_threshold", 50.0);
-            let share = option(snapshot, form, "autovacuum_vacuum_scale_factor", 0.2);
+            let base = option(snapshot, table, "autovacuum_vacuum_threshold", 50.0);
+            let share = option(snapshot, table, "autovacuum_vacuum_scale_factor", 0.2);
             let rows = table.row_estimate?.max(table.n_live_tup as f64);
             let most = option(
                 snapshot,
-                form,
+                table,
                 "autovacuum_vacuum_max_threshold",
                 f64::INFINITY,
             );
@@ -261,11 +240,7 @@ mod tests {
 
     fn with_option(text: &str) -> Snapshot {
         let mut snapshot = quiet();
-        snapshot.structure.tables = vec![TableForm {
-            oid: 1_000,
-            options: vec![text.to_owned()],
-            ..TableForm::default()
-        }];
+        snapshot.tables[0].options = vec![text.to_owned()];
         snapshot
     }
 
@@ -284,9 +259,12 @@ mod tests {
     #[test]
     fn a_huge_table_gets_a_smaller_share_unless_it_has_one() {
         let huge = |option: &str| {
-            let mut snapshot = with_option(option);
-            snapshot.tables = vec![table("lead", 100_000_000)];
-            snapshot.tables[0].n_tup_upd = 5_000_000;
+            let mut snapshot = quiet();
+            snapshot.tables = vec![Table {
+                n_tup_upd: 5_000_000,
+                options: vec![option.to_owned()],
+                ..table("lead", 100_000_000)
+            }];
             snapshot
         };
         let drafts = vacuum_settings(&huge("fillfactor=90"), thresholds());

@@ -66,7 +66,8 @@ pub(super) fn shared_buffers_default(snapshot: &Snapshot, set: &Thresholds) -> V
     let Some(blocks) = blocks.filter(|blocks| *blocks <= set.default_blocks) else {
         return Vec::new();
     };
-    if bytes < set.database_bytes_min {
+    // Where the machine is known, it is what they are held against.
+    if bytes < set.database_bytes_min || snapshot.machine.memory_bytes.is_some() {
         return Vec::new();
     }
     vec![

@@ -94,15 +94,13 @@ pub(super) fn dead_rows(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     if snapshot.server.in_recovery {
         return Vec::new();
     }
-    let forms = horizon::forms(snapshot);
     let mut overdue: Vec<&Table> = snapshot
         .tables
         .iter()
         .filter(|t| t.n_dead_tup >= set.rows_min)
         .filter(|t| {
-            let form = forms.get(&t.oid).copied();
-            let base = horizon::option(snapshot, form, "autovacuum_vacuum_threshold", 50.0);
-            let share = horizon::option(snapshot, form, "autovacuum_vacuum_scale_factor", 0.2);
+            let base = horizon::option(snapshot, t, "autovacuum_vacuum_threshold", 50.0);
+            let share = horizon::option(snapshot, t, "autovacuum_vacuum_scale_factor", 0.2);
             let trigger = base + share * t.n_live_tup as f64;
             t.n_dead_tup as f64 >= set.overdue_factor * trigger
         })
@@ -137,16 +135,14 @@ pub(super) fn stale_statistics(snapshot: &Snapshot, set: &Thresholds) -> Vec<Dra
     if snapshot.server.in_recovery {
         return Vec::new();
     }
-    let forms = horizon::forms(snapshot);
     let mut stale: Vec<(&Table, bool)> = snapshot
         .tables
         .iter()
         .filter_map(|t| {
             // The times of the last analyse are lost with a reset; the row estimate is not.
             let never = t.row_estimate.is_none() && t.n_live_tup >= set.rows_min;
-            let form = forms.get(&t.oid).copied();
-            let base = horizon::option(snapshot, form, "autovacuum_analyze_threshold", 50.0);
-            let share = horizon::option(snapshot, form, "autovacuum_analyze_scale_factor", 0.1);
+            let base = horizon::option(snapshot, t, "autovacuum_analyze_threshold", 50.0);
+            let share = horizon::option(snapshot, t, "autovacuum_analyze_scale_factor", 0.1);
             let trigger = base + share * t.n_live_tup as f64;
             let behind = t.n_mod_since_analyze >= set.rows_min
                 && t.n_mod_since_analyze as f64 >= set.overdue_factor * trigger;

@@ -58,12 +58,7 @@ pub(super) fn lost_hot_updates(snapshot: &Snapshot, set: &Thresholds) -> Vec<Dra
                 return Some(draft);
             }
             // Room was left already: then it is something else.
-            let form = snapshot
-                .structure
-                .tables
-                .iter()
-                .find(|f| f.oid == table.oid);
-            let has_room = form.is_some_and(|f| f.options.iter().any(|o| o.starts_with("fillf")));
+            let has_room = table.options.iter().any(|o| o.starts_with("fillfactor="));
             let command = format!(
                 "ALTER TABLE {} SET (fillfactor = 85);",
                 sql::qualified(&table.schema, &table.name)

@@ -173,13 +173,12 @@ fn columns(row: &Row, first: usize) -> Result<Vec<ColumnForm>> {
 
 async fn tables(session: &mut Session, source: &str) -> Result<Vec<TableForm>> {
     let sql = format!(
-        "select {MARKER} c.oid, coalesce(c.reloptions, '{{}}'), {COLUMNS} from pg_class c \
+        "select {MARKER} c.oid, {COLUMNS} from pg_class c \
          left join (select attrelid, attnum as n, attlen, attalign from pg_attribute \
          where attnum > 0 and not attisdropped) a on a.attrelid = c.oid \
          left join ({source}) s on s.starelid = c.oid and s.staattnum = a.n \
          where c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.oid >= {FIRST_USER_OID} \
-         and (c.relpages >= {PAGES_MIN} or c.reloptions is not null) \
-         group by c.oid, c.reloptions"
+         and c.relpages >= {PAGES_MIN} group by c.oid"
     );
     let rows = session.rows(PART, &sql, &[]).await?;
     rows.iter()
@@ -187,8 +186,7 @@ async fn tables(session: &mut Session, source: &str) -> Result<Vec<TableForm>> {
             let cells = Cells::new(PART, row);
             Ok(TableForm {
                 oid: cells.get(0)?,
-                options: cells.get(1)?,
-                columns: columns(row, 2)?,
+                columns: columns(row, 1)?,
             })
         })
         .collect()

@@ -212,12 +212,12 @@ pub(crate) struct TableRow {
 
 /// Reads all user tables and materialized views.
 pub(crate) async fn read(session: &mut Session, able: &Capability) -> Result<Vec<TableRow>> {
-    const FIRST_FIELD: usize = 8;
+    const FIRST_FIELD: usize = 9;
     let columns = VIEW.columns(able.version_num).join(", ");
     let sql = format!(
         "select {MARKER} c.oid, n.nspname::text, c.relname::text, c.reltuples, c.relpages::int8, \
          c.relfilenode, case when c.relfrozenxid::text <> '0' then age(c.relfrozenxid)::int8 end, \
-         pg_stat_get_tuples_fetched(c.oid), {columns} \
+         pg_stat_get_tuples_fetched(c.oid), coalesce(c.reloptions, '{{}}'), {columns} \
          from {} join pg_namespace n on n.oid = c.relnamespace \
          where c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.oid >= {FIRST_USER_OID}",
         VIEW.from
@@ -230,6 +230,7 @@ pub(crate) async fn read(session: &mut Session, able: &Capability) -> Result<Vec
             schema: cells.text(1)?,
             name: cells.text(2)?,
             xid_age: cells.count(6)?,
+            options: cells.get(8)?,
             ..Table::default()
         };
         let pages = cells.count(4)?;
