@@ -128,6 +128,21 @@ pub struct Change {
     pub reason: Option<String>,
 }
 
+impl Change {
+    /// A job was removed, because it was too old.
+    pub(super) fn gone(queue: &QueueName, id: String) -> Self {
+        Self {
+            queue: queue.clone(),
+            id,
+            state: None,
+            failed: false,
+            wait: Millis(0),
+            run: Millis(0),
+            reason: None,
+        }
+    }
+}
+
 /// What a queue is set to.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Setting {

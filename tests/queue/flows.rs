@@ -16,6 +16,10 @@ pub(crate) const CASES: &[Case] = &[
         "a child fails",
         a_child_that_fails_holds_its_parent_or_takes_it_along,
     ),
+    (
+        "a failed child is gone",
+        a_parent_that_failed_does_not_wait_for_a_child_that_is_gone,
+    ),
     ("all or none", a_flow_is_enqueued_wholly_or_not_at_all),
     ("a large flow", a_flow_of_many_batches_is_one),
 ];
@@ -98,6 +102,19 @@ fn a_child_that_fails_holds_its_parent_or_takes_it_along(ask: &Ask<'_>) {
         JobState::Waiting,
         "what is gone is not waited for"
     );
+}
+
+fn a_parent_that_failed_does_not_wait_for_a_child_that_is_gone(ask: &Ask<'_>) {
+    let opts =
+        json!({"failParentOnFailure": true, "removeOnFail": true, "onMaxRetriesExceeded": "fail"});
+    let flow = pair(opts);
+    let (top, child) = (flow.job.name.clone(), flow.children[0].job.name.clone());
+    now(ask.0.enqueue_flow(flow, at(0))).unwrap();
+    ask.fail(&ask.one(1), json!({"message": "m", "retryable": false}), 2);
+    assert!(ask.is_gone(&child));
+    assert_eq!(ask.job(&top).state, JobState::Dead);
+    ask.act(&top, Verb::Retry, 3).unwrap();
+    assert_eq!(ask.job(&top).state, JobState::Waiting);
 }
 
 fn a_flow_is_enqueued_wholly_or_not_at_all(ask: &Ask<'_>) {

@@ -1,6 +1,6 @@
 //! `/jobs/…`: queues over HTTP, for those who send jobs, those who do them and those who look after them.
 //!
-//! For: reading requests and showing answers. Not for: what a verb does (`queue`). Read [`queue`]
+//! For: reading requests and showing answers. Not for: what a verb does (`queue`). Read [`list`]
 //! and [`enqueue`] first; `work` is the worker's side, `letters` the dead letters, `events` the
 //! stream of what happens, `wire` the shapes.
 

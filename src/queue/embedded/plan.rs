@@ -39,6 +39,8 @@ pub(super) struct Plan {
     same: Vec<Same>,
     totals: BTreeMap<QueueName, (u64, u64)>,
     trims: Vec<(QueueName, JobState, u64)>,
+    /// Jobs that go after the batch: their parents still count them.
+    gone: Vec<(QueueName, u64)>,
     pub(super) changes: Vec<Change>,
     /// The job that the plan adds.
     pub(super) enqueued: Option<Enqueued>,
@@ -153,6 +155,11 @@ impl Plan {
         self.writes.push(Write::Put(keys::totals(number), value));
     }
 
+    /// Notes that a job goes as soon as the batch is written.
+    pub(super) fn remove_after(&mut self, queue: &QueueName, seq: u64) {
+        self.gone.push((queue.clone(), seq));
+    }
+
     /// Notes that no more than `most` jobs are to be kept that ended in `state`.
     pub(super) fn trim(&mut self, queue: &QueueName, state: JobState, most: u64) {
         self.trims.push((queue.clone(), state, most));
@@ -193,6 +200,9 @@ impl Ledger {
         let mut changes = plan.changes;
         for (queue, state, most) in plan.trims {
             self.trim(&queue, state, most, now, &mut changes)?;
+        }
+        for (queue, seq) in plan.gone {
+            changes.extend(self.remove_one(&queue, seq, now)?);
         }
         Ok(changes)
     }

@@ -103,10 +103,12 @@ impl Ledger {
         if is_new_end {
             self.plan_end(plan, name, &mut after, now)?;
             if after.goes_at_once(&line.config) {
-                plan.remove(at, before);
-                return Ok(());
-            }
-            if let Some(most) = after.bound(&line.config).count {
+                if after.parent.is_none() || after.counted {
+                    plan.remove(at, before);
+                    return Ok(());
+                }
+                plan.remove_after(name, after.seq);
+            } else if let Some(most) = after.bound(&line.config).count {
                 plan.trim(name, after.state, most);
             }
         }
@@ -178,7 +180,7 @@ impl Ledger {
         if is_settled {
             child.counted = true;
             after.child_settled(now);
-            if after.state != JobState::WaitingChildren && after.pending == 0 {
+            if before.state != after.state {
                 plan.changes.push(after.change(&queue, None, now));
             }
             let number = self.line(&queue)?.number;

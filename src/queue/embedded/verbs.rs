@@ -4,7 +4,7 @@ use super::keys;
 use super::plan::Plan;
 use super::transit::Told;
 use super::{Ledger, Line};
-use crate::model::job::{Job, JobState, LogLine, NewJob, QueueName};
+use crate::model::job::{Job, JobState, LogLine, NewJob, QueueConfig, QueueName};
 use crate::model::units::{Millis, Timestamp};
 use crate::queue::checks::{check_job, check_progress, check_same, check_size};
 use crate::queue::entry::{Entry, bound_of};
@@ -24,7 +24,11 @@ impl Ledger {
         extra: Option<Extra>,
         now: Timestamp,
     ) -> Result<Enqueued> {
-        self.make_line(name)?;
+        if !self.lines.contains_key(name) {
+            // What is refused makes no queue.
+            check_job(job, name, &QueueConfig::default())?;
+            self.make_line(name)?;
+        }
         let mut plan = Plan::default();
         if let Some(known) = self.plan_add(&mut plan, name, job, now)? {
             if let Some(extra) = extra {
@@ -143,6 +147,8 @@ impl Ledger {
             };
             let end = now.minus(age.as_duration());
             for seq in line.ended_until(state, end, limit) {
+                let old = self.load_listed(self.line(name)?, seq)?;
+                changes.push(Change::gone(name, old.id()));
                 changes.extend(self.remove_one(name, seq, now)?);
             }
         }
