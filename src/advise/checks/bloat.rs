@@ -323,7 +323,6 @@ mod tests {
         snapshot.structure.tables = vec![TableForm {
             oid: 1_000,
             columns: vec![int(-1.0), int(-1.0)],
-            ..TableForm::default()
         }];
         // A million rows of 36 bytes are 36 MB.
         snapshot.tables[0].table_bytes = 400 * MB;
