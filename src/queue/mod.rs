@@ -17,6 +17,7 @@ mod event;
 mod memory;
 mod meter;
 mod queues;
+pub mod schedule;
 mod shared;
 mod store;
 mod trail;

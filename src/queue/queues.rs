@@ -12,6 +12,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::event::{Event, name_of};
 use super::meter::{Meter, Recent};
+use super::schedule::Schedules;
 use super::store::JobStore;
 use super::transition::{
     Change, Claim, Claimed, Clear, Counts, Enqueued, Extended, Extra, Flow, Note, Outcome, Page,
@@ -43,6 +44,7 @@ pub struct Queues {
     planned: AtomicI64,
     sooner: Notify,
     closing: watch::Sender<bool>,
+    pub(super) schedules: Schedules,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -61,6 +63,7 @@ impl Queues {
             planned: AtomicI64::new(i64::MAX),
             sooner: Notify::new(),
             closing: watch::channel(false).0,
+            schedules: Schedules::default(),
         }
     }
 
@@ -397,7 +400,9 @@ impl Queues {
                 bell.notify_waiters();
             }
         }
-        let next = self.keeper.next_due().await;
+        let tick = self.fire_due().await?;
+        let due = self.keeper.next_due().await;
+        let next = tick.into_iter().chain(due).min();
         if let Some(next) = next {
             self.planned.fetch_min(next.as_millis(), Ordering::AcqRel);
         }
@@ -415,7 +420,7 @@ impl Queues {
         }
     }
 
-    fn plan(&self, at: Timestamp) {
+    pub(super) fn plan(&self, at: Timestamp) {
         let before = self.planned.fetch_min(at.as_millis(), Ordering::AcqRel);
         if at.as_millis() < before {
             self.sooner.notify_one();
@@ -430,6 +435,7 @@ impl Queues {
         let mut is_later = false;
         for change in changes {
             let now = self.now();
+            self.schedules.outcomes.hear(change, now);
             if let Some(state) = change.state {
                 let mut meters = lock(&self.meters);
                 let meter = meters.entry(change.queue.clone()).or_default();

@@ -6,6 +6,7 @@
 )]
 
 mod backup;
+mod clocks;
 mod conformance;
 mod crash;
 mod flows;
@@ -13,4 +14,6 @@ mod keepers;
 mod letters;
 mod model;
 mod racing;
+mod schedules;
 mod support;
+mod ticks_crash;
