@@ -98,6 +98,8 @@ pub(super) enum Refusal {
 pub(super) enum JobRefusal {
     UnknownQueue,
     UnknownJob,
+    UnknownSchedule,
+    BadSchedule,
     Conflict,
     LeaseLost,
     Misplaced,
@@ -111,6 +113,8 @@ impl JobRefusal {
         match self {
             Self::UnknownQueue => (StatusCode::NOT_FOUND, "unknown-queue"),
             Self::UnknownJob => (StatusCode::NOT_FOUND, "unknown-job"),
+            Self::UnknownSchedule => (StatusCode::NOT_FOUND, "unknown-schedule"),
+            Self::BadSchedule => (StatusCode::BAD_REQUEST, "invalid-schedule"),
             Self::Conflict => (StatusCode::CONFLICT, "conflicting-job"),
             Self::LeaseLost => (StatusCode::CONFLICT, "lease-lost"),
             Self::Misplaced => (StatusCode::CONFLICT, "other-state"),
@@ -127,6 +131,10 @@ impl From<queue::Error> for Refusal {
         let kind = match &error {
             queue::Error::UnknownQueue(_) => JobRefusal::UnknownQueue,
             queue::Error::UnknownJob { .. } => JobRefusal::UnknownJob,
+            queue::Error::Schedule(queue::schedule::Error::Unknown(_)) => {
+                JobRefusal::UnknownSchedule
+            }
+            queue::Error::Schedule(_) => JobRefusal::BadSchedule,
             queue::Error::Conflict { .. } => JobRefusal::Conflict,
             queue::Error::LeaseLost { .. } => JobRefusal::LeaseLost,
             queue::Error::Misplaced { .. } | queue::Error::Busy { .. } => JobRefusal::Misplaced,

@@ -1,5 +1,7 @@
 //! `/openapi.json`: `OpenAPI` 3.1 from the table of routes; a test holds the schemas to real answers.
 
+mod jobs;
+
 use serde_json::{Map, Value, json};
 
 use super::body::Answer;
@@ -214,15 +216,6 @@ const SHAPES: &[(&str, &str)] = &[
       p95Ms number?, p99Ms number?, maxMs number?",
     ),
     ("Success", "success flag, message text"),
-    ("JobPage", "items [Job], nextCursor text?"),
-    (
-        "Job",
-        "id text, queueName text, name text, data any, opts any, state text, priority whole, \
-      progress any, delay whole, timestamp whole, runAt whole, processedOn whole?, \
-      finishedOn whole?, attemptsMade whole, attemptsStarted whole, failedReason text?, \
-      stacktrace [text], returnvalue any, errors [any], logs [any], worker text?, \
-      leaseUntil whole?, cancelling flag, parent any, children [any]",
-    ),
     (
         "Problem",
         "type text, title text, status whole, detail text, code text, error text",
@@ -328,6 +321,11 @@ pub(super) async fn serve() -> Result<Answer, Refusal> {
     Answer::json(&description())
 }
 
+/// All shapes.
+fn shapes() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    SHAPES.iter().chain(jobs::SHAPES)
+}
+
 /// The whole description.
 fn description() -> Value {
     let mut paths = Map::new();
@@ -338,8 +336,7 @@ fn description() -> Value {
             methods.insert(method, operation(route));
         }
     }
-    let schemas: Map<String, Value> = SHAPES
-        .iter()
+    let schemas: Map<String, Value> = shapes()
         .map(|(name, fields)| ((*name).to_owned(), shape(name, fields)))
         .collect();
     json!({
@@ -396,6 +393,16 @@ fn operation(route: &Route) -> Value {
                 "required": true,
                 "description": "What is different; fields that are left out stay as they are.",
                 "content": {"application/json": {"schema": kind("Scenario")}},
+            }),
+        );
+    }
+    if let (jobs::SCHEDULE, Some(operation)) = (route.path, operation.as_object_mut()) {
+        operation.insert(
+            "requestBody".to_owned(),
+            json!({
+                "required": true,
+                "description": jobs::SCHEDULE_BODY,
+                "content": {"application/json": {"schema": kind("NewSchedule")}},
             }),
         );
     }
@@ -483,14 +490,14 @@ mod tests {
         let text = description().to_string();
         for reference in text.split("#/components/schemas/").skip(1) {
             let name = reference.split('"').next().unwrap();
-            assert!(SHAPES.iter().any(|(known, _)| *known == name), "{name}");
+            assert!(shapes().any(|(known, _)| *known == name), "{name}");
         }
     }
 
     #[test]
     fn every_note_is_about_a_field_that_there_is() {
         for (name, field, _) in NOTES {
-            let (_, fields) = SHAPES.iter().find(|(known, _)| known == name).unwrap();
+            let (_, fields) = shapes().find(|(known, _)| known == name).unwrap();
             assert!(fields.contains(&format!("{field} ")), "{name}.{field}");
         }
     }

@@ -258,7 +258,8 @@ async fn every_answer_is_as_the_description_says() {
             .replace("{tableName}", "Lead")
             .replace("{resourceType}", "database")
             .replace("{queue}", "bar")
-            .replace("{id}", "job-1");
+            .replace("{id}", "job-1")
+            .replace("{name}", "nightly");
         let body = if path.ends_with("{queryid}") {
             // The fixture keeps no history.
             serde_json::to_value(a_statement()).unwrap()
@@ -268,7 +269,7 @@ async fn every_answer_is_as_the_description_says() {
         conforms(&body, schema, schemas, path);
         checked += 1;
     }
-    assert_eq!(checked, 18);
+    assert_eq!(checked, 21);
 }
 
 fn a_statement() -> StatementHistory {

@@ -99,6 +99,9 @@ fn queues() -> Arc<Queues> {
     let bar = "bar".parse().unwrap();
     let added = queues.enqueue(&bar, vec![job]);
     added.now_or_never().unwrap().unwrap();
+    let nightly = r#"{"name": "nightly", "pattern": "0 3 * * *", "jobType": "bar"}"#;
+    let made = queues.schedule(serde_json::from_str(nightly).unwrap());
+    made.now_or_never().unwrap().unwrap();
     queues
 }
 
