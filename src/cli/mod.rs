@@ -17,6 +17,7 @@ mod jobs;
 mod output;
 mod query;
 mod report;
+mod schedules;
 mod series;
 mod serve;
 mod settings;
@@ -85,6 +86,7 @@ enum Command {
     Report(report::Report),
     History(history::History),
     Jobs(Box<jobs::Jobs>),
+    Schedules(schedules::Schedules),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Config(config::Config),
@@ -183,6 +185,7 @@ fn dispatch(
         Command::Report(command) => client::wait(report::run(&command, world)),
         Command::History(command) => history::run(&command, world),
         Command::Jobs(command) => client::wait(jobs::run(&command, world)),
+        Command::Schedules(command) => schedules::run(&command, world),
         Command::Backup(command) => backup::run(&command, world),
         Command::Restore(command) => backup::restore(&command, world),
         Command::Config(command) => config::run(&command, world),

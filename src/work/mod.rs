@@ -23,6 +23,7 @@ mod jobs;
 pub mod latency;
 mod outcome;
 mod own;
+pub mod preview;
 mod project;
 pub mod query;
 mod report;
