@@ -55,8 +55,8 @@ fn hooks(app: &Arc<App>) -> Hooks {
         page: Arc::new(move |ask: &PageAsk| {
             let input = pages.report_input(ask.target.as_deref());
             match ask.fragment.as_deref() {
-                Some("main") => html::dashboard_main(&input),
-                _ => html::dashboard(&input),
+                Some("main") => html::dashboard_main(&input, &ask.jobs),
+                _ => html::dashboard(&input, &ask.jobs),
             }
         }),
         report: Arc::new(move |format| {

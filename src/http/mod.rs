@@ -54,6 +54,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Thresholds};
 use crate::model::units::{Millis, Timestamp};
 use crate::queue::Queues;
+use crate::report::jobs::JobsReport;
 use crate::store::Store;
 use crate::work::board::Board;
 use crate::work::query::Queries;
@@ -125,12 +126,14 @@ impl ReportFormat {
 }
 
 /// What a viewer of the page asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct PageAsk {
     /// The target to show; one that exists, or all.
     pub target: Option<String>,
     /// Only the part of this name, such as `main`, for a refresh in place.
     pub fragment: Option<String>,
+    /// The queues of this server.
+    pub jobs: JobsReport,
 }
 
 /// Draws the page from what is on the board.

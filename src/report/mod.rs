@@ -10,6 +10,7 @@
 pub mod chart;
 pub mod headroom;
 pub mod html;
+pub mod jobs;
 pub mod json;
 pub mod markdown;
 mod months;

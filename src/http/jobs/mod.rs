@@ -7,6 +7,7 @@
 pub(super) mod enqueue;
 pub(super) mod events;
 pub(super) mod letters;
+pub(super) mod overview;
 pub(super) mod schedules;
 mod wire;
 pub(super) mod work;
