@@ -50,8 +50,8 @@ impl Desk {
         wait(self.queues.schedule(asked))
     }
 
-    pub(crate) fn set(&self, fields: Value) -> Shown {
-        self.try_set(&fields).unwrap()
+    pub(crate) fn set(&self, fields: &Value) -> Shown {
+        self.try_set(fields).unwrap()
     }
 
     /// Sets the clock and does what is due.
@@ -153,7 +153,7 @@ const CASES: &[(&str, Case)] = &[
 ];
 
 fn ticks_come_in_time_and_once(desk: &Desk) {
-    let made = desk.set(json!({"pattern": "*/10 * * * *", "timezone": "europe/berlin"}));
+    let made = desk.set(&json!({"pattern": "*/10 * * * *", "timezone": "europe/berlin"}));
     assert_eq!(made.next_local.unwrap(), "2027-01-15T13:10:00+01:00");
     assert_eq!(made.schedule.asked.timezone, "Europe/Berlin");
     assert_eq!(now(desk.queues.names()), [bar()], "its queue is made");
@@ -170,7 +170,7 @@ fn ticks_come_in_time_and_once(desk: &Desk) {
 }
 
 fn a_standstill_is_skipped(desk: &Desk) {
-    desk.set(json!({"pattern": "*/10 * * * *", "catchUp": "skip"}));
+    desk.set(&json!({"pattern": "*/10 * * * *", "catchUp": "skip"}));
     desk.at("13:05");
     assert!(desk.ticks().is_empty(), "five minutes late is missed");
     desk.at("13:10:50");
@@ -181,7 +181,7 @@ fn a_standstill_is_skipped(desk: &Desk) {
 }
 
 fn a_standstill_is_made_up_for_once(desk: &Desk) {
-    desk.set(json!({"pattern": "* * * * * *"}));
+    desk.set(&json!({"pattern": "* * * * * *"}));
     desk.at("2028-06-01T00:00:00.500Z");
     let only: Vec<Timestamp> = desk.jobs().into_keys().collect();
     assert_eq!(
@@ -193,7 +193,7 @@ fn a_standstill_is_made_up_for_once(desk: &Desk) {
 }
 
 fn a_standstill_is_made_up_for_whole(desk: &Desk) {
-    desk.set(json!({"pattern": "*/10 * * * *", "catchUp": "all:4"}));
+    desk.set(&json!({"pattern": "*/10 * * * *", "catchUp": "all:4"}));
     desk.at("12:30:30");
     assert_eq!(desk.ticks(), ["12:10:00", "12:20:00", "12:30:00"]);
     desk.at("14:00");
@@ -205,7 +205,7 @@ fn a_standstill_is_made_up_for_whole(desk: &Desk) {
 
 /// A clock that was a month ahead at the start and is then set right.
 fn a_clock_that_jumped_ahead_and_back_costs_no_tick(desk: &Desk) {
-    desk.set(json!({"pattern": "0 * * * *"}));
+    desk.set(&json!({"pattern": "0 * * * *"}));
     desk.at("2027-02-15T00:00:10Z");
     assert_eq!(desk.next().unwrap(), "2027-02-15T01:00");
     desk.at("12:30");
@@ -233,7 +233,7 @@ fn a_clock_that_jumped_ahead_and_back_costs_no_tick(desk: &Desk) {
 }
 
 fn a_clock_that_goes_back_brings_no_tick_twice(desk: &Desk) {
-    desk.set(json!({"pattern": "*/10 * * * *", "opts": {"removeOnComplete": true}}));
+    desk.set(&json!({"pattern": "*/10 * * * *", "opts": {"removeOnComplete": true}}));
     for at in ["12:10", "12:20"] {
         desk.at(at);
         desk.work(Outcome::Complete(Payload::default()));
@@ -247,9 +247,9 @@ fn a_clock_that_goes_back_brings_no_tick_twice(desk: &Desk) {
 }
 
 fn another_pattern_replaces_the_one_before(desk: &Desk) {
-    desk.set(json!({"pattern": "*/10 * * * *"}));
+    desk.set(&json!({"pattern": "*/10 * * * *"}));
     desk.at("12:10");
-    let changed = desk.set(json!({"pattern": "*/15 * * * *"}));
+    let changed = desk.set(&json!({"pattern": "*/15 * * * *"}));
     assert_eq!(
         (changed.schedule.count, changed.schedule.next),
         (0, Some(time("12:15")))
@@ -268,34 +268,34 @@ fn another_pattern_replaces_the_one_before(desk: &Desk) {
 
 fn the_same_schedule_again_moves_nothing(desk: &Desk) {
     let daily = json!({"every": 86_400_000, "data": {"v": 1}});
-    let first = desk.set(daily.clone()).schedule.next;
+    let first = desk.set(&daily).schedule.next;
     assert_eq!(first, Some(time("2027-01-16T12:00:00Z")));
     desk.at("2027-01-16T00:00:00Z");
-    let again = desk.set(json!({"every": 86_400_000, "data": {"v": 2}}));
+    let again = desk.set(&json!({"every": 86_400_000, "data": {"v": 2}}));
     assert_eq!(
         again.schedule.next, first,
         "a start of the program is no new beginning"
     );
     desk.at("2027-01-16T12:00:00Z");
-    let job = now(desk.queues.get(&bar(), &again_id(&first))).unwrap();
+    let job = now(desk.queues.get(&bar(), &again_id(first))).unwrap();
     assert_eq!(job.data.text(), r#"{"v":2}"#);
     assert_eq!((job.name.as_str(), job.opts.delay), ("s", None));
     now(desk.queues.enable_schedule("s", false)).unwrap();
     assert_eq!(
-        desk.set(daily.clone()).schedule.standing(),
+        desk.set(&daily).schedule.standing(),
         Standing::Paused
     );
     let mut on = daily;
     on["enabled"] = json!(true);
-    assert_eq!(desk.set(on).schedule.standing(), Standing::Active);
+    assert_eq!(desk.set(&on).schedule.standing(), Standing::Active);
 }
 
-fn again_id(tick: &Option<Timestamp>) -> String {
+fn again_id(tick: Option<Timestamp>) -> String {
     format!("schedule:s:{}", tick.unwrap().as_millis())
 }
 
 fn a_paused_schedule_rests_and_makes_up_for_nothing(desk: &Desk) {
-    desk.set(json!({"pattern": "*/10 * * * *", "catchUp": "all"}));
+    desk.set(&json!({"pattern": "*/10 * * * *", "catchUp": "all"}));
     desk.at("12:10");
     let paused = now(desk.queues.enable_schedule("s", false)).unwrap();
     assert_eq!(
@@ -307,12 +307,12 @@ fn a_paused_schedule_rests_and_makes_up_for_nothing(desk: &Desk) {
     assert_eq!(resumed.schedule.next, Some(time("13:10")));
     desk.at("13:10");
     assert_eq!(desk.ticks(), ["12:10:00", "13:10:00"]);
-    let made = desk.set(json!({"pattern": "0 0 * * *", "enabled": false}));
+    let made = desk.set(&json!({"pattern": "0 0 * * *", "enabled": false}));
     assert_eq!(made.schedule.standing(), Standing::Paused);
 }
 
 fn a_run_by_hand_moves_no_tick(desk: &Desk) {
-    desk.set(json!({"pattern": "0 0 * * *", "limit": 3}));
+    desk.set(&json!({"pattern": "0 0 * * *", "limit": 3}));
     let first = now(desk.queues.run_schedule("s")).unwrap();
     let second = now(desk.queues.run_schedule("s")).unwrap();
     assert_eq!(
@@ -328,7 +328,7 @@ fn a_run_by_hand_moves_no_tick(desk: &Desk) {
 
 fn a_schedule_ends_at_its_end_and_limit(desk: &Desk) {
     desk.set(
-        json!({"pattern": "*/10 * * * *", "startAt": "2027-01-15T12:20:00Z",
+        &json!({"pattern": "*/10 * * * *", "startAt": "2027-01-15T12:20:00Z",
         "endAt": "2027-01-15T12:40:00Z"}),
     );
     for at in ["12:10", "12:20", "12:30", "12:40", "12:50"] {
@@ -338,7 +338,7 @@ fn a_schedule_ends_at_its_end_and_limit(desk: &Desk) {
     assert_eq!(desk.shown().schedule.standing(), Standing::Ended);
     let every =
         json!({"every": 60_000, "startAt": "2027-01-15T13:00:30Z", "limit": 2, "catchUp": "all"});
-    desk.set(every.clone());
+    desk.set(&every);
     desk.at("15:00:30");
     assert_eq!(
         desk.ticks()[3..],
@@ -347,14 +347,14 @@ fn a_schedule_ends_at_its_end_and_limit(desk: &Desk) {
     );
     assert_eq!(desk.shown().schedule.standing(), Standing::Ended);
     assert_eq!(
-        desk.set(every).schedule.standing(),
+        desk.set(&every).schedule.standing(),
         Standing::Ended,
         "two stay two"
     );
 }
 
 fn jitter_is_the_same_for_one_tick_and_differs_between_ticks(desk: &Desk) {
-    desk.set(json!({"pattern": "* * * * *", "jitter": 30_000, "catchUp": "all:500"}));
+    desk.set(&json!({"pattern": "* * * * *", "jitter": 30_000, "catchUp": "all:500"}));
     let told = now(desk.queues.preview("s", 200)).unwrap();
     let waits: Vec<i64> = told
         .iter()
@@ -374,7 +374,7 @@ fn jitter_is_the_same_for_one_tick_and_differs_between_ticks(desk: &Desk) {
 fn the_outcome_of_the_last_run_is_known(desk: &Desk) {
     let removed =
         json!({"pattern": "*/10 * * * *", "opts": {"removeOnComplete": true, "attempts": 1}});
-    desk.set(removed);
+    desk.set(&removed);
     desk.at("12:10");
     assert_eq!(desk.shown().last_state, Some(JobState::Waiting));
     desk.work(Outcome::Complete(Payload::default()));
@@ -401,7 +401,7 @@ fn the_outcome_of_the_last_run_is_known(desk: &Desk) {
 }
 
 fn a_tick_is_left_out_while_the_one_before_is_under_way(desk: &Desk) {
-    desk.set(json!({"pattern": "*/10 * * * *", "opts": {"deduplication": {"id": "s"}}}));
+    desk.set(&json!({"pattern": "*/10 * * * *", "opts": {"deduplication": {"id": "s"}}}));
     desk.at("12:10");
     desk.at("12:20");
     assert_eq!(desk.ticks(), ["12:10:00"]);
@@ -460,7 +460,7 @@ fn what_would_never_run_is_refused_with_the_reason(desk: &Desk) {
 }
 
 fn a_tick_that_no_queue_takes_is_told_and_passes(desk: &Desk) {
-    desk.set(json!({"pattern": "*/10 * * * *", "data": {"x": "y".repeat(200)}}));
+    desk.set(&json!({"pattern": "*/10 * * * *", "data": {"x": "y".repeat(200)}}));
     let small = serde_json::from_value(json!({"maxPayload": 100})).unwrap();
     now(desk
         .queues
@@ -480,11 +480,11 @@ fn a_tick_that_no_queue_takes_is_told_and_passes(desk: &Desk) {
 }
 
 fn a_preview_tells_what_comes(desk: &Desk) {
-    desk.set(json!({"pattern": "30 2 * * *", "timezone": "America/New_York", "limit": 3}));
+    desk.set(&json!({"pattern": "30 2 * * *", "timezone": "America/New_York", "limit": 3}));
     desk.clock.set(time("2027-03-13T12:00:00Z"));
     let told = now(desk.queues.preview("s", 10)).unwrap();
     assert_eq!(told.len(), 3, "the limit bounds it");
-    desk.set(json!({"pattern": "30 2 * * *", "timezone": "America/New_York"}));
+    desk.set(&json!({"pattern": "30 2 * * *", "timezone": "America/New_York"}));
     let told = now(desk.queues.preview("s", 2)).unwrap();
     assert_eq!(
         told[0].local, "2027-03-14T03:00:00-04:00",
@@ -517,21 +517,21 @@ fn schedules_on_the_embedded_keeper_do_what_they_do_on_every_keeper() {
 
 #[test]
 fn schedules_are_there_after_a_restart_and_in_a_backup() {
-    let disk = OnDisk::new();
-    let keeper: Arc<dyn JobStore> = Arc::clone(&disk.jobs) as _;
+    let kept = OnDisk::new();
+    let keeper: Arc<dyn JobStore> = Arc::clone(&kept.jobs) as _;
     let desk = Desk::over(keeper, "12:00");
-    desk.set(json!({"pattern": "*/10 * * * *", "catchUp": "all", "jitter": 5}));
-    desk.set(json!({"name": "ä/b", "every": 300_000}));
+    desk.set(&json!({"pattern": "*/10 * * * *", "catchUp": "all", "jitter": 5}));
+    desk.set(&json!({"name": "ä/b", "every": 300_000}));
     desk.at("12:10");
     let before = now(desk.queues.schedules()).unwrap();
     drop(desk);
     let mut file = Vec::new();
-    disk.store.backup(&mut file, |_| ()).unwrap();
-    let disk = disk.reopen();
-    let keeper: Arc<dyn JobStore> = Arc::clone(&disk.jobs) as _;
+    kept.store.backup(&mut file, |_| ()).unwrap();
+    let kept = kept.reopen();
+    let keeper: Arc<dyn JobStore> = Arc::clone(&kept.jobs) as _;
     let desk = Desk::over(keeper, "12:10");
     assert_eq!(now(desk.queues.schedules()).unwrap(), before);
-    let to = disk.dir.path().join("restored");
+    let to = kept.dir.path().join("restored");
     plimsoll::store::restore(&to, &mut file.as_slice(), |_| ()).unwrap();
     let store = crate::support::open_store(&to);
     let jobs =

@@ -34,7 +34,7 @@ fn desk(dir: &Path, durability: Durability) -> Desk {
 
 fn follow_clock(desk: &Desk) {
     if wait(desk.queues.schedules()).unwrap().is_empty() {
-        desk.set(json!({"pattern": "*/10 * * * *", "catchUp": "all"}));
+        desk.set(&json!({"pattern": "*/10 * * * *", "catchUp": "all"}));
     }
     for time in TIMES {
         desk.at(time);

@@ -299,7 +299,7 @@ mod tests {
             ("pattern", &|s| s.every = Some(Millis(5_000))),
             ("every", &|s| (s.pattern, s.every) = (None, Some(Millis(5)))),
             ("data", &|s| {
-                s.data = Payload::of(&"x".repeat(DATA_MAX)).unwrap()
+                s.data = Payload::of(&"x".repeat(DATA_MAX)).unwrap();
             }),
             ("limit", &|s| s.limit = Some(0)),
             ("jitter", &|s| s.jitter = Some(Millis(0))),
