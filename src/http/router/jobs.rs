@@ -70,7 +70,7 @@ const fn row(
 }
 
 /// Every route of the queues.
-pub const JOB_ROUTES: &[Route] = &[
+pub(super) const ROUTES: &[Route] = &[
     Route {
         params: &[Param {
             name: "queue",
