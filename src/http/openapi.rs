@@ -397,14 +397,7 @@ fn operation(route: &Route) -> Value {
         );
     }
     if let (jobs::SCHEDULE, Some(operation)) = (route.path, operation.as_object_mut()) {
-        operation.insert(
-            "requestBody".to_owned(),
-            json!({
-                "required": true,
-                "description": jobs::SCHEDULE_BODY,
-                "content": {"application/json": {"schema": kind("NewSchedule")}},
-            }),
-        );
+        operation.insert("requestBody".to_owned(), jobs::schedule_body());
     }
     if let (write::WRITE, Some(operation)) = (route.path, operation.as_object_mut()) {
         operation.insert("requestBody".to_owned(), json!({

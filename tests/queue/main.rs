@@ -14,6 +14,8 @@ mod keepers;
 mod letters;
 mod model;
 mod racing;
+mod runner;
 mod schedules;
+mod settling;
 mod support;
 mod ticks_crash;

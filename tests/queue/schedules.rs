@@ -281,10 +281,7 @@ fn the_same_schedule_again_moves_nothing(desk: &Desk) {
     assert_eq!(job.data.text(), r#"{"v":2}"#);
     assert_eq!((job.name.as_str(), job.opts.delay), ("s", None));
     now(desk.queues.enable_schedule("s", false)).unwrap();
-    assert_eq!(
-        desk.set(&daily).schedule.standing(),
-        Standing::Paused
-    );
+    assert_eq!(desk.set(&daily).schedule.standing(), Standing::Paused);
     let mut on = daily;
     on["enabled"] = json!(true);
     assert_eq!(desk.set(&on).schedule.standing(), Standing::Active);

@@ -1,5 +1,6 @@
 //! `/jobs/schedule` and `/jobs/schedules…`: jobs that come again and again.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::Body;
@@ -8,11 +9,13 @@ use axum::http::HeaderMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use super::wire::seen_by;
 use super::{queues, read, success};
 use crate::http::Site;
 use crate::http::ask::Ask;
 use crate::http::body::Answer;
 use crate::http::error::Refusal;
+use crate::http::guard::Role;
 use crate::model::job::{JobOptions, JobState, NewSchedule, Payload};
 use crate::model::units::Timestamp;
 use crate::queue::schedule::{Shown, Tick};
@@ -41,9 +44,12 @@ pub(in crate::http) async fn post(
 }
 
 /// `GET /jobs/schedules`.
-pub(in crate::http) async fn list(State(site): State<Arc<Site>>) -> Result<Answer, Refusal> {
+pub(in crate::http) async fn list(
+    State(site): State<Arc<Site>>,
+    role: Role,
+) -> Result<Answer, Refusal> {
     let all = queues(&site)?.schedules().await?;
-    let all: Vec<View<'_>> = all.iter().map(view).collect();
+    let all: Vec<View<'_>> = all.iter().map(|one| view(one, role)).collect();
     Ok(Answer::json(&all)?.fleeting())
 }
 
@@ -51,9 +57,10 @@ pub(in crate::http) async fn list(State(site): State<Arc<Site>>) -> Result<Answe
 pub(in crate::http) async fn show(
     State(site): State<Arc<Site>>,
     Path(name): Path<String>,
+    role: Role,
 ) -> Result<Answer, Refusal> {
     let shown = queues(&site)?.one_schedule(&name).await?;
-    Ok(Answer::json(&view(&shown))?.fleeting())
+    Ok(Answer::json(&view(&shown, role))?.fleeting())
 }
 
 /// `DELETE /jobs/schedules/{name}`: jobs that it enqueued stay.
@@ -136,7 +143,7 @@ struct View<'s> {
     every: Option<u64>,
     job_type: &'s str,
     job_name: Option<&'s str>,
-    data: &'s Payload,
+    data: Cow<'s, Payload>,
     timezone: &'s str,
     enabled: bool,
     start_at: Option<i64>,
@@ -168,7 +175,7 @@ struct Run<'s> {
     failed_reason: Option<&'s str>,
 }
 
-fn view(shown: &Shown) -> View<'_> {
+fn view(shown: &Shown, role: Role) -> View<'_> {
     let ms = Timestamp::as_millis;
     let (schedule, asked) = (&shown.schedule, &shown.schedule.asked);
     View {
@@ -177,7 +184,7 @@ fn view(shown: &Shown) -> View<'_> {
         every: asked.every.map(|every| every.0),
         job_type: asked.job_type.as_str(),
         job_name: asked.job_name.as_deref(),
-        data: &asked.data,
+        data: seen_by(role, &asked.data),
         timezone: &asked.timezone,
         enabled: asked.enabled != Some(false),
         start_at: asked.start_at.map(ms),

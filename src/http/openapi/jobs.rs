@@ -1,10 +1,20 @@
 //! Shapes of `/jobs/…`, written as in `openapi`.
 
+use serde_json::{Value, json};
+
+use super::kind;
+
 /// Where schedules are made.
 pub(super) const SCHEDULE: &str = "/api/v1/performance/jobs/schedule";
 /// What is sent there.
-pub(super) const SCHEDULE_BODY: &str = "pattern or every, name and jobType are needed; the rest may be left out. Instants are ISO 8601 \
-     or ms since 1970; catchUp is skip, one (default), all or all:N.";
+pub(super) fn schedule_body() -> Value {
+    json!({
+        "required": true,
+        "description": "pattern or every, name and jobType are needed; the rest may be left out. \
+            Instants are ISO 8601 or ms since 1970; catchUp is skip, one (default), all or all:N.",
+        "content": {"application/json": {"schema": kind("NewSchedule")}},
+    })
+}
 
 /// Fields of each shape.
 pub(super) const SHAPES: &[(&str, &str)] = &[

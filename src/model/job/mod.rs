@@ -12,6 +12,7 @@ mod options;
 mod payload;
 mod report;
 mod schedule;
+mod webhook;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,6 +23,7 @@ pub use options::{Deduplication, JobOptions, Keep, PRIORITY_MAX};
 pub use payload::Payload;
 pub use report::{AttemptError, Failure, LogLine};
 pub use schedule::{CatchUp, NewSchedule, check_schedule_name};
+pub use webhook::{MASK, Secret, Webhook};
 
 use super::units::{Bytes, Timestamp};
 
