@@ -47,26 +47,36 @@ fn row(queue: &QueueRow, most: f64) -> String {
     } else {
         String::new()
     };
-    let waiting = format!(
-        "{}{}",
-        words::count(queue.waiting),
-        chart::bar(queue.waiting as f64 / most, &[], "accent")
-    );
-    let length = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), words::millis);
+    let bar = match queue.waiting {
+        0 => String::new(),
+        many => chart::bar(many as f64 / most, &[], "accent"),
+    };
+    let count = |label: &str, many: u64| number(label, many == 0, &words::count(many));
+    let length = |label: &str, ms: Option<f64>| match ms {
+        Some(ms) => number(label, false, &words::millis(ms)),
+        None => number(label, true, "–"),
+    };
+    let rate = queue.throughput.0;
     format!(
         "<tr><th scope=\"row\">{name}{paused}</th>{}{}{}{}{}{}{}</tr>",
-        cell("Waiting", "used", &waiting),
-        cell("Active", "number", &words::count(queue.active)),
-        cell("Delayed", "number", &words::count(queue.delayed)),
         cell(
-            "Done per s",
-            "number",
-            &format!("{:.1}", queue.throughput.0)
+            "Waiting",
+            "used",
+            &format!("{}{bar}", words::count(queue.waiting))
         ),
-        cell("Wait, p95", "number", &length(queue.wait_p95)),
-        cell("Run, p95", "number", &length(queue.run_p95)),
-        cell("Dead letters", "number", &letters(queue)),
+        count("Active", queue.active),
+        count("Delayed", queue.delayed),
+        number("Done per s", rate < 0.05, &format!("{rate:.1}")),
+        length("Wait, p95", queue.wait_p95),
+        length("Run, p95", queue.run_p95),
+        number("Dead letters", queue.dead == 0, &letters(queue)),
     )
+}
+
+/// A figure; where columns do not fit, one that says nothing is left out.
+fn number(label: &str, is_idle: bool, html: &str) -> String {
+    let class = if is_idle { "number idle" } else { "number" };
+    cell(label, class, html)
 }
 
 /// Dead letters are a warning from the queue's own threshold on, else only a number.
