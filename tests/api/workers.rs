@@ -153,7 +153,13 @@ async fn who_may_only_look_sees_no_payload_and_changes_nothing() {
     let to = path("schedule");
     let made = crate::through(routes, "POST", &to, &all, body.to_string().into()).await;
     assert_eq!(made.status, 200, "{}", made.text());
-    for rest in ["bar/a", "bar", "bar?state=waiting", "schedules", "schedules/s"] {
+    for rest in [
+        "bar/a",
+        "bar",
+        "bar?state=waiting",
+        "schedules",
+        "schedules/s",
+    ] {
         let shown = send(&site, "GET", &path(rest), &all).await;
         let masked = send(&site, "GET", &path(rest), &look).await;
         assert_eq!((shown.status.as_u16(), masked.status.as_u16()), (200, 200));
