@@ -11,6 +11,7 @@ mod check;
 mod client;
 mod config;
 mod demo;
+mod findings;
 mod forecast;
 mod history;
 mod jobs;

@@ -75,7 +75,7 @@ const SHAPES: &[(&str, &str)] = &[
     ),
     (
         "StatementHistory",
-        "target text, queryid text, query text?, ranBy [text], stepMs whole, total Counted, \
+        "target text, queryid text, query text?, before [text], ranBy [text], stepMs whole, total Counted, \
       points [StatementPoint], slower [Slower]",
     ),
     (

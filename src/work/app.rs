@@ -16,14 +16,13 @@ use crate::host::Host;
 use crate::model::capacity::{Limit, Resource};
 use crate::model::database::{BlindSpot, Snapshot};
 use crate::model::series::{Metric, SampleSink};
-use crate::model::structure::Machine;
 use crate::model::units::Millis;
 use crate::postgres::Observer;
 use crate::queue::{self, Embedded, Queues};
 use crate::store::{self, Store};
 use crate::work::activity;
 use crate::work::agenda::Pace;
-use crate::work::board::{Board, TargetState};
+use crate::work::board::Board;
 use crate::work::bursts::Bursts;
 use crate::work::collect::{self, Source, Watcher};
 use crate::work::latency::Statements;
@@ -32,7 +31,7 @@ use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
-use crate::work::{Error, Result, jobs, push, silence, statements, tasks, upkeep};
+use crate::work::{Error, Result, beside, jobs, push, silence, statements, tasks, upkeep};
 
 /// The name that the machine's own readings go by when no target runs on it.
 const HOST_TARGET: &str = "host";
@@ -324,9 +323,10 @@ fn judge(store: &Store, board: &Board, target: &str, mut snapshot: Snapshot) {
         });
     }
     // What is known beside the look.
-    snapshot.machine = machine(&state);
+    snapshot.machine = beside::machine(&state);
     snapshot.repeats = state.repeats.to_vec();
     snapshot.slowdowns = state.slowdowns.to_vec();
+    snapshot.standby_scans = beside::standby_scans(board, target, &snapshot);
     let findings = checks::run(&snapshot, &Thresholds::default());
     let known = silence::list(store, snapshot.taken_at).unwrap_or_else(|error| {
         tracing::warn!(target, %error, "silences cannot be read; all findings speak");
@@ -338,20 +338,6 @@ fn judge(store: &Store, board: &Board, target: &str, mut snapshot: Snapshot) {
         state.silenced = quiet.into();
         state.snapshot = Some(Arc::new(snapshot));
     });
-}
-
-/// The machine as its own readings tell; nothing where it is not this one.
-fn machine(state: &TargetState) -> Machine {
-    let all = |name: &str| -> Vec<f64> {
-        let samples = state.samples().filter(|s| s.series.metric == name);
-        samples.map(|sample| sample.value).collect()
-    };
-    let spins = all("host_disk_rotational");
-    Machine {
-        memory_bytes: all("host_memory_limit_bytes").first().copied(),
-        cores: all("host_cpu_cores").first().copied(),
-        is_rotational: (!spins.is_empty()).then(|| spins.iter().any(|spins| *spins > 0.0)),
-    }
 }
 
 /// What each metric means that any part of this program records.

@@ -277,6 +277,7 @@ fn a_statement() -> StatementHistory {
         target: "main".to_owned(),
         queryid: "7".to_owned(),
         query: None,
+        before: vec!["6".to_owned()],
         ran_by: vec!["app in shop".to_owned()],
         step_ms: 60_000,
         total: Counted::default(),

@@ -7,7 +7,9 @@
 
 mod bouncer;
 mod connecting;
+mod cures;
 mod harmless;
+mod hostile;
 mod inspect;
 mod pooler;
 mod reading;
