@@ -147,6 +147,8 @@ pub struct Config {
     pub thresholds: Thresholds,
     /// When a change to a job queue counts as done.
     pub jobs_durability: Durability,
+    /// What may be done to explain a statement.
+    pub explain: Explain,
     /// Bounds of the server.
     pub http: Http,
     /// What is logged.
@@ -224,6 +226,15 @@ pub struct Thresholds {
     pub warn: Ratio,
     /// Worth waking somebody.
     pub critical: Ratio,
+}
+
+/// What may be done to explain a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explain {
+    /// Whether it may be run.
+    pub analyze: bool,
+    /// Bound of planning it, and of running it.
+    pub timeout: Millis,
 }
 
 /// Bounds of the server.
@@ -377,6 +388,10 @@ fn assemble(settings: &Settings, token: Option<Secret>, environment: Environment
             "interval" => Durability::Interval,
             "none" => Durability::None,
             _ => Durability::Commit,
+        },
+        explain: Explain {
+            analyze: settings.flag("explain.analyze"),
+            timeout: settings.length("explain.timeout"),
         },
         http: http(settings, token),
         log: Log {
