@@ -7,6 +7,7 @@
 
 mod bouncer;
 mod connecting;
+mod explain;
 mod harmless;
 mod inspect;
 mod pooler;
