@@ -9,6 +9,7 @@ pub mod checks;
 pub mod clause;
 pub mod cost;
 pub mod indexes;
+pub mod query;
 pub mod rebuilt;
 pub mod relation;
 pub mod repeats;

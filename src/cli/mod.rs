@@ -12,6 +12,7 @@ mod client;
 mod config;
 mod demo;
 mod findings;
+mod explain;
 mod forecast;
 mod history;
 mod jobs;
@@ -83,6 +84,7 @@ enum Command {
     Deploy(statements::Deploy),
     Forecast(forecast::Forecast),
     Advise(advise::Advise),
+    Explain(explain::Explain),
     Query(query::Query),
     Report(report::Report),
     History(history::History),
@@ -182,6 +184,7 @@ fn dispatch(
         Command::Deploy(command) => client::wait(statements::deploy(&command, world)),
         Command::Forecast(command) => forecast::run(&command, world),
         Command::Advise(command) => client::wait(advise::run(&command, world)),
+        Command::Explain(command) => client::wait(explain::run(&command, world)),
         Command::Query(command) => client::wait(query::run(&command, world)),
         Command::Report(command) => client::wait(report::run(&command, world)),
         Command::History(command) => history::run(&command, world),

@@ -89,6 +89,7 @@ fn hooks(app: &Arc<App>) -> Hooks {
             Arc::new(move |top| app.store().census(top).map_err(|error| chain(&error)))
         },
         queries: Some(Arc::new(app.queries())),
+        analyst: Some(Arc::clone(app.analyst())),
         queues: Some(Arc::clone(app.queues())),
         compat: exporter_names(),
         store: Some(Arc::clone(app.store())),

@@ -3,7 +3,8 @@
 //! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
 //! Not for: finding anything out. No handler that a page needs asks a server, reads the history or
 //! fits a model: N viewers cost what one does. Only the Prometheus API (`prom`), `latency`,
-//! `statements` and the growth in `database` read the history, within bounds. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
+//! `statements` and the growth in `database` read the history, within bounds; and `explain` alone asks
+//! the server. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
 
 mod archive;
 mod ask;
@@ -12,6 +13,7 @@ mod capacity;
 mod database;
 mod envelope;
 mod error;
+pub mod explain;
 mod exposition;
 mod front;
 mod guard;
@@ -57,6 +59,7 @@ use crate::queue::Queues;
 use crate::report::jobs::JobsReport;
 use crate::store::Store;
 use crate::work::board::Board;
+use crate::work::explain::Analyst;
 use crate::work::query::Queries;
 use measure::Meter;
 use write::Gate;
@@ -171,6 +174,8 @@ pub struct Hooks {
     pub census: CensusFn,
     /// Answers questions in `PromQL`; without it they are refused.
     pub queries: Option<Arc<Queries>>,
+    /// Explains statements; without it they are refused.
+    pub analyst: Option<Arc<Analyst>>,
     /// The queues; without them nobody can send jobs.
     pub queues: Option<Arc<Queues>>,
     /// See [`Compat`].

@@ -1,11 +1,13 @@
 //! `/openapi.json`: `OpenAPI` 3.1 from the table of routes; a test holds the schemas to real answers.
 
 mod jobs;
+mod explained;
 
 use serde_json::{Map, Value, json};
 
 use super::body::Answer;
 use super::error::Refusal;
+use super::explain::ANALYZE;
 use super::router::{Param, Route, WHAT_IF, all_routes};
 use super::write;
 
@@ -316,6 +318,14 @@ const NOTES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+fn shapes() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    SHAPES.iter().chain(explained::SHAPES)
+}
+
+fn notes() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    NOTES.iter().chain(explained::NOTES)
+}
+
 /// `GET /openapi.json`.
 pub(super) async fn serve() -> Result<Answer, Refusal> {
     Answer::json(&description())
@@ -384,15 +394,24 @@ fn operation(route: &Route) -> Value {
     {
         responses.insert(code.to_owned(), answer);
     }
-    if let ((WHAT_IF, "POST"), Some(operation)) =
-        ((route.path, route.method), operation.as_object_mut())
-    {
+    let body = match (route.path, route.method) {
+        (WHAT_IF, "POST") => Some((
+            "Scenario",
+            "What is different; fields that are left out stay as they are.",
+        )),
+        (ANALYZE, _) => Some((
+            "QueryQuestion",
+            "One statement, the values of its parameters, and whether to run it.",
+        )),
+        _ => None,
+    };
+    if let (Some((schema, description)), Some(operation)) = (body, operation.as_object_mut()) {
         operation.insert(
             "requestBody".to_owned(),
             json!({
                 "required": true,
-                "description": "What is different; fields that are left out stay as they are.",
-                "content": {"application/json": {"schema": kind("Scenario")}},
+                "description": description,
+                "content": {"application/json": {"schema": kind(schema)}},
             }),
         );
     }
@@ -426,9 +445,7 @@ fn shape(name: &str, fields: &str) -> Value {
     let (mut properties, mut required) = (Map::new(), Vec::new());
     for (field, written) in fields {
         let mut property = kind(written);
-        let note = NOTES
-            .iter()
-            .find(|(shape, noted, _)| *shape == name && *noted == field);
+        let note = notes().find(|(shape, noted, _)| *shape == name && *noted == field);
         if let (Some((_, _, note)), Some(object)) = (note, property.as_object_mut()) {
             object.insert("description".to_owned(), json!(note));
         }
@@ -489,7 +506,7 @@ mod tests {
 
     #[test]
     fn every_note_is_about_a_field_that_there_is() {
-        for (name, field, _) in NOTES {
+        for (name, field, _) in notes() {
             let (_, fields) = shapes().find(|(known, _)| known == name).unwrap();
             assert!(fields.contains(&format!("{field} ")), "{name}.{field}");
         }

@@ -29,7 +29,7 @@ pub use error::{Error, Result};
 pub use libpq::{ConnInfo, Environment, resolve};
 pub use mask::mask;
 pub use observer::{Manner, Observer, Options};
-pub use plan::{Ability, WhatIf};
+pub use plan::{Ability, Checked, Examined, Lesson, NotRun, Run, STATEMENT, Seen, Values, WhatIf};
 
 /// The name that our sessions carry, and by which they are left out of every ranking.
 pub const APPLICATION_NAME: &str = "plimsoll";

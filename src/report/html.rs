@@ -27,7 +27,7 @@ pub const STYLE: &str = include_str!("../http/ui/style.css");
 pub const SCRIPT: &str = include_str!("../http/ui/app.js");
 
 /// The sign beside the name: a load line.
-const MARK: &str = "<svg class=\"mark\" viewBox=\"0 0 24 24\" aria-hidden=\"true\">\
+pub(super) const MARK: &str = "<svg class=\"mark\" viewBox=\"0 0 24 24\" aria-hidden=\"true\">\
     <circle cx=\"12\" cy=\"12\" r=\"7.5\"/><path d=\"M1 12H23\"/></svg>";
 
 /// The offline report: one file, no script, no network, made for screen and paper.
@@ -175,7 +175,7 @@ fn part(title: &str, body: &str) -> String {
 }
 
 /// The parts of a list, one after the other.
-fn each<T>(items: impl IntoIterator<Item = T>, show: impl Fn(T) -> String) -> String {
+pub(super) fn each<T>(items: impl IntoIterator<Item = T>, show: impl Fn(T) -> String) -> String {
     items.into_iter().map(show).collect()
 }
 

@@ -8,6 +8,7 @@
 //! Read [`headroom`](mod@headroom) and [`verdict`](mod@verdict) first, then `html`, which shows everything, and `chart`, which draws.
 
 pub mod chart;
+pub mod explain;
 pub mod headroom;
 pub mod html;
 pub mod jobs;

@@ -25,6 +25,7 @@ use crate::work::agenda::Pace;
 use crate::work::board::Board;
 use crate::work::bursts::Bursts;
 use crate::work::collect::{self, Source, Watcher};
+use crate::work::explain::Analyst;
 use crate::work::latency::Statements;
 use crate::work::outcome;
 use crate::work::own::{self, OwnSource};
@@ -50,6 +51,7 @@ pub struct App {
     store: Arc<Store>,
     board: Arc<Board>,
     queues: Arc<Queues>,
+    analyst: Arc<Analyst>,
     targets: Vec<WatchedTarget>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
@@ -110,12 +112,14 @@ impl App {
         let durability = config.jobs_durability;
         let keeper = Embedded::open(&store, queue::Options { durability })?;
         let queues = Arc::new(Queues::new(Arc::new(keeper), Arc::clone(&clock)));
+        let analyst = Arc::new(Analyst::of(&targets, &config, Arc::clone(&clock)));
         Ok(Self {
             config: Arc::new(config),
             clock,
             store,
             board,
             queues,
+            analyst,
             targets,
             stop: watch::channel(false).0,
             tasks: Mutex::default(),
@@ -225,6 +229,11 @@ impl App {
     /// The job queues.
     pub fn queues(&self) -> &Arc<Queues> {
         &self.queues
+    }
+
+    /// What explains statements.
+    pub fn analyst(&self) -> &Arc<Analyst> {
+        &self.analyst
     }
 
     /// What time it is.

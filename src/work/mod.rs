@@ -15,6 +15,7 @@ mod collect;
 pub mod demo;
 pub mod deploy;
 mod evidence;
+pub mod explain;
 pub mod export;
 pub mod extend;
 pub mod fault;

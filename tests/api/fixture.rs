@@ -82,6 +82,7 @@ pub(crate) fn hooks() -> Hooks {
         export: Arc::new(|_, _| Err("there is no history".to_owned())),
         census: Arc::new(|_| Err("there is no history".to_owned())),
         queries: None,
+        analyst: None,
         queues: Some(queues()),
         compat: compat(),
         store: None,

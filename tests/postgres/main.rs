@@ -8,6 +8,7 @@
 mod bouncer;
 mod connecting;
 mod cures;
+mod explain;
 mod harmless;
 mod hostile;
 mod inspect;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
 use super::{Ability, explain, used};
 use crate::advise::cost::{Ask, IndexSet, Planned};
@@ -132,6 +132,17 @@ impl Backend {
     ) -> Result<Vec<Row>> {
         self.bounded(part, self.client.query_typed(sql, params))
             .await
+    }
+
+    /// The first cell of one statement's answer as text, by the simple protocol: for a statement that
+    /// the server has checked to be one.
+    pub(super) async fn text(&mut self, part: &'static str, sql: &str) -> Result<Option<String>> {
+        let messages = self.bounded(part, self.client.simple_query(sql)).await?;
+        let cell = messages.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        Ok(cell.map(str::to_owned))
     }
 
     /// Answers a few questions. A question that fails alone, or kills the session, has no answer.

@@ -8,9 +8,14 @@
 //! index lives in the memory of one backend and goes with it. Read [`WhatIf`] first.
 
 mod backend;
+mod examine;
 mod explain;
+mod learn;
+mod partitions;
 mod relations;
+mod safe;
 mod sample;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,6 +30,9 @@ use super::{Options, Result};
 use crate::advise::cost::{Ask, IndexSet, Planned, Planner, PlannerError};
 use crate::advise::relation::Relation;
 use crate::model::plan::PlanNode;
+
+pub use examine::{Checked, Examined, NotRun, Run, STATEMENT, Values};
+pub use learn::{Lesson, Seen};
 
 /// What the server can do for an advisor.
 #[derive(Debug, Clone, PartialEq)]
