@@ -21,6 +21,7 @@ use crate::postgres::Observer;
 use crate::queue::{self, Embedded, Queues};
 use crate::store::{self, Store};
 use crate::work::activity;
+use crate::work::advise::strategy;
 use crate::work::agenda::Pace;
 use crate::work::board::{Board, TargetState};
 use crate::work::bursts::Bursts;
@@ -107,6 +108,7 @@ impl App {
         ));
         project::recall(&store, &board)?;
         outcome::recall(&store, &board)?;
+        strategy::recall(&store, &board)?;
         let durability = config.jobs_durability;
         let keeper = Embedded::open(&store, queue::Options { durability })?;
         let queues = Arc::new(Queues::new(Arc::new(keeper), Arc::clone(&clock)));
@@ -159,6 +161,10 @@ impl App {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let board = Arc::clone(&self.board);
         self.spawn(statements::keep(store, board, clock, self.stop.subscribe()));
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let (board, targets) = (Arc::clone(&self.board), self.targets.clone());
+        let stop = self.stop.subscribe();
+        self.spawn(strategy::keep(targets, store, board, clock, stop));
     }
 
     /// Stops the loops, brings everything to the disk and closes the store.
@@ -386,6 +392,22 @@ pub(crate) fn watched_targets(config: &Config) -> Result<Vec<WatchedTarget>> {
         targets.push(target);
     }
     Ok(targets)
+}
+
+/// How to reach a server that is not a configured target.
+pub(crate) fn options_for(
+    config: &Config,
+    name: &str,
+    url: &str,
+) -> Result<crate::postgres::Options> {
+    let conninfo =
+        crate::postgres::resolve(url, &postgres_environment(config)).map_err(|source| {
+            Error::Target {
+                name: name.to_owned(),
+                source,
+            }
+        })?;
+    Ok(observer_options(config, name, conninfo))
 }
 
 /// What libpq would look at, as the process was given it.

@@ -47,7 +47,7 @@ const COLUMNS: &str = "\
     join pg_type t0 on t0.oid = a.atttypid \
     join pg_type t on t.oid = case when t0.typtype = 'd' then t0.typbasetype else t0.oid end \
     left join pg_collation co on co.oid = a.attcollation \
-    left join lateral (select o.oid opc, o.opcfamily family, o.opcintype intype \
+    left join lateral (select o.oid opc, o.opcfamily as family, o.opcintype intype \
       from pg_opclass o join pg_am am on am.oid = o.opcmethod and am.amname = 'btree' \
       where o.opcdefault and (o.opcintype = t.oid \
         or o.opcintype = case when t.typtype = 'e' then 'anyenum'::regtype when t.typtype = 'r' \
