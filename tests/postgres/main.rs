@@ -5,6 +5,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod advise;
 mod bouncer;
 mod connecting;
 mod harmless;
@@ -13,6 +14,7 @@ mod pooler;
 mod reading;
 mod server;
 mod standby;
+mod verify;
 mod versions;
 
 use std::time::Duration;
