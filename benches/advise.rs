@@ -159,7 +159,7 @@ fn request(workload: Workload, budget_mb: u64, explains: Option<usize>) -> Reque
         workload,
         budget: Some(budget_mb * 1_000_000),
         width: 3,
-        time: Duration::from_secs(60),
+        time: Duration::from_mins(1),
         explains,
         hypopg: true,
         told: Told::nobody(),

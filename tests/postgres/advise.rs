@@ -41,7 +41,7 @@ fn request(workload: Workload) -> Request {
         workload,
         budget: None,
         width: 3,
-        time: Duration::from_secs(60),
+        time: Duration::from_mins(1),
         explains: None,
         hypopg: true,
         told: Told::nobody(),

@@ -60,7 +60,7 @@ fn chosen(
     let limits = Limits {
         asks,
         elapsed: &|| Duration::ZERO,
-        time: Duration::from_secs(60),
+        time: Duration::from_mins(1),
         told: &|_| {},
     };
     let mut atoms = Atoms::new(3);
