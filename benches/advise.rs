@@ -339,8 +339,8 @@ async fn real_times() {
         target: None,
         advice,
         request: request(workload(&["21"]), 500, None),
-        statement: Duration::from_secs(60),
-        total: Duration::from_secs(900),
+        statement: Duration::from_mins(1),
+        total: Duration::from_mins(15),
         runs,
         told: |_| {},
     };
