@@ -33,6 +33,7 @@ mod server;
 mod silences;
 mod stall;
 mod statements;
+mod strategy;
 mod stream;
 mod what_if;
 pub mod wire;

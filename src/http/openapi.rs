@@ -60,6 +60,23 @@ const SHAPES: &[(&str, &str)] = &[
       shared_blks_hit whole, shared_blks_read whole, temp_blks_written whole, wal_bytes whole",
     ),
     (
+        "TableStrategy",
+        "tableName text, schemaName text, indexes [TableIndex], \
+      recommendations [IndexRecommendation], drops [IndexDrop], costRatio number?, basis text, \
+      advisedAt time",
+    ),
+    (
+        "TableIndex",
+        "name text, columns [text], type text, unique flag, partial flag, estimatedSize whole, \
+      definition text, scans whole",
+    ),
+    (
+        "IndexRecommendation",
+        "table text, columns [text], reason text, priority text, estimatedImpact text, ddl text, \
+      sizeBytes whole, gainRatio number?, writeCostRatio number?, statements [text]",
+    ),
+    ("IndexDrop", "ddl text, reason text, freesBytes whole"),
+    (
         "StatementRanking",
         "target text, from time, until time, by text, ran whole, statements [StatementUse], \
       slower [Slower]",

@@ -5,6 +5,7 @@
 
 mod capacity;
 mod review;
+pub(super) mod strategy;
 
 use serde::{Deserialize, Serialize};
 

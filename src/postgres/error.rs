@@ -92,6 +92,17 @@ pub enum Error {
     )]
     PlanningLost { address: String, detail: String },
 
+    #[error(
+        "another verification is at work on the scratch database at {address}; wait for its end"
+    )]
+    ScratchBusy { address: String },
+    #[error(
+        "{address} is a standby, where no index can be built; give a scratch database on a primary"
+    )]
+    ScratchStandby { address: String },
+    #[error("{text:?}… is no CREATE INDEX … ON …, and nothing else is built")]
+    NotAnIndex { text: String },
+
     #[error("not connected since {reason}; next try at {next_try}")]
     Waiting { reason: String, next_try: Timestamp },
     #[error("not connected; the next scrape connects")]

@@ -21,6 +21,7 @@ use crate::postgres::Observer;
 use crate::queue::{self, Embedded, Queues};
 use crate::store::{self, Store};
 use crate::work::activity;
+use crate::work::advise::strategy;
 use crate::work::agenda::Pace;
 use crate::work::board::Board;
 use crate::work::bursts::Bursts;
@@ -109,6 +110,7 @@ impl App {
         ));
         project::recall(&store, &board)?;
         outcome::recall(&store, &board)?;
+        strategy::recall(&store, &board)?;
         let durability = config.jobs_durability;
         let keeper = Embedded::open(&store, queue::Options { durability })?;
         let queues = Arc::new(Queues::new(Arc::new(keeper), Arc::clone(&clock)));
@@ -169,6 +171,10 @@ impl App {
         let (board, queues) = (Arc::clone(&self.board), Arc::clone(&self.queues));
         let stop = self.stop.subscribe();
         self.spawn(statements::keep(store, board, clock, queues, stop));
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let (board, targets) = (Arc::clone(&self.board), self.targets.clone());
+        let stop = self.stop.subscribe();
+        self.spawn(strategy::keep(targets, store, board, clock, stop));
     }
 
     /// What is due in the queues, our own tasks in one of them, and webhooks.
@@ -415,6 +421,22 @@ pub(crate) fn watched_targets(config: &Config) -> Result<Vec<WatchedTarget>> {
         targets.push(target);
     }
     Ok(targets)
+}
+
+/// How to reach a server that is not a configured target.
+pub(crate) fn options_for(
+    config: &Config,
+    name: &str,
+    url: &str,
+) -> Result<crate::postgres::Options> {
+    let conninfo =
+        crate::postgres::resolve(url, &postgres_environment(config)).map_err(|source| {
+            Error::Target {
+                name: name.to_owned(),
+                source,
+            }
+        })?;
+    Ok(observer_options(config, name, conninfo))
 }
 
 /// What libpq would look at, as the process was given it.

@@ -5,6 +5,7 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod advise;
 mod bouncer;
 mod connecting;
 mod cures;
@@ -16,6 +17,7 @@ mod pooler;
 mod reading;
 mod server;
 mod standby;
+mod verify;
 mod versions;
 
 use std::time::Duration;

@@ -5,7 +5,7 @@ use axum::routing::{get, post};
 
 use super::params::{DATABASE, ROLE, TARGET, WINDOW};
 use super::{JSON, Param, Route};
-use crate::http::{database, explain, statements};
+use crate::http::{database, explain, statements, strategy};
 
 /// Where deploys are marked.
 const DEPLOYS: &str = "/api/v1/performance/database/deploys";
@@ -123,6 +123,15 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         answer: (JSON, "StatementHistory"),
         serve: || get(statements::history),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/database/indexing-strategy",
+        summary: "Indexes of each table, and which to build and to drop for the statements counted.",
+        does: "get the indexing strategy",
+        params: &[TARGET],
+        answer: (JSON, "[TableStrategy]"),
+        serve: || get(strategy::indexing),
     },
     Route {
         method: "GET",
