@@ -41,13 +41,18 @@ fn assert_sound(extension: &Extension, horizon: usize) {
     assert!(extension.mean.iter().all(|v| v.is_finite()));
     for band in &extension.bands {
         assert_eq!((band.lo.len(), band.hi.len()), (horizon, horizon));
-        for (lo, hi) in band.lo.iter().zip(&band.hi) {
-            assert!(lo.is_finite() && hi.is_finite() && lo <= hi);
+        for ((lo, hi), mean) in band.lo.iter().zip(&band.hi).zip(&extension.mean) {
+            assert!(lo.is_finite() && hi.is_finite() && lo <= mean && mean <= hi);
         }
     }
     for pair in extension.bands.windows(2) {
         let nested = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| a <= b);
         assert!(nested(&pair[1].lo, &pair[0].lo) && nested(&pair[0].hi, &pair[1].hi));
+    }
+    if let Some(backtest) = &extension.backtest {
+        let shares = [backtest.coverage_p80, backtest.coverage_p95];
+        assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
+        assert!(backtest.mae.is_finite() && backtest.relative_mae.is_finite());
     }
     for reached in &extension.reached {
         assert!((0.0..=1.0).contains(&reached.probability));
