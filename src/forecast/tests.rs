@@ -50,7 +50,7 @@ fn assert_sound(forecast: &Forecast) {
         for band in &point.bands {
             finite(band.lo);
             finite(band.hi);
-            assert!(band.lo <= band.hi);
+            assert!(band.lo <= point.mean && point.mean <= band.hi);
             if let Some(inner) = last {
                 assert!(band.lo <= inner.lo && band.hi >= inner.hi, "bands nest");
             }
@@ -64,6 +64,8 @@ fn assert_sound(forecast: &Forecast) {
         forecast.growth_per_day.hi,
         forecast.backtest.mae,
         forecast.backtest.relative_mae,
+        forecast.backtest.coverage_p80,
+        forecast.backtest.coverage_p95,
     ] {
         finite(v);
     }
@@ -178,17 +180,25 @@ fn hostile_values_never_leave_finite_ground() {
         &|i| if i < 50 { 0.0 } else { 1e-300 },
     ];
     for (k, shape) in shapes.iter().enumerate() {
-        for n in [14, 15, 40, 100] {
-            let history = daily(n, shape);
-            let present = history.present();
+        for (n, per_day) in [(14, 1), (15, 1), (40, 1), (100, 1), (160, 4)] {
+            let step = Millis(Millis::DAY.0 / per_day);
+            let history = window(step, (0..n).map(shape).collect());
             let asked = plan(731, &[("a", 1e300), ("b", -1e300), ("c", 6.0)]);
-            if present >= 14 {
-                let forecast = of(&history, &asked);
-                assert_sound(&forecast);
-                assert!(
-                    forecast.points.iter().all(|p| p.mean >= 0.0),
-                    "{k}: the floor holds"
-                );
+            if history.present() >= 14 * usize::try_from(per_day).unwrap() {
+                for fold in [Fold::Mean, Fold::P95] {
+                    let forecast = of(
+                        &history,
+                        &Plan {
+                            fold,
+                            ..asked.clone()
+                        },
+                    );
+                    assert_sound(&forecast);
+                    assert!(
+                        forecast.points.iter().all(|p| p.mean >= 0.0),
+                        "{k}: the floor holds"
+                    );
+                }
             }
         }
     }
