@@ -218,10 +218,22 @@ pub const KEYS: &[Key] = &[
         "when a change to a queue is answered: commit waits for the disk, interval risks a second of them in a power cut, none what the system has not written",
     ),
     key(
+        "jobs.webhook_hosts",
+        Shape::List,
+        None,
+        "hosts that webhooks may reach though they are near or without TLS; all others must be public and https, so that nobody reaches this machine's neighbours through it",
+    ),
+    key(
         "http.token_file",
         Shape::Path,
         None,
         "file with the token that clients send as `Authorization: Bearer`; not readable for others",
+    ),
+    key(
+        "http.viewer_token_file",
+        Shape::Path,
+        None,
+        "file with a second token, for those who may look and change nothing; what jobs carry is masked for them",
     ),
     key(
         "http.hosts",

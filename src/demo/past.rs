@@ -286,7 +286,9 @@ impl Grid {
     }
 
     fn rates(&self, anchor: &Anchor, seed: u64) -> Vec<f64> {
-        self.levels(anchor, anchor.rate.max(0.0), seed)
+        // A rate was measured over seconds, and ticks of a clock may put it above what there is.
+        let rate = anchor.rate.max(0.0).min(anchor.shape.ceiling);
+        self.levels(anchor, rate, seed)
     }
 
     /// What had come together at each edge, when what came followed demand.
@@ -600,6 +602,16 @@ mod tests {
         busy.shape = busy.shape.under(60.0);
         let (fine, hours) = past(busy);
         assert!(fine.iter().chain(&hours).all(|bucket| bucket.max <= 60.0));
+    }
+
+    #[test]
+    fn no_counter_rises_faster_than_its_ceiling() {
+        let key = SeriesKey::bare("host_cpu_busy_seconds_total");
+        let mut busy = Anchor::counter(key, 40_000_000.0, 2.4);
+        busy.shape = busy.shape.under(2.0);
+        let (fine, _) = past(busy);
+        let rate = |bucket: &PastBucket| (bucket.last - bucket.min) / 300.0;
+        assert!(fine.iter().all(|bucket| rate(bucket) < 2.0 + 1e-6));
     }
 
     #[test]

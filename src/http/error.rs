@@ -81,6 +81,8 @@ pub(super) enum Refusal {
     ForeignOrigin,
     #[error("a token is needed; send it as `Authorization: Bearer …`")]
     NoToken,
+    #[error("this token is for looking; changing something needs the other one")]
+    OnlyLooking,
     #[error("the answer took too long; ask for less, or raise http.request_timeout")]
     TooSlow,
     /// Of the Prometheus API, told in its own envelope; `kind` is its `errorType`.
@@ -123,8 +125,14 @@ impl JobRefusal {
 
 impl From<queue::Error> for Refusal {
     fn from(error: queue::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&queue::Error> for Refusal {
+    fn from(error: &queue::Error) -> Self {
         use crate::model::job;
-        let kind = match &error {
+        let kind = match error {
             queue::Error::UnknownQueue(_) => JobRefusal::UnknownQueue,
             queue::Error::UnknownJob { .. } => JobRefusal::UnknownJob,
             queue::Error::Conflict { .. } => JobRefusal::Conflict,
@@ -176,6 +184,7 @@ impl Refusal {
             Self::NoHost => (StatusCode::BAD_REQUEST, "no-host"),
             Self::ForeignHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "foreign-host"),
             Self::ForeignOrigin => (StatusCode::FORBIDDEN, "foreign-origin"),
+            Self::OnlyLooking => (StatusCode::FORBIDDEN, "only-looking"),
             Self::NoToken => (StatusCode::UNAUTHORIZED, "no-token"),
             Self::TooSlow => (StatusCode::SERVICE_UNAVAILABLE, "too-slow"),
             Self::Query { kind, .. } => match *kind {

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use crate::advise::checks::{self, Thresholds};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
+use crate::hook::Sender;
 use crate::host::Host;
 use crate::model::capacity::{Limit, Resource};
 use crate::model::database::{BlindSpot, Snapshot};
@@ -31,7 +32,7 @@ use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
-use crate::work::{Error, Result, jobs, silence, statements, upkeep};
+use crate::work::{Error, Result, jobs, push, silence, statements, tasks, upkeep};
 
 /// The name that the machine's own readings go by when no target runs on it.
 const HOST_TARGET: &str = "host";
@@ -154,11 +155,44 @@ impl App {
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let board = Arc::clone(&self.board);
         self.spawn(upkeep::keep(store, board, clock, self.stop.subscribe()));
-        self.spawn(project::keep(self.projector(), self.stop.subscribe()));
-        self.spawn(jobs::keep(Arc::clone(&self.queues), self.stop.subscribe()));
+        let queues = Arc::clone(&self.queues);
+        self.spawn(project::keep(
+            self.projector(),
+            queues,
+            self.stop.subscribe(),
+        ));
+        self.start_queues();
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
-        let board = Arc::clone(&self.board);
-        self.spawn(statements::keep(store, board, clock, self.stop.subscribe()));
+        let (board, queues) = (Arc::clone(&self.board), Arc::clone(&self.queues));
+        let stop = self.stop.subscribe();
+        self.spawn(statements::keep(store, board, clock, queues, stop));
+    }
+
+    /// What is due in the queues, our own tasks in one of them, and webhooks.
+    fn start_queues(&self) {
+        self.spawn(jobs::keep(Arc::clone(&self.queues), self.stop.subscribe()));
+        let tools = tasks::Tools {
+            projector: self.projector(),
+            data_dir: self.config.data_dir.clone(),
+        };
+        let (queues, mut stop) = (Arc::clone(&self.queues), self.stop.subscribe());
+        self.spawn(async move {
+            match tasks::start(&queues, tools) {
+                Ok(runner) => {
+                    // An error means that the program is gone.
+                    let _ = stop.wait_for(|stop| *stop).await;
+                    runner.stop().await;
+                }
+                Err(error) => tracing::error!(%error, "no task of ours is done"),
+            }
+        });
+        match Sender::new(&self.config.jobs_webhook_hosts) {
+            Ok(sender) => {
+                let (queues, sender) = (Arc::clone(&self.queues), Arc::new(sender));
+                self.spawn(push::keep(queues, sender, self.stop.subscribe()));
+            }
+            Err(error) => tracing::error!(%error, "webhooks are not sent"),
+        }
     }
 
     /// Stops the loops, brings everything to the disk and closes the store.

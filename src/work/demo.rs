@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::clock::Stopwatch;
 use crate::config::{self, Config, Origin, Secret};
 use crate::demo::binaries::{Binaries, find_binaries};
 use crate::demo::cluster::{Cluster, ClusterOptions};
@@ -269,16 +270,19 @@ async fn present(app: &App) -> Result<(Vec<Anchor>, Option<f64>)> {
     let Some(target) = app.targets().first() else {
         return Ok((Vec::new(), None));
     };
+    let since = Stopwatch::start();
     let before = readings(target, app.clock().now()).await?;
     tokio::time::sleep(RATE_OVER).await;
     let after = readings(target, app.clock().now()).await?;
+    // From the middle of one look to the middle of the other: looking takes its time, too.
+    let seconds = f64::midpoint(RATE_OVER.as_secs_f64(), since.elapsed().as_secs_f64());
     let databases = after
         .iter()
         .filter(|s| s.series.metric == "pg_database_size_bytes");
     let database = databases.map(|sample| sample.value).reduce(|a, b| a + b);
     let rate_of = |sample: &Sample| {
         let earlier = before.iter().find(|s| s.series == sample.series)?;
-        Some((sample.value - earlier.value).max(0.0) / RATE_OVER.as_secs_f64())
+        Some((sample.value - earlier.value).max(0.0) / seconds)
     };
     let cores = after
         .iter()

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rayon::prelude::*;
+use serde_json::Value;
 use tokio::sync::watch::Receiver;
 
 use crate::clock::Clock;
@@ -19,9 +20,10 @@ use crate::model::ranking::{
 use crate::model::series::{Labels, Window};
 use crate::model::structure::Slowdown;
 use crate::model::units::{Millis, Timestamp};
+use crate::queue::Queues;
 use crate::store::{Fold, History, Result, Selector, SeriesId, Store};
 use crate::work::board::{Board, TargetState};
-use crate::work::deploy;
+use crate::work::{deploy, tasks};
 
 /// The counters of a statement, in the order of [`Sums`]. Times are in seconds.
 const METRICS: [&str; 8] = [
@@ -376,6 +378,7 @@ pub(crate) async fn keep(
     store: Arc<Store>,
     board: Arc<Board>,
     clock: Arc<dyn Clock>,
+    queues: Arc<Queues>,
     mut stop: Receiver<bool>,
 ) {
     loop {
@@ -383,16 +386,24 @@ pub(crate) async fn keep(
             () = tokio::time::sleep(COMPARE_EVERY.as_duration()) => {}
             _ = stop.changed() => return,
         }
-        for target in board.names() {
-            let (worker, now, name) = (Arc::clone(&store), clock.now(), target.clone());
-            let work = move || slowdowns(&worker, &name, now);
-            match tokio::task::spawn_blocking(work).await {
-                Ok(Ok(found)) => board.update(&target, |state| state.slowdowns = found.into()),
-                Ok(Err(error)) => {
-                    tracing::warn!(target, %error, "statements cannot be compared");
-                }
-                Err(panic) => tracing::error!(target, %panic, "statements cannot be compared"),
+        if let Err(error) = tasks::ask(&queues, tasks::STATEMENTS, &Value::Null).await {
+            tracing::warn!(%error, "no task can be queued; it is done at once");
+            compare_all(&store, &board, clock.now()).await;
+        }
+    }
+}
+
+/// Compares the statements of every target, and puts what became slower on the board.
+pub(crate) async fn compare_all(store: &Arc<Store>, board: &Board, now: Timestamp) {
+    for target in board.names() {
+        let (worker, name) = (Arc::clone(store), target.clone());
+        let work = move || slowdowns(&worker, &name, now);
+        match tokio::task::spawn_blocking(work).await {
+            Ok(Ok(found)) => board.update(&target, |state| state.slowdowns = found.into()),
+            Ok(Err(error)) => {
+                tracing::warn!(target, %error, "statements cannot be compared");
             }
+            Err(panic) => tracing::error!(target, %panic, "statements cannot be compared"),
         }
     }
 }

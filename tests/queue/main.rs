@@ -13,4 +13,6 @@ mod keepers;
 mod letters;
 mod model;
 mod racing;
+mod runner;
+mod settling;
 mod support;

@@ -70,7 +70,7 @@ const fn row(
 }
 
 /// Every route of the queues.
-pub const JOB_ROUTES: &[Route] = &[
+pub(super) const ROUTES: &[Route] = &[
     Route {
         params: &[Param {
             name: "queue",
@@ -83,6 +83,16 @@ pub const JOB_ROUTES: &[Route] = &[
             "/api/v1/performance/jobs/metrics",
             "Jobs by state, throughput over a minute, times over 15, of one queue or all (JobMetrics).",
             "get job metrics",
+        )
+    },
+    Route {
+        params: &[],
+        serve: || get(jobs::alerts),
+        ..row(
+            "GET",
+            "/api/v1/performance/jobs/alerts",
+            "What needs a look now: dead letters over their threshold, webhooks that do not answer.",
+            "list alerts of the queues",
         )
     },
     Route {
@@ -207,6 +217,15 @@ pub const JOB_ROUTES: &[Route] = &[
             "/api/v1/performance/jobs/{queue}/claim",
             "Gives out up to max jobs (1) under leases of leaseMs, after waitMs (0, at most 30000) at most.",
             "claim jobs",
+        )
+    },
+    Route {
+        serve: || post(work::settle_many),
+        ..row(
+            "POST",
+            "/api/v1/performance/jobs/{queue}/settle",
+            "Ends up to 1000 attempts at once: [{id, token, returnvalue | error | release}]; 207 if some are refused.",
+            "settle the jobs",
         )
     },
     Route {

@@ -11,6 +11,7 @@ mod name;
 mod options;
 mod payload;
 mod report;
+mod webhook;
 
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +21,7 @@ pub use name::{QueueName, check_job_id};
 pub use options::{Deduplication, JobOptions, Keep, PRIORITY_MAX};
 pub use payload::Payload;
 pub use report::{AttemptError, Failure, LogLine};
+pub use webhook::{MASK, Secret, Webhook};
 
 use super::units::{Bytes, Timestamp};
 
