@@ -169,7 +169,7 @@ fn too_little_history_says_how_much_is_needed() {
 
 #[test]
 fn hostile_values_never_leave_finite_ground() {
-    let shapes: [&dyn Fn(usize) -> f64; 8] = [
+    let shapes: [&dyn Fn(usize) -> f64; 10] = [
         &|_| 5.0,
         &|_| 0.0,
         &|i| if i % 2 == 0 { 1e308 } else { -1e308 },
@@ -178,6 +178,8 @@ fn hostile_values_never_leave_finite_ground() {
         &|i| (0.2 * i as f64).exp(),
         &|i| if i % 3 == 0 { f64::NAN } else { noise(i) },
         &|i| if i < 50 { 0.0 } else { 1e-300 },
+        &|i| 10.0_f64.powf(4.0 * (i % 150) as f64 - 300.0),
+        &|i| 10.0_f64.powf(300.0 - 4.0 * (i % 150) as f64),
     ];
     for (k, shape) in shapes.iter().enumerate() {
         for (n, per_day) in [(14, 1), (15, 1), (40, 1), (100, 1), (160, 4)] {

@@ -232,7 +232,7 @@ fn told_periods_last_through_days_that_hours_are_folded_to() {
 
 #[test]
 fn hostile_values_never_leave_finite_ground() {
-    let shapes: [&dyn Fn(usize) -> f64; 10] = [
+    let shapes: [&dyn Fn(usize) -> f64; 12] = [
         &|_| 5.0,
         &|_| 0.0,
         &|i| if i % 2 == 0 { 1e308 } else { -1e308 },
@@ -243,6 +243,8 @@ fn hostile_values_never_leave_finite_ground() {
         &|i| if i < 50 { 0.0 } else { 1e-300 },
         &|i| if i == 0 { 1.0 } else { f64::NAN },
         &|i| if i % 24 == 3 { 1e12 } else { 1e-12 },
+        &|i| 10.0_f64.powf(4.0 * (i % 150) as f64 - 300.0),
+        &|i| 10.0_f64.powf(300.0 - 4.0 * (i % 150) as f64),
     ];
     for shape in shapes {
         for n in [1, 2, 13, 14, 15, 40, 130, 400] {
