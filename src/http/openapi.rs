@@ -1,7 +1,7 @@
 //! `/openapi.json`: `OpenAPI` 3.1 from the table of routes; a test holds the schemas to real answers.
 
-mod jobs;
 mod explained;
+mod jobs;
 
 use serde_json::{Map, Value, json};
 

@@ -31,7 +31,8 @@ pub use libpq::{ConnInfo, Environment, resolve};
 pub use mask::mask;
 pub use observer::{Manner, Observer, Options};
 pub use plan::{
-    Ability, Checked, Examined, Lesson, NotRun, Record, Recorded, Run, STATEMENT, Seen, Values, WhatIf,
+    Ability, Checked, Examined, Lesson, NotRun, Record, Recorded, Run, STATEMENT, Seen, Values,
+    WhatIf,
 };
 pub use scratch::{Built, Identity, Measured, Scratch};
 
