@@ -164,6 +164,9 @@ case ${1:-} in
         optional promtool prometheus '/metrics is not checked by promtool, nor PromQL by Prometheus'
         have mkfs.ext4 || [ -x /sbin/mkfs.ext4 ] ||
             optional mkfs.ext4 e2fsprogs 'power cuts are not tried'
+        optional node nodejs 'the example of a worker in Node is not run'
+        optional python3 python3 'examples in Python are not run'
+        optional curl curl 'the example of a worker in the shell is not run'
         openmetrics_parser
         ;;
     path)

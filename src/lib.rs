@@ -20,6 +20,7 @@ pub mod demo;
 pub mod diagnose;
 pub mod exchange;
 pub mod forecast;
+pub mod hook;
 pub mod host;
 pub mod http;
 pub mod model;

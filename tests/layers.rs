@@ -9,7 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const ALL: &str = "model clock config stats exchange forecast diagnose advise store redis queue cache \
-                   postgres host load fleet demo assets promql report work http cli";
+                   postgres host hook load fleet demo assets promql report work http cli";
 
 const MAY_NAME: &[(&str, &str)] = &[
     ("model", ""),
@@ -27,6 +27,7 @@ const MAY_NAME: &[(&str, &str)] = &[
     ("cache", "model clock stats redis"),
     ("postgres", "model advise"),
     ("host", "model"),
+    ("hook", "model"),
     ("load", "model clock stats"),
     ("fleet", "model redis"),
     ("demo", "model clock"),
@@ -35,7 +36,7 @@ const MAY_NAME: &[(&str, &str)] = &[
     (
         "work",
         "model clock config stats exchange forecast diagnose advise store redis queue cache postgres \
-         host load fleet demo assets promql report",
+         host hook load fleet demo assets promql report",
     ),
     (
         "http",

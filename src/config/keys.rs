@@ -218,10 +218,34 @@ pub const KEYS: &[Key] = &[
         "when a change to a queue is answered: commit waits for the disk, interval risks a second of them in a power cut, none what the system has not written",
     ),
     key(
+        "jobs.webhook_hosts",
+        Shape::List,
+        None,
+        "hosts that webhooks may reach though they are near or without TLS; all others must be public and https, so that nobody reaches this machine's neighbours through it",
+    ),
+    key(
+        "explain.analyze",
+        Shape::Flag,
+        Some("false"),
+        "run a statement that is explained, in a read-only transaction that is rolled back, where it calls nothing that might do more than read; it then costs the server what it costs",
+    ),
+    key(
+        "explain.timeout",
+        Shape::Duration(Millis(10), MINUTES_10),
+        Some("5s"),
+        "the longest that planning a statement, or running it, may take",
+    ),
+    key(
         "http.token_file",
         Shape::Path,
         None,
         "file with the token that clients send as `Authorization: Bearer`; not readable for others",
+    ),
+    key(
+        "http.viewer_token_file",
+        Shape::Path,
+        None,
+        "file with a second token, for those who may look and change nothing; what jobs carry is masked for them",
     ),
     key(
         "http.hosts",

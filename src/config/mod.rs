@@ -10,14 +10,14 @@ mod human;
 mod keys;
 mod load;
 mod target;
+mod tokens;
 mod value;
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub use environment::Environment;
 pub use human::{duration as parse_duration, size as parse_size};
@@ -30,9 +30,7 @@ use crate::model::capacity::{Limit, Resource};
 use crate::model::job::Durability;
 use crate::model::units::{Bytes, Millis, Ratio};
 use load::Settings;
-
-/// The least length of a token; 16 characters of base 64 hold 96 bits.
-const MIN_TOKEN: usize = 16;
+use tokens::Tokens;
 
 /// What is wrong with the settings.
 #[derive(Debug, thiserror::Error)]
@@ -147,6 +145,10 @@ pub struct Config {
     pub thresholds: Thresholds,
     /// When a change to a job queue counts as done.
     pub jobs_durability: Durability,
+    /// Near hosts that webhooks may reach.
+    pub jobs_webhook_hosts: Vec<String>,
+    /// What may be done to explain a statement.
+    pub explain: Explain,
     /// Bounds of the server.
     pub http: Http,
     /// What is logged.
@@ -226,11 +228,22 @@ pub struct Thresholds {
     pub critical: Ratio,
 }
 
+/// What may be done to explain a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explain {
+    /// Whether it may be run.
+    pub analyze: bool,
+    /// Bound of planning it, and of running it.
+    pub timeout: Millis,
+}
+
 /// Bounds of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
     /// What clients must send, if anything.
     pub token: Option<Secret>,
+    /// What clients send who may only look.
+    pub viewer_token: Option<Secret>,
     /// Names that browsers may call this server by, besides loopback ones; lower case.
     pub hosts: Vec<String>,
     /// Connections at once.
@@ -267,16 +280,7 @@ pub struct Log {
 pub fn load(flags: &Flags, environment: &Environment) -> Result<Config> {
     let settings = load::merge(flags, environment)?;
     let mut problems = contradictions(&settings);
-    let token = match settings.path("http.token_file") {
-        None => None,
-        Some(path) => match read_token(&path) {
-            Ok(token) => Some(token),
-            Err(message) => {
-                problems.push(settings.problem("http.token_file", &message));
-                None
-            }
-        },
-    };
+    let tokens = tokens::read(&settings, &mut problems);
     let listen = settings.address("listen");
     if !listen.ip().is_loopback() && settings.path("http.token_file").is_none() {
         problems.push(settings.problem(
@@ -287,7 +291,7 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Config> {
     if !problems.is_empty() {
         return Err(Error::Invalid(problems));
     }
-    Ok(assemble(&settings, token, environment.clone()))
+    Ok(assemble(&settings, tokens, environment.clone()))
 }
 
 fn contradictions(settings: &Settings) -> Vec<Problem> {
@@ -319,28 +323,7 @@ fn contradictions(settings: &Settings) -> Vec<Problem> {
     problems
 }
 
-fn read_token(path: &Path) -> std::result::Result<Secret, String> {
-    let shown = path.display();
-    let metadata =
-        std::fs::metadata(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    if metadata.permissions().mode() & 0o007 != 0 {
-        return Err(format!(
-            "{shown} is open to every user; run chmod 600 {shown}"
-        ));
-    }
-    let text =
-        std::fs::read_to_string(path).map_err(|error| format!("cannot read {shown}: {error}"))?;
-    let token = text.trim();
-    if token.len() < MIN_TOKEN || !token.chars().all(|c| c.is_ascii_graphic()) {
-        return Err(format!(
-            "{shown} holds no token of {MIN_TOKEN} printable characters or more; \
-             make one with: head -c 24 /dev/urandom | base64"
-        ));
-    }
-    Ok(Secret::new(token))
-}
-
-fn assemble(settings: &Settings, token: Option<Secret>, environment: Environment) -> Config {
+fn assemble(settings: &Settings, tokens: Tokens, environment: Environment) -> Config {
     Config {
         listen: settings.address("listen"),
         data_dir: settings.path("data_dir").unwrap_or_default(),
@@ -378,7 +361,12 @@ fn assemble(settings: &Settings, token: Option<Secret>, environment: Environment
             "none" => Durability::None,
             _ => Durability::Commit,
         },
-        http: http(settings, token),
+        jobs_webhook_hosts: settings.list("jobs.webhook_hosts"),
+        explain: Explain {
+            analyze: settings.flag("explain.analyze"),
+            timeout: settings.length("explain.timeout"),
+        },
+        http: http(settings, tokens),
         log: Log {
             level: settings.text("log.level"),
             json: settings.text("log.format") == "json",
@@ -389,13 +377,14 @@ fn assemble(settings: &Settings, token: Option<Secret>, environment: Environment
     }
 }
 
-fn http(settings: &Settings, token: Option<Secret>) -> Http {
+fn http(settings: &Settings, tokens: Tokens) -> Http {
     let bytes = |key| {
         let size = settings.size(key).unwrap_or_default();
         usize::try_from(size.0).unwrap_or(usize::MAX)
     };
     Http {
-        token,
+        token: tokens.operator,
+        viewer_token: tokens.viewer,
         hosts: settings.list("http.hosts"),
         max_connections: settings.count("http.max_connections"),
         header_timeout: settings.length("http.header_timeout"),

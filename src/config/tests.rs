@@ -1,5 +1,8 @@
 use std::io::Write as _;
 
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
 use super::*;
 use crate::model::capacity::{LimitOrigin, Resource};
 
@@ -248,7 +251,7 @@ fn the_examples_of_the_packaged_file_hold() {
                 .filter(|rest| !rest.starts_with(' '))
                 .unwrap_or(line)
         })
-        .filter(|line| !line.starts_with("token_file"))
+        .filter(|line| !line.contains("token_file"))
         .collect();
     let (config, _) = with_file(&uncommented.join("\n"), &[]);
     let config = config.unwrap();

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 
 use super::body::{Answer, Wanted};
 use super::error::Refusal;
+use super::guard::Role;
 use super::router::Matched;
 use super::{Site, guard};
 use crate::clock::Stopwatch;
@@ -30,21 +31,29 @@ pub(super) async fn over_socket(
     request: Request,
     next: Next,
 ) -> Response {
-    let verdict = guard::size(&site, &request);
+    let verdict = guard::socket(&site, &request);
     pass(&site, request, next, verdict).await
 }
 
-async fn pass(site: &Site, request: Request, next: Next, verdict: Result<(), Refusal>) -> Response {
+async fn pass(
+    site: &Site,
+    mut request: Request,
+    next: Next,
+    verdict: Result<Role, Refusal>,
+) -> Response {
     let watch = Stopwatch::start();
     let wanted = Wanted::of(&request);
     let method = method_of(request.method());
     let limit = site.settings.request_timeout.as_duration();
     let mut response = match verdict {
         Err(refusal) => refusal.into_response(),
-        Ok(()) => match tokio::time::timeout(limit, next.run(request)).await {
-            Ok(response) => response,
-            Err(_) => Refusal::TooSlow.into_response(),
-        },
+        Ok(role) => {
+            request.extensions_mut().insert(role);
+            match tokio::time::timeout(limit, next.run(request)).await {
+                Ok(response) => response,
+                Err(_) => Refusal::TooSlow.into_response(),
+            }
+        }
     };
     let route = response
         .extensions()

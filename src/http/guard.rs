@@ -1,28 +1,59 @@
 //! Who may ask: body size, the name that the browser used, the token; and what browsers may do.
 
+use std::convert::Infallible;
 use std::net::IpAddr;
 
-use axum::extract::Request;
+use axum::extract::{FromRequestParts, Request};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::request::Parts;
 
 use super::error::Refusal;
-use super::{Site, jobs, write};
+use super::{Site, explain, jobs, write};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
 
-/// Everything that a request over the network must satisfy.
-pub(super) fn network(site: &Site, request: &Request) -> Result<(), Refusal> {
+/// What somebody may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Everything.
+    Operator,
+    /// Looking, at all but what jobs carry.
+    Viewer,
+}
+
+impl<S: Sync> FromRequestParts<S> for Role {
+    type Rejection = Infallible;
+
+    /// Who was not looked at may do least.
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(parts.extensions.get().copied().unwrap_or(Self::Viewer))
+    }
+}
+
+/// Everything that a request over the network must satisfy; who it is.
+pub(super) fn network(site: &Site, request: &Request) -> Result<Role, Refusal> {
     size(site, request)?;
     host(site, request)?;
     origin(request)?;
-    token(site, request)
+    let role = token(site, request)?;
+    if role == Role::Viewer && !request.method().is_safe() {
+        return Err(Refusal::OnlyLooking);
+    }
+    Ok(role)
+}
+
+/// The same on the Unix socket, which only this user may open.
+pub(super) fn socket(site: &Site, request: &Request) -> Result<Role, Refusal> {
+    size(site, request).map(|()| Role::Operator)
 }
 
 /// A page of another site can make a browser send a plain POST here without asking first. Browsers
 /// then say whose page it is; on paths that change something such a request is refused.
 fn origin(request: &Request) -> Result<(), Refusal> {
-    if !request.uri().path().starts_with(jobs::BASE) || request.method().is_safe() {
+    let path = request.uri().path();
+    let costs = path.starts_with(jobs::BASE) || path == explain::ANALYZE;
+    if !costs || request.method().is_safe() {
         return Ok(());
     }
     let text = |name| request.headers().get(name).map(HeaderValue::to_str);
@@ -37,7 +68,7 @@ fn origin(request: &Request) -> Result<(), Refusal> {
 }
 
 /// A body that says it is too large is refused before it is sent.
-pub(super) fn size(site: &Site, request: &Request) -> Result<(), Refusal> {
+fn size(site: &Site, request: &Request) -> Result<(), Refusal> {
     let limit = write::limit(request.uri().path(), site.settings.max_body_bytes);
     let said = request
         .headers()
@@ -83,13 +114,13 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-fn token(site: &Site, request: &Request) -> Result<(), Refusal> {
+fn token(site: &Site, request: &Request) -> Result<Role, Refusal> {
     let Some(token) = &site.settings.token else {
-        return Ok(());
+        return Ok(Role::Operator);
     };
     // Liveness probes carry no secrets, and the answer holds nothing.
     if request.uri().path() == "/healthz" {
-        return Ok(());
+        return Ok(Role::Viewer);
     }
     let given = request
         .headers()
@@ -98,8 +129,11 @@ fn token(site: &Site, request: &Request) -> Result<(), Refusal> {
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map_or("", |(_, token)| token.trim());
+    let viewer = site.settings.viewer_token.as_ref();
     if same(given.as_bytes(), token.expose().as_bytes()) {
-        Ok(())
+        Ok(Role::Operator)
+    } else if viewer.is_some_and(|token| same(given.as_bytes(), token.expose().as_bytes())) {
+        Ok(Role::Viewer)
     } else {
         Err(Refusal::NoToken)
     }

@@ -31,6 +31,7 @@
 pub mod advice;
 pub mod capacity;
 pub mod database;
+pub mod explain;
 pub mod finding;
 pub mod forecast;
 pub mod job;

@@ -3,15 +3,16 @@
 //! For: deciding where a job goes. Not for: which job is next, nor for writing anything. Read
 //! [`Entry::fail`] first, which holds the rules of trying again.
 
+mod shown;
+
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
-use super::trail::{Trail, unheard};
-use super::{Change, Error, Result};
+use super::trail::unheard;
+use super::{Error, Result};
 use crate::model::job::{
-    Exhausted, Failure, Job, JobOptions, JobRef, JobState, Keep, Lease, NewJob, Payload,
-    QueueConfig, QueueName,
+    Exhausted, Failure, JobOptions, JobRef, JobState, Keep, Lease, NewJob, Payload, QueueConfig,
 };
 use crate::model::units::{Millis, Timestamp};
 
@@ -41,6 +42,9 @@ pub(super) struct Entry {
     pub(super) claimed_at: Option<Timestamp>,
     #[serde(rename = "u", default, skip_serializing_if = "is_default")]
     pub(super) lease_until: Timestamp,
+    /// How long its lease is, where the worker said so.
+    #[serde(rename = "i", default, skip_serializing_if = "Option::is_none")]
+    pub(super) asked: Option<Millis>,
     #[serde(rename = "t", default, skip_serializing_if = "is_default")]
     pub(super) token: u64,
     #[serde(rename = "w", default, skip_serializing_if = "String::is_empty")]
@@ -78,8 +82,18 @@ pub(super) struct Entry {
     #[serde(rename = "f", default, skip_serializing_if = "Option::is_none")]
     pub(super) flow: Option<u64>,
     /// A payload that is small; another lies beside the entry.
-    #[serde(rename = "j", default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        rename = "j",
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "there"
+    )]
     pub(super) data: Option<Payload>,
+}
+
+/// What is there is a payload, also where it is null.
+fn there<'de, D: Deserializer<'de>>(text: D) -> std::result::Result<Option<Payload>, D::Error> {
+    Payload::deserialize(text).map(Some)
 }
 
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
@@ -129,6 +143,7 @@ impl Entry {
             run_at,
             claimed_at: None,
             lease_until: Timestamp::default(),
+            asked: None,
             token: 0,
             worker: String::new(),
             finished_at: None,
@@ -226,7 +241,7 @@ impl Entry {
         let mut hasher = DefaultHasher::new();
         (nonce, self.seq, self.started).hash(&mut hasher);
         self.token = hasher.finish();
-        self.lease_until = self.lease_end(config, lease, now);
+        self.extend(config, lease, now);
         self.lease().unwrap_or_else(|| Lease {
             token: String::new(),
             worker: String::new(),
@@ -264,7 +279,16 @@ impl Entry {
 
     /// A lease that goes on; never past the attempt's time.
     pub(super) fn extend(&mut self, config: &QueueConfig, lease: Option<Millis>, now: Timestamp) {
+        self.asked = lease;
         self.lease_until = self.lease_end(config, lease, now);
+    }
+
+    /// The clock was set back: a lease from the future is as long as it was, from now on, so that
+    /// a worker that is gone does not keep its job until the clock is there again.
+    pub(super) fn set_back(&mut self, config: &QueueConfig, now: Timestamp) {
+        self.claimed_at = self.claimed_at.map(|at| at.min(now));
+        let until = self.lease_end(config, self.asked, now);
+        self.lease_until = self.lease_until.min(until);
     }
 
     /// Is done.
@@ -292,7 +316,8 @@ impl Entry {
         } else {
             let backoff = self.opts.backoff.as_ref().unwrap_or(&config.backoff);
             let wait = backoff.wait(self.made, self.luck());
-            self.run_at = now.plus(wait.as_duration());
+            let asked = failure.retry_after.unwrap_or_default().min(Millis::DAY);
+            self.run_at = now.plus(wait.max(asked).as_duration());
             self.place(self.run_at, now);
             self.retrying = self.state == JobState::Delayed;
         }
@@ -438,62 +463,6 @@ impl Entry {
                 (at, self.seq)
             }
             _ => (0, self.seq),
-        }
-    }
-
-    /// What the transition that led here tells.
-    pub(super) fn change(
-        &self,
-        queue: &QueueName,
-        failure: Option<&Failure>,
-        now: Timestamp,
-    ) -> Change {
-        let began = self.claimed_at.unwrap_or(now);
-        let length = |from: Timestamp, to: Timestamp| {
-            Millis(u64::try_from(to.since(from).as_millis()).unwrap_or(u64::MAX))
-        };
-        Change {
-            queue: queue.clone(),
-            id: self.id(),
-            state: Some(self.state),
-            failed: failure.is_some(),
-            wait: length(self.run_at.min(began), began),
-            run: length(began, now),
-            reason: failure.map(|failure| failure.message.clone()),
-        }
-    }
-
-    /// All that is known of it.
-    pub(super) fn job(
-        &self,
-        queue: &QueueName,
-        data: Payload,
-        trail: Trail,
-        result: Option<Payload>,
-        children: Vec<JobRef>,
-    ) -> Job {
-        Job {
-            id: self.id(),
-            queue: queue.clone(),
-            name: self.name.clone(),
-            data,
-            opts: self.opts.clone(),
-            state: self.state,
-            priority: self.priority,
-            created_at: self.created_at,
-            run_at: self.run_at,
-            claimed_at: self.claimed_at,
-            finished_at: self.finished_at,
-            lease: self.lease(),
-            attempts_made: self.made,
-            attempts_started: self.started,
-            cancelling: self.cancelling,
-            progress: trail.progress,
-            result,
-            errors: trail.errors,
-            logs: trail.logs,
-            parent: self.parent.clone(),
-            children,
         }
     }
 }

@@ -19,6 +19,38 @@ pub struct Event {
     pub at: Timestamp,
 }
 
+/// What kind of trouble a queue has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AlarmKind {
+    /// The dead letters are as many as were said to be too many.
+    DeadLetters,
+    /// The webhook does not answer as it should, and jobs wait for it.
+    Webhook,
+}
+
+impl AlarmKind {
+    /// The word for it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DeadLetters => "dead-letters",
+            Self::Webhook => "webhook",
+        }
+    }
+}
+
+/// Something that somebody should look at, as long as it lasts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Alarm {
+    /// In which queue.
+    pub queue: QueueName,
+    /// Of what kind.
+    pub kind: AlarmKind,
+    /// What it is, for people.
+    pub message: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
 /// What a job's coming to a state is called.
 pub(super) const fn name_of(state: Option<JobState>) -> &'static str {
     match state {

@@ -17,6 +17,8 @@ mod event;
 mod memory;
 mod meter;
 mod queues;
+mod runner;
+pub mod schedule;
 mod shared;
 mod store;
 mod trail;
@@ -24,13 +26,14 @@ mod transition;
 
 pub use embedded::{Embedded, Options};
 pub use error::{Error, Result};
-pub use event::Event;
+pub use event::{Alarm, AlarmKind, Event};
 pub use memory::Memory;
 pub use meter::{Recent, Spread, THROUGHPUT_WINDOW};
 pub use queues::Queues;
+pub use runner::{Handler, Runner, RunnerOptions, Task};
 pub use shared::Shared;
 pub use store::{JobStore, Row};
 pub use transition::{
-    Added, Change, Claim, Claimed, Clear, Counts, Enqueued, Extended, Extra, Filter, Flow, Note,
-    Outcome, Page, PageAsk, Retry, Setting, Verb,
+    Ack, Added, Change, Claim, Claimed, Clear, Counts, Ending, Enqueued, Extended, Extra, Filter,
+    Flow, Note, Outcome, Page, PageAsk, Retry, Setting, Verb,
 };

@@ -3,21 +3,24 @@
 //! For: claims that wait, events, rates, and doing what is due in time. Not for: keeping jobs
 //! (`store`, `embedded`). Read [`Queues::claim`] and [`Queues::tick`] first.
 
-use std::collections::HashMap;
+mod tell;
+
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Notify, broadcast, watch};
 
-use super::event::{Event, name_of};
+use super::event::{Alarm, AlarmKind, Event};
 use super::meter::{Meter, Recent};
+use super::schedule::Schedules;
 use super::store::JobStore;
 use super::transition::{
-    Change, Claim, Claimed, Clear, Counts, Enqueued, Extended, Extra, Flow, Note, Outcome, Page,
-    PageAsk, Retry, Setting, Verb,
+    Ack, Claim, Claimed, Clear, Counts, Ending, Enqueued, Extended, Extra, Flow, Note, Outcome,
+    Page, PageAsk, Retry, Setting, Verb,
 };
-use super::{Added, Error, Result};
+use super::{Error, Result};
 use crate::clock::Clock;
 use crate::model::job::{Job, JobState, NewJob, QueueName};
 use crate::model::units::{Millis, Timestamp};
@@ -39,10 +42,17 @@ pub struct Queues {
     bells: Mutex<HashMap<QueueName, Arc<Notify>>>,
     meters: Mutex<HashMap<QueueName, Meter>>,
     events: broadcast::Sender<Event>,
+    /// Jobs that are called off while somebody has them.
+    called_off: broadcast::Sender<(QueueName, String)>,
     /// When `tick` is called next, as far as it was told; in ms since 1970.
     planned: AtomicI64,
     sooner: Notify,
+    /// What somebody should look at, by queue and kind.
+    alarms: Mutex<BTreeMap<(QueueName, AlarmKind), Alarm>>,
     closing: watch::Sender<bool>,
+    pub(super) schedules: Schedules,
+    /// How often a queue was set, made or taken away.
+    settings: watch::Sender<u64>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -58,9 +68,13 @@ impl Queues {
             bells: Mutex::default(),
             meters: Mutex::default(),
             events: broadcast::channel(EVENTS).0,
+            called_off: broadcast::channel(EVENTS).0,
             planned: AtomicI64::new(i64::MAX),
             sooner: Notify::new(),
+            alarms: Mutex::default(),
             closing: watch::channel(false).0,
+            schedules: Schedules::default(),
+            settings: watch::channel(0).0,
         }
     }
 
@@ -77,6 +91,16 @@ impl Queues {
     /// Hears what happens from now on; a listener that is too slow misses the oldest.
     pub fn listen(&self) -> broadcast::Receiver<Event> {
         self.events.subscribe()
+    }
+
+    /// Hears of jobs that are called off while somebody has them: their workers should stop.
+    pub(super) fn called_off(&self) -> broadcast::Receiver<(QueueName, String)> {
+        self.called_off.subscribe()
+    }
+
+    /// Changes whenever a queue is set or taken away.
+    pub fn settings(&self) -> watch::Receiver<u64> {
+        self.settings.subscribe()
     }
 
     /// Adds jobs; one answer each, in their order.
@@ -137,15 +161,6 @@ impl Queues {
         }
         self.replan().await;
         Ok(added)
-    }
-
-    fn tell_added(&self, queue: &QueueName, one: &Enqueued) {
-        if one.added == Added::New {
-            if one.state == Some(JobState::Waiting) {
-                self.bell(queue).notify_one();
-            }
-            self.tell("added", queue, Some(&one.id), None);
-        }
     }
 
     /// Gives out jobs; if there are none, waits up to `patience` for some.
@@ -234,6 +249,38 @@ impl Queues {
         Ok(state)
     }
 
+    /// Ends several attempts and says where their jobs stand then, in their order.
+    ///
+    /// # Errors
+    /// [`Error::TooMany`] over 1 000 endings, else as [`JobStore::settle_many`].
+    pub async fn settle_many(
+        &self,
+        queue: &QueueName,
+        endings: Vec<Ending>,
+        ack: Ack,
+    ) -> Result<Vec<Result<Option<JobState>>>> {
+        if endings.len() > CLAIM_MAX {
+            return Err(Error::TooMany {
+                what: "endings",
+                given: endings.len(),
+                limit: CLAIM_MAX,
+            });
+        }
+        let now = self.now();
+        let settled = self.keeper.settle_many(queue, endings, ack, now).await?;
+        let mut states = Vec::with_capacity(settled.len());
+        for one in settled {
+            let Ok(changes) = &one else {
+                states.push(one.map(|_| None));
+                continue;
+            };
+            self.bell(queue).notify_one();
+            self.tell_all(changes).await;
+            states.push(Ok(changes.first().and_then(|change| change.state)));
+        }
+        Ok(states)
+    }
+
     /// Lets a lease go on.
     ///
     /// # Errors
@@ -270,7 +317,12 @@ impl Queues {
     pub async fn act(&self, queue: &QueueName, id: &str, verb: Verb) -> Result<Option<JobState>> {
         let changes = self.keeper.act(queue, id, verb, self.now()).await?;
         self.tell_all(&changes).await;
-        Ok(changes.first().and_then(|change| change.state))
+        let state = changes.first().and_then(|change| change.state);
+        if (verb, state) == (Verb::Cancel, Some(JobState::Active)) {
+            // Nobody may be there who hears it.
+            let _ = self.called_off.send((queue.clone(), id.to_owned()));
+        }
+        Ok(state)
     }
 
     /// Sets a queue.
@@ -284,8 +336,10 @@ impl Queues {
             Setting::Resume => "resumed",
         };
         self.keeper.configure(queue, setting).await?;
+        self.settings.send_modify(|times| *times += 1);
         self.bell(queue).notify_waiters();
         self.tell(name, queue, None, None);
+        self.warn_of_letters(queue).await;
         self.replan().await;
         Ok(())
     }
@@ -306,8 +360,10 @@ impl Queues {
         }
         let is_gone = matches!(clear, Clear::Everything { .. });
         if is_gone {
+            self.settings.send_modify(|times| *times += 1);
             lock(&self.bells).remove(queue);
             lock(&self.meters).remove(queue);
+            lock(&self.alarms).retain(|(name, _), _| name != queue);
         }
         let name = if is_gone { "obliterated" } else { "drained" };
         self.tell(name, queue, None, None);
@@ -397,7 +453,9 @@ impl Queues {
                 bell.notify_waiters();
             }
         }
-        let next = self.keeper.next_due().await;
+        let tick = self.fire_due().await?;
+        let due = self.keeper.next_due().await;
+        let next = tick.into_iter().chain(due).min();
         if let Some(next) = next {
             self.planned.fetch_min(next.as_millis(), Ordering::AcqRel);
         }
@@ -415,76 +473,10 @@ impl Queues {
         }
     }
 
-    fn plan(&self, at: Timestamp) {
+    pub(super) fn plan(&self, at: Timestamp) {
         let before = self.planned.fetch_min(at.as_millis(), Ordering::AcqRel);
         if at.as_millis() < before {
             self.sooner.notify_one();
         }
-    }
-
-    fn bell(&self, queue: &QueueName) -> Arc<Notify> {
-        Arc::clone(lock(&self.bells).entry(queue.clone()).or_default())
-    }
-
-    async fn tell_all(&self, changes: &[Change]) {
-        let mut is_later = false;
-        for change in changes {
-            let now = self.now();
-            if let Some(state) = change.state {
-                let mut meters = lock(&self.meters);
-                let meter = meters.entry(change.queue.clone()).or_default();
-                if state.is_final() {
-                    meter.ended(now);
-                }
-                if state == JobState::Completed {
-                    meter.took(change.wait, change.run, now);
-                }
-            }
-            match change.state {
-                Some(JobState::Waiting) => self.bell(&change.queue).notify_one(),
-                Some(JobState::Delayed) => is_later = true,
-                _ => {}
-            }
-            let (id, reason) = (Some(change.id.as_str()), change.reason.as_deref());
-            self.tell(name_of(change.state), &change.queue, id, reason);
-            if change.state == Some(JobState::Dead) {
-                self.warn_of_letters(&change.queue).await;
-            }
-        }
-        if is_later {
-            self.replan().await;
-        }
-    }
-
-    /// Tells when the dead letters reach the number from which on that is wanted.
-    async fn warn_of_letters(&self, queue: &QueueName) {
-        let Ok(counts) = self.keeper.counts(queue).await else {
-            return;
-        };
-        let threshold = counts.config.dead_letter.alert_threshold;
-        if threshold.is_some_and(|threshold| counts.dead == threshold) {
-            tracing::warn!(%queue, dead = counts.dead, "the dead letters reach their threshold");
-            self.tell(
-                "alert",
-                queue,
-                None,
-                Some("the dead letters reach their threshold"),
-            );
-        }
-    }
-
-    fn tell(&self, name: &'static str, queue: &QueueName, id: Option<&str>, reason: Option<&str>) {
-        if self.events.receiver_count() == 0 {
-            return;
-        }
-        let event = Event {
-            name,
-            queue: queue.clone(),
-            id: id.map(str::to_owned),
-            reason: reason.map(str::to_owned),
-            at: self.now(),
-        };
-        // Nobody may be left to hear it.
-        let _ = self.events.send(event);
     }
 }

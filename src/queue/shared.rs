@@ -13,8 +13,8 @@ use super::Result;
 use super::commit::Commits;
 use super::store::{JobStore, Row};
 use super::transition::{
-    Change, Claim, Claimed, Clear, Counts, Enqueued, Extended, Extra, Flow, Note, Outcome, Page,
-    PageAsk, Retry, Setting, Verb,
+    Ack, Change, Claim, Claimed, Clear, Counts, Ending, Enqueued, Extended, Extra, Flow, Note,
+    Outcome, Page, PageAsk, Retry, Setting, Verb,
 };
 use crate::model::job::{Job, NewJob, QueueName};
 use crate::model::units::{Millis, Timestamp};
@@ -45,6 +45,12 @@ pub(super) trait Transitions: Send + fmt::Debug {
         outcome: Outcome,
         now: Timestamp,
     ) -> Result<Vec<Change>>;
+    fn settle_many(
+        &mut self,
+        queue: &QueueName,
+        endings: Vec<Ending>,
+        now: Timestamp,
+    ) -> Result<Vec<Result<Vec<Change>>>>;
     fn extend(
         &mut self,
         queue: &QueueName,
@@ -180,6 +186,24 @@ impl<T: Transitions> JobStore for Shared<T> {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<Change>>> {
         self.durably(move |state| state.settle(queue, (id, token), outcome, now))
+    }
+
+    fn settle_many<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        endings: Vec<Ending>,
+        ack: Ack,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Result<Vec<Change>>>>> {
+        let work = move |state: &mut T| state.settle_many(queue, endings, now);
+        match ack {
+            Ack::OnDisk => self.durably(work),
+            Ack::AtOnce => self.at_once(work),
+        }
+    }
+
+    fn sync(&self) -> BoxFuture<'_, Result<()>> {
+        self.durably(|_| Ok(()))
     }
 
     fn extend<'a>(

@@ -6,8 +6,8 @@ use futures_util::future::BoxFuture;
 
 use super::Result;
 use super::transition::{
-    Change, Claim, Claimed, Clear, Counts, Enqueued, Extended, Extra, Flow, Note, Outcome, Page,
-    PageAsk, Retry, Setting, Verb,
+    Ack, Change, Claim, Claimed, Clear, Counts, Ending, Enqueued, Extended, Extra, Flow, Note,
+    Outcome, Page, PageAsk, Retry, Setting, Verb,
 };
 use crate::model::job::{Job, NewJob, QueueName};
 use crate::model::units::Timestamp;
@@ -71,6 +71,19 @@ pub trait JobStore: Send + Sync + fmt::Debug {
         outcome: Outcome,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<Change>>>;
+
+    /// Ends several attempts, each wholly or not at all. One answer an ending, in their order; what
+    /// follows for other jobs may be told with a later one of them.
+    fn settle_many<'a>(
+        &'a self,
+        queue: &'a QueueName,
+        endings: Vec<Ending>,
+        ack: Ack,
+        now: Timestamp,
+    ) -> BoxFuture<'a, Result<Vec<Result<Vec<Change>>>>>;
+
+    /// Returns when all that was written before the call would survive a loss of power.
+    fn sync(&self) -> BoxFuture<'_, Result<()>>;
 
     /// Lets a lease go on, from now as long as the queue (or `lease`) says.
     fn extend<'a>(

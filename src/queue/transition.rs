@@ -78,6 +78,27 @@ pub enum Outcome {
     Release,
 }
 
+/// The end of an attempt, by whoever has the lease.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Ending {
+    /// The job.
+    pub id: String,
+    /// The right to it.
+    pub token: String,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// When endings are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ack {
+    /// When they would survive a loss of power.
+    OnDisk,
+    /// At once: who loses them in a loss of power has the jobs done again. [`super::JobStore::sync`]
+    /// waits for the disk later, for many of them together.
+    AtOnce,
+}
+
 /// A lease that goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Extended {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::watch::Receiver;
 
 use crate::clock::Clock;
@@ -19,15 +20,16 @@ use crate::model::capacity::{Limit, Outlook, Projection, Resource};
 use crate::model::outcome::{Promise, Review};
 use crate::model::series::{Kind, Labels, SeriesKey, Window};
 use crate::model::units::{Millis, Timestamp};
+use crate::queue::Queues;
 use crate::report::sqlite::SeriesWindow;
 use crate::store::Store;
 use crate::work::app::WatchedTarget;
-use crate::work::board::Board;
+use crate::work::board::{Board, TargetState};
 use crate::work::evidence;
 use crate::work::fault::{News, Part};
 use crate::work::outcome::{self, Kept};
 use crate::work::usage::Reader;
-use crate::work::{Result, on_rayon};
+use crate::work::{Result, on_rayon, tasks};
 
 /// How much of the past a forecast looks at: two yearly seasons.
 const PAST: Millis = Millis(2 * 365 * Millis::DAY.0);
@@ -82,7 +84,7 @@ pub(crate) fn recall(store: &Store, board: &Board) -> Result<()> {
 }
 
 /// Runs when a run is due and refreshes between runs, until `stop` turns true.
-pub(crate) async fn keep(projector: Projector, mut stop: Receiver<bool>) {
+pub(crate) async fn keep(projector: Projector, queues: Arc<Queues>, mut stop: Receiver<bool>) {
     let mut pause = IMPATIENT;
     loop {
         tokio::select! {
@@ -91,42 +93,74 @@ pub(crate) async fn keep(projector: Projector, mut stop: Receiver<bool>) {
         }
         let mut waiting = false;
         for target in &projector.targets {
-            let done = projector.round(target).await;
-            let fault = done.as_ref().err().map(ToString::to_string);
-            let error = fault.clone().unwrap_or_default();
-            let (board, target) = (&projector.board, &target.name);
-            match board.set_fault(Part::Forecast, Some(target), fault) {
-                News::Broke => tracing::error!(target, error, "no forecast"),
-                News::Mended => tracing::info!(target, "forecasts are made again"),
-                News::Same => {}
+            let done = projector.round(target, &queues).await;
+            match &done {
+                // What becomes of a run tells its task.
+                Ok(Round::Asked) => {}
+                other => {
+                    let fault = other.as_ref().err().map(ToString::to_string);
+                    projector.tell(&target.name, fault);
+                }
             }
-            waiting |= matches!(done, Ok(false));
+            waiting |= matches!(done, Ok(Round::NotRead));
         }
         pause = if waiting { IMPATIENT } else { REFRESH };
     }
 }
 
+/// Whether a target has been read since the start: a forecast needs its limits.
+pub(crate) fn is_read(target: &WatchedTarget, state: &TargetState) -> bool {
+    match target.options {
+        Some(_) => state.snapshot.is_some(),
+        None => state.scrape.is_some(),
+    }
+}
+
+/// What a round came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// The target has not been read yet.
+    NotRead,
+    /// A run is asked for.
+    Asked,
+    /// It is done.
+    Done,
+}
+
 impl Projector {
-    /// One round for one target: a run when one is due, a refresh otherwise. False while the target
-    /// has not been read yet.
-    async fn round(&self, target: &WatchedTarget) -> Result<bool> {
+    /// Notes whether forecasts can be made.
+    pub(crate) fn tell(&self, target: &str, fault: Option<String>) {
+        let error = fault.clone().unwrap_or_default();
+        match self.board.set_fault(Part::Forecast, Some(target), fault) {
+            News::Broke => tracing::error!(target, error, "no forecast"),
+            News::Mended => tracing::info!(target, "forecasts are made again"),
+            News::Same => {}
+        }
+    }
+
+    /// One round for one target: a run when one is due, a refresh otherwise.
+    async fn round(&self, target: &WatchedTarget, queues: &Queues) -> Result<Round> {
         let Some(state) = self.board.target(&target.name) else {
-            return Ok(true);
+            return Ok(Round::Done);
         };
-        let is_read = match target.options {
-            Some(_) => state.snapshot.is_some(),
-            None => state.scrape.is_some(),
-        };
-        if !is_read {
-            return Ok(state.projections.is_empty() && state.scrape.is_some());
+        if !is_read(target, &state) {
+            let is_done = state.projections.is_empty() && state.scrape.is_some();
+            return Ok(if is_done { Round::Done } else { Round::NotRead });
         }
         let now = self.clock.now();
-        if self.is_due(&state.projections, now) {
-            self.run(target).await?;
-        } else {
+        if !self.is_due(&state.projections, now) {
             self.refresh(target, now)?;
+            return Ok(Round::Done);
         }
-        Ok(true)
+        let data = json!({ "target": target.name });
+        match tasks::ask(queues, tasks::FORECAST, &data).await {
+            Ok(()) => Ok(Round::Asked),
+            Err(error) => {
+                tracing::warn!(target = target.name, %error, "no task can be queued; it is done at once");
+                self.run(target).await?;
+                Ok(Round::Done)
+            }
+        }
     }
 
     fn is_due(&self, projections: &[Projection], now: Timestamp) -> bool {

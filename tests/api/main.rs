@@ -15,6 +15,7 @@ mod metrics;
 mod network;
 mod refusals;
 mod what_if;
+mod workers;
 
 use std::io::Read as _;
 use std::sync::Arc;

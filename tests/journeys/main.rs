@@ -10,6 +10,7 @@ mod support;
 
 mod bad_input;
 mod demo;
+mod explain;
 mod interrupted;
 mod offline;
 mod page;
@@ -17,6 +18,17 @@ mod safety;
 mod silence;
 mod trouble;
 mod watch;
+mod webhooks;
+mod workers;
 
 /// Arguments that make a server look each second.
 const QUICK: [&str; 4] = ["--set", "collect.scrape=1s", "--set", "collect.catalog=2s"];
+
+/// Whether what is missing is a failure.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "CI says so by its environment that it is CI"
+)]
+fn in_ci() -> bool {
+    std::env::var("CI").is_ok()
+}

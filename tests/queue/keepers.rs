@@ -3,10 +3,16 @@
 use plimsoll::queue::Memory;
 
 use crate::support::{Ask, OnDisk};
-use crate::{conformance, flows, letters};
+use crate::{conformance, flows, letters, settling};
 
 fn cases() -> Vec<conformance::Case> {
-    [conformance::CASES, letters::CASES, flows::CASES].concat()
+    [
+        conformance::CASES,
+        letters::CASES,
+        flows::CASES,
+        settling::CASES,
+    ]
+    .concat()
 }
 
 #[test]

@@ -6,6 +6,7 @@
 )]
 
 mod backup;
+mod clocks;
 mod conformance;
 mod crash;
 mod flows;
@@ -13,4 +14,8 @@ mod keepers;
 mod letters;
 mod model;
 mod racing;
+mod runner;
+mod schedules;
+mod settling;
 mod support;
+mod ticks_crash;

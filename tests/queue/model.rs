@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use plimsoll::model::job::{Failure, Job, JobState, Payload, QueueConfig};
 use plimsoll::queue::{
-    Claim, Clear, Counts, Error, Filter, Flow, JobStore, Memory, Note, Outcome, PageAsk, Retry,
-    Setting, Verb,
+    Ack, Change, Claim, Clear, Counts, Ending, Error, Filter, Flow, JobStore, Memory, Note,
+    Outcome, PageAsk, Retry, Setting, Verb,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -21,6 +21,8 @@ pub(crate) enum Op {
     Claim(usize),
     /// The lease that was given so many before, and how the attempt ends.
     Settle(usize, u8),
+    /// The last so many leases that were given, ended together.
+    SettleMany(usize, u8),
     Extend(usize),
     Note(usize),
     Act(u8, Verb),
@@ -80,6 +82,17 @@ impl<'a> Subject<'a> {
                     _ => Outcome::Fail(Failure::of("again")),
                 };
                 said(&self.keeper.settle(&bar, &id, &token, outcome, now).await)
+            }
+            Op::SettleMany(count, how) => {
+                // What follows for other jobs may be told with a later one: so states alone.
+                let endings = (0..*count).map(|nth| self.ending(nth, *how)).collect();
+                let settled = self.keeper.settle_many(&bar, endings, Ack::AtOnce, now);
+                let states = settled.await.map(|each| {
+                    let state = |changes: Vec<Change>| changes.first().and_then(|one| one.state);
+                    let each = each.into_iter().map(|one| one.map(state));
+                    each.map(|one| said(&one)).collect::<Vec<String>>()
+                });
+                said(&states)
             }
             Op::Extend(nth) => {
                 let (id, token) = self.lease(*nth);
@@ -168,6 +181,17 @@ impl<'a> Subject<'a> {
             }
             Err(error) => error.to_string(),
         }
+    }
+
+    /// The end of one attempt of several: each third ends as `how` says, the others are done.
+    fn ending(&self, nth: usize, how: u8) -> Ending {
+        let (id, token) = self.lease(nth);
+        let outcome = match (nth % 3, how % 3) {
+            (0, 0) => Outcome::Release,
+            (0, 1) => Outcome::Fail(Failure::of("again")),
+            _ => Outcome::Complete(Payload::of(&json!(nth)).unwrap()),
+        };
+        Ending { id, token, outcome }
     }
 
     fn lease(&self, nth: usize) -> (String, String) {
@@ -269,6 +293,7 @@ fn op() -> impl Strategy<Value = Op> {
         12 => (0u8..14, opts()).prop_map(|(id, opts)| Op::Add(id, opts)),
         10 => (1usize..4).prop_map(Op::Claim),
         10 => (0usize..4, 0u8..7).prop_map(|(nth, how)| Op::Settle(nth, how)),
+        6 => (1usize..6, 0u8..3).prop_map(|(count, how)| Op::SettleMany(count, how)),
         2 => (0usize..4).prop_map(Op::Extend),
         2 => (0usize..4).prop_map(Op::Note),
         5 => (0u8..16, proptest::sample::select(verbs.to_vec())).prop_map(|(id, verb)| Op::Act(id, verb)),

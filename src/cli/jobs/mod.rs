@@ -1,7 +1,10 @@
 //! `plimsoll jobs`: queues of the running server, from the terminal.
 
+mod screen;
 mod show;
 mod watch;
+
+use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 use bytes::Bytes;
@@ -10,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::client::{Client, encoded, parameter};
 use super::output;
+use super::table::Paint;
 use super::{Outcome, World};
 use crate::config::parse_duration;
 use crate::model::units::Millis;
@@ -110,7 +114,7 @@ Examples:
   plimsoll jobs stats
   plimsoll jobs stats mail --format json")]
     Stats(Stats),
-    /// Show what happens in a queue, until Ctrl-C
+    /// Show what happens in a queue, until Ctrl-C: a screen on a terminal, else a line an event
     #[command(after_help = "\
 Examples:
   plimsoll jobs watch mail
@@ -329,18 +333,25 @@ pub(super) async fn run(command: &Jobs, world: &World<'_>) -> anyhow::Result<Out
             let all: Value = client
                 .json(&asked(&format!("{BASE}/metrics"), &query))
                 .await?;
-            shown(stats.shown.format, &all, |all| show::stats(all, paint))?
+            shown(stats.shown.format, &all, |all| {
+                show::stats(all, screen::columns(), paint)
+            })?
         }
-        Verb::Watch(queue) => {
-            let is_json = queue.shown.format == Format::Json;
-            let mut lines = watch::Lines::new(std::io::stdout(), is_json);
-            client
-                .download(&of(&queue.queue, "/events"), &mut lines)
-                .await?;
-            String::new()
-        }
+        Verb::Watch(queue) => watch(&client, queue, paint).await?,
     };
     Ok(Outcome::done(text))
+}
+
+async fn watch(client: &Client, queue: &Queue, paint: Paint) -> anyhow::Result<String> {
+    let is_json = queue.shown.format == Format::Json;
+    if !is_json && std::io::stdout().is_terminal() {
+        screen::watch(client, &queue.queue, paint).await?;
+        return Ok(String::new());
+    }
+    let mut lines = watch::Lines::new(std::io::stdout(), is_json);
+    let events = of(&queue.queue, "/events");
+    client.download(&events, &mut lines).await?;
+    Ok(String::new())
 }
 
 async fn retry(client: &Client, retry: &Retry) -> anyhow::Result<String> {

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{BODY_MAX, named, queues};
+use super::{BODY_MAX, Part, named, queues, wire};
 use crate::http::Site;
 use crate::http::body::Answer;
 use crate::http::error::Refusal;
 use crate::http::write::whole;
 use crate::model::job::{JobOptions, NewJob, Payload, QueueName};
-use crate::queue::{Added, Enqueued, Error, Flow};
+use crate::queue::{Added, Error, Flow};
 
 /// A job as it is sent; with children it is a flow.
 #[derive(Debug, Deserialize)]
@@ -50,6 +50,15 @@ impl Sent {
     }
 }
 
+/// A job of a flow that was sent.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AddedTo<'j> {
+    #[serde(flatten)]
+    added: wire::AddedView<'j>,
+    queue_name: &'j str,
+}
+
 /// `POST /jobs/{queue}`.
 pub(in crate::http) async fn post(
     State(site): State<Arc<Site>>,
@@ -77,21 +86,18 @@ pub(in crate::http) async fn post(
         let one = added
             .pop()
             .unwrap_or(Err(Error::UnknownQueue(name.to_string())))?;
-        let answer = Answer::json(&shown(&one))?.fleeting();
+        let answer = Answer::json(&wire::added(&one))?.fleeting();
         return Ok(match one.added {
             Added::New => answer.created(),
             _ => answer,
         });
     }
     let added = queues(&site)?.enqueue_flow(flow).await?;
-    let jobs = added.iter().map(|(queue, one)| {
-        let mut shown = shown(one);
-        if let Some(fields) = shown.as_object_mut() {
-            fields.insert("queueName".to_owned(), json!(queue.as_str()));
-        }
-        shown
+    let jobs = added.iter().map(|(queue, one)| AddedTo {
+        added: wire::added(one),
+        queue_name: queue.as_str(),
     });
-    let jobs: Vec<Value> = jobs.collect();
+    let jobs: Vec<AddedTo<'_>> = jobs.collect();
     let id = added.first().map(|(_, one)| one.id.clone());
     Ok(Answer::json(&json!({"id": id, "jobs": jobs}))?.created())
 }
@@ -99,25 +105,13 @@ pub(in crate::http) async fn post(
 async fn bulk(site: &Site, name: &QueueName, jobs: Vec<NewJob>) -> Result<Answer, Refusal> {
     let added = queues(site)?.enqueue(name, jobs).await?;
     let refused = added.iter().filter(|one| one.is_err()).count();
-    let each: Vec<Value> = added
-        .into_iter()
-        .map(|one| match one {
-            Ok(one) => shown(&one),
-            Err(error) => Refusal::from(error).told(),
-        })
-        .collect();
-    let answer = Answer::json(&each)?.fleeting();
+    let each = added.iter().map(|one| match one {
+        Ok(one) => Part::Done(wire::added(one)),
+        Err(error) => Part::Refused(Refusal::from(error).told()),
+    });
+    let answer = Answer::json(&each.collect::<Vec<_>>())?.fleeting();
     Ok(match refused {
         0 => answer.created(),
         _ => answer.of_several(),
     })
-}
-
-fn shown(one: &Enqueued) -> Value {
-    let added = match one.added {
-        Added::New => "new",
-        Added::Same => "same",
-        Added::Deduplicated => "deduplicated",
-    };
-    json!({"id": one.id, "state": one.state, "added": added})
 }

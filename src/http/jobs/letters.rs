@@ -10,6 +10,7 @@ use crate::http::Site;
 use crate::http::ask::Ask;
 use crate::http::body::Answer;
 use crate::http::error::Refusal;
+use crate::http::guard::Role;
 use crate::model::job::JobState;
 
 /// Bytes after which an export ends with a cursor.
@@ -19,13 +20,14 @@ const EXPORT_MAX: usize = 8 << 20;
 pub(in crate::http) async fn list(
     State(site): State<Arc<Site>>,
     Path(name): Path<String>,
+    role: Role,
     ask: Ask,
 ) -> Result<Answer, Refusal> {
     let name = named(&name)?;
     let page = queues(&site)?
         .page(&name, &page_of(&ask, JobState::Dead)?)
         .await?;
-    let jobs: Vec<wire::JobView> = page.jobs.iter().map(wire::job).collect();
+    let jobs: Vec<wire::JobView> = page.jobs.iter().map(|job| wire::job(job, role)).collect();
     let answer = Answer::json(&jobs)?.fleeting();
     Ok(match page.next {
         None => answer,
@@ -53,6 +55,7 @@ pub(in crate::http) async fn replay(
 pub(in crate::http) async fn export(
     State(site): State<Arc<Site>>,
     Path(name): Path<String>,
+    role: Role,
     ask: Ask,
 ) -> Result<Answer, Refusal> {
     let name = named(&name)?;
@@ -62,7 +65,7 @@ pub(in crate::http) async fn export(
     loop {
         let page = queues(&site)?.page(&name, &asked).await?;
         for job in &page.jobs {
-            serde_json::to_writer(&mut lines, &wire::job(job))
+            serde_json::to_writer(&mut lines, &wire::job(job, role))
                 .map_err(|error| Refusal::Internal(error.to_string()))?;
             lines.push(b'\n');
         }

@@ -1,12 +1,14 @@
 //! `/jobs/…`: queues over HTTP, for those who send jobs, those who do them and those who look after them.
 //!
 //! For: reading requests and showing answers. Not for: what a verb does (`queue`). Read [`list`]
-//! and [`enqueue`] first; `work` is the worker's side, `letters` the dead letters, `events` the
-//! stream of what happens, `wire` the shapes.
+//! and [`enqueue`] first; `work` is the worker's side, `letters` the dead letters, `schedules`
+//! what comes again, `events` the stream of what happens, `wire` the shapes.
 
 pub(super) mod enqueue;
 pub(super) mod events;
 pub(super) mod letters;
+pub(super) mod overview;
+pub(super) mod schedules;
 mod wire;
 pub(super) mod work;
 
@@ -15,6 +17,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -22,9 +25,19 @@ use super::Site;
 use super::ask::Ask;
 use super::body::Answer;
 use super::error::Refusal;
+use super::guard::Role;
 use super::write::whole;
-use crate::model::job::{JobState, QueueConfig, QueueName};
+use crate::model::job::{JobState, MASK, QueueConfig, QueueName, Secret};
 use crate::queue::{Clear, Error, Filter, PageAsk, Queues, Retry, Setting, Verb};
+use crate::work::push;
+
+/// One of many answers in one: what was done, or why it was refused.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Part<T> {
+    Done(T),
+    Refused(Value),
+}
 
 /// Where all paths of this module begin.
 pub(super) const BASE: &str = "/api/v1/performance/jobs/";
@@ -75,6 +88,13 @@ pub(super) async fn metrics(State(site): State<Arc<Site>>, ask: Ask) -> Result<A
         all.push(wire::metrics(&name, &counts, &recent, queues.now()));
     }
     Ok(Answer::json(&all)?.fleeting())
+}
+
+/// `GET /jobs/alerts`.
+pub(super) async fn alerts(State(site): State<Arc<Site>>) -> Result<Answer, Refusal> {
+    let alarms = queues(&site)?.alarms().await;
+    let alarms: Vec<Value> = alarms.iter().map(wire::alarm).collect();
+    Ok(Answer::json(&alarms)?.fleeting())
 }
 
 /// `POST /jobs/{queue}/pause`.
@@ -164,11 +184,27 @@ pub(super) async fn configure(
             "name is {own}, the path says {name}; send one name"
         )));
     }
-    let config: QueueConfig = serde_json::from_value(given)
+    let mut config: QueueConfig = serde_json::from_value(given)
         .map_err(|error| Refusal::Body(format!("the configuration does not read: {error}")))?;
+    if let Some(hook) = &mut config.webhook {
+        if hook.secret.expose() == MASK {
+            hook.secret = kept_secret(queues(&site)?, &name).await?;
+        }
+        push::check(hook, &site.webhook_hosts).map_err(Refusal::Body)?;
+    }
     let setting = Setting::Config(Box::new(config.clone()));
     queues(&site)?.configure(&name, setting).await?;
     Answer::json(&wire::config(&name, &config))
+}
+
+/// The secret that is there already: what is shown may be sent back.
+async fn kept_secret(queues: &Queues, name: &QueueName) -> Result<Secret, Refusal> {
+    let counts = queues.keeper().counts(name).await.ok();
+    let kept = counts.and_then(|counts| counts.config.webhook);
+    kept.map(|hook| hook.secret).ok_or_else(|| {
+        let text = "webhook.secret is the mask of one; this queue has none yet, so send it itself";
+        Refusal::Body(text.to_owned())
+    })
 }
 
 /// A filter of the query.
@@ -194,6 +230,7 @@ fn page_of(ask: &Ask, state: JobState) -> Result<PageAsk, Refusal> {
 pub(super) async fn list(
     State(site): State<Arc<Site>>,
     Path(name): Path<String>,
+    role: Role,
     ask: Ask,
 ) -> Result<Answer, Refusal> {
     let states = JobState::VISIBLE.map(|state| (state.name(), state));
@@ -201,7 +238,7 @@ pub(super) async fn list(
     let page = queues(&site)?
         .page(&named(&name)?, &page_of(&ask, state)?)
         .await?;
-    let items: Vec<wire::JobView> = page.jobs.iter().map(wire::job).collect();
+    let items: Vec<wire::JobView> = page.jobs.iter().map(|job| wire::job(job, role)).collect();
     Ok(Answer::json(&json!({"items": items, "nextCursor": page.next}))?.fleeting())
 }
 
@@ -209,9 +246,10 @@ pub(super) async fn list(
 pub(super) async fn show(
     State(site): State<Arc<Site>>,
     Path((name, id)): Path<(String, String)>,
+    role: Role,
 ) -> Result<Answer, Refusal> {
     let job = queues(&site)?.get(&named(&name)?, &id).await?;
-    Ok(Answer::json(&wire::job(&job))?.fleeting())
+    Ok(Answer::json(&wire::job(&job, role))?.fleeting())
 }
 
 async fn act(site: &Site, (name, id): (String, String), verb: Verb) -> Result<Answer, Refusal> {

@@ -1,12 +1,15 @@
 //! Shapes of `/jobs/…`. Names are BullMQ's where BullMQ has the thing; its times are ms since 1970.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
+use crate::http::guard::Role;
 use crate::model::job::{AttemptError, Job, JobOptions, JobRef, JobState, LogLine, Payload};
-use crate::model::job::{QueueConfig, QueueName};
+use crate::model::job::{MASK, QueueConfig, QueueName};
 use crate::model::units::{Millis, Timestamp};
-use crate::queue::{Counts, Recent};
+use crate::queue::{Added, Alarm, Claimed, Counts, Enqueued, Recent};
 
 /// One queue, by the specification's names and more.
 #[derive(Debug, Serialize)]
@@ -72,11 +75,25 @@ pub(super) fn metrics(
     }
 }
 
+/// What somebody should look at.
+pub(super) fn alarm(alarm: &Alarm) -> Value {
+    json!({
+        "queueName": alarm.queue.as_str(),
+        "kind": alarm.kind.name(),
+        "severity": "warning",
+        "message": alarm.message,
+        "since": alarm.since.as_millis(),
+    })
+}
+
 /// A queue's settings with what follows from them.
 pub(super) fn config(name: &QueueName, config: &QueueConfig) -> Value {
     let mut shown = serde_json::to_value(config).unwrap_or_default();
     if let Some(fields) = shown.as_object_mut() {
         fields.insert("name".to_owned(), json!(name.as_str()));
+        if let Some(hook) = fields.get_mut("webhook").and_then(Value::as_object_mut) {
+            hook.insert("secret".to_owned(), json!(MASK));
+        }
         if let Some(letters) = fields.get_mut("deadLetter").and_then(Value::as_object_mut) {
             letters.insert(
                 "name".to_owned(),
@@ -94,11 +111,11 @@ pub(super) struct JobView<'j> {
     id: &'j str,
     queue_name: &'j str,
     name: &'j str,
-    data: &'j Payload,
+    data: Cow<'j, Payload>,
     opts: &'j JobOptions,
     state: JobState,
     priority: u32,
-    progress: Option<&'j Payload>,
+    progress: Option<Cow<'j, Payload>>,
     delay: u64,
     timestamp: i64,
     run_at: i64,
@@ -108,9 +125,9 @@ pub(super) struct JobView<'j> {
     attempts_started: u32,
     failed_reason: Option<&'j str>,
     stacktrace: Vec<&'j str>,
-    returnvalue: Option<&'j Payload>,
+    returnvalue: Option<Cow<'j, Payload>>,
     errors: &'j [AttemptError],
-    logs: &'j [LogLine],
+    logs: Cow<'j, [LogLine]>,
     worker: Option<&'j str>,
     lease_until: Option<i64>,
     cancelling: bool,
@@ -118,7 +135,46 @@ pub(super) struct JobView<'j> {
     children: &'j [JobRef],
 }
 
-pub(super) fn job(job: &Job) -> JobView<'_> {
+/// A job that was given out.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ClaimedView<'j> {
+    job: JobView<'j>,
+    lease_until: i64,
+    token: &'j str,
+}
+
+pub(super) fn claimed(one: &Claimed) -> ClaimedView<'_> {
+    ClaimedView {
+        job: job(&one.job, Role::Operator),
+        lease_until: one.lease.until.as_millis(),
+        token: &one.lease.token,
+    }
+}
+
+/// What became of a job that was sent.
+#[derive(Debug, Serialize)]
+pub(super) struct AddedView<'j> {
+    id: &'j str,
+    state: Option<JobState>,
+    added: &'static str,
+}
+
+pub(super) fn added(one: &Enqueued) -> AddedView<'_> {
+    AddedView {
+        id: &one.id,
+        state: one.state,
+        added: match one.added {
+            Added::New => "new",
+            Added::Same => "same",
+            Added::Deduplicated => "deduplicated",
+        },
+    }
+}
+
+/// A job, for whoever looks at it.
+pub(super) fn job(job: &Job, role: Role) -> JobView<'_> {
+    let shown = |payload| seen_by(role, payload);
     let ms = Timestamp::as_millis;
     let last = job.errors.last();
     let stacks = job.errors.iter();
@@ -126,11 +182,11 @@ pub(super) fn job(job: &Job) -> JobView<'_> {
         id: &job.id,
         queue_name: job.queue.as_str(),
         name: &job.name,
-        data: &job.data,
+        data: shown(&job.data),
         opts: &job.opts,
         state: job.state,
         priority: job.priority,
-        progress: job.progress.as_ref(),
+        progress: job.progress.as_ref().map(shown),
         delay: job.opts.delay.unwrap_or(Millis(0)).0,
         timestamp: ms(job.created_at),
         run_at: ms(job.run_at),
@@ -142,13 +198,59 @@ pub(super) fn job(job: &Job) -> JobView<'_> {
         stacktrace: stacks
             .filter_map(|error| error.failure.stack.as_deref())
             .collect(),
-        returnvalue: job.result.as_ref(),
+        returnvalue: job.result.as_ref().map(shown),
         errors: &job.errors,
-        logs: &job.logs,
+        logs: match role {
+            Role::Operator => Cow::Borrowed(&job.logs),
+            Role::Viewer => job.logs.iter().map(masked_line).collect(),
+        },
         worker: job.lease.as_ref().map(|lease| lease.worker.as_str()),
         lease_until: job.lease.as_ref().map(|lease| ms(lease.until)),
         cancelling: job.cancelling,
         parent: job.parent.as_ref(),
         children: &job.children,
+    }
+}
+
+pub(super) fn seen_by(role: Role, payload: &Payload) -> Cow<'_, Payload> {
+    match role {
+        Role::Operator => Cow::Borrowed(payload),
+        Role::Viewer => {
+            let mut value = serde_json::from_str(payload.text()).unwrap_or_default();
+            mask(&mut value);
+            Cow::Owned(Payload::of(&value).unwrap_or_default())
+        }
+    }
+}
+
+/// Leaves fields and shape, and nothing of what they hold.
+fn mask(value: &mut Value) {
+    match value {
+        Value::Null => {}
+        Value::Array(items) => items.iter_mut().for_each(mask),
+        Value::Object(fields) => fields.values_mut().for_each(mask),
+        other => *other = json!("***"),
+    }
+}
+
+fn masked_line(line: &LogLine) -> LogLine {
+    LogLine::new(line.at, "***".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_viewer_sees_the_shape_of_a_payload_alone() {
+        let text = r#"{"to":"a@b.c","n":[1,null,{"ok":true}]}"#;
+        let payload: Payload = serde_json::from_str(text).unwrap();
+        assert_eq!(seen_by(Role::Operator, &payload).text(), text);
+        let masked = seen_by(Role::Viewer, &payload).into_owned();
+        let value: Value = serde_json::from_str(masked.text()).unwrap();
+        assert_eq!(
+            value,
+            json!({"to": "***", "n": ["***", null, {"ok": "***"}]})
+        );
     }
 }

@@ -6,16 +6,17 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 
-use super::{named, queues, read, wire};
+use super::{BODY_MAX, Part, named, queues, read, wire};
 use crate::http::Site;
 use crate::http::body::Answer;
 use crate::http::error::Refusal;
-use crate::model::job::{Failure, Payload};
+use crate::http::write::whole;
+use crate::model::job::{Failure, JobState, Payload};
 use crate::model::units::Millis;
-use crate::queue::{Claim, Note, Outcome};
+use crate::queue::{Ack, Claim, Ending, Note, Outcome};
 
 /// The longest that a claim waits; proxies cut what is silent for longer.
 const WAIT_MAX: Millis = Millis(30_000);
@@ -60,15 +61,21 @@ pub(in crate::http) async fn claim(
     let claimed = queues(&site)?
         .claim(&named(&name)?, &claim, patience)
         .await?;
-    let mut items = Vec::with_capacity(claimed.len());
-    for one in &claimed {
-        items.push(json!({
-            "job": wire::job(&one.job),
-            "token": one.lease.token,
-            "leaseUntil": one.lease.until.as_millis(),
-        }));
-    }
-    Ok(Answer::json(&json!({ "items": items }))?.fleeting())
+    let items = claimed.iter().map(wire::claimed).collect();
+    Ok(Answer::json(&Items { items })?.fleeting())
+}
+
+/// What a claim gives.
+#[derive(Debug, Serialize)]
+struct Items<'j> {
+    items: Vec<wire::ClaimedView<'j>>,
+}
+
+/// Where an attempt's end led.
+#[derive(Debug, Serialize)]
+struct Settled<'j> {
+    id: &'j str,
+    state: Option<JobState>,
 }
 
 fn checked_lease(lease_ms: Option<u64>) -> Result<Option<Millis>, Refusal> {
@@ -165,6 +172,71 @@ pub(in crate::http) async fn release(
     settle(&site, which, &told.token, Outcome::Release).await
 }
 
+/// One of several endings: how it ended is said as for one, and `release` gives a job back.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ToldEnding {
+    id: String,
+    token: String,
+    #[serde(default)]
+    returnvalue: Payload,
+    error: Option<Failure>,
+    #[serde(default)]
+    release: bool,
+}
+
+impl From<ToldEnding> for Ending {
+    fn from(told: ToldEnding) -> Self {
+        let outcome = match (told.release, told.error) {
+            (true, _) => Outcome::Release,
+            (false, Some(failure)) => Outcome::Fail(failure),
+            (false, None) => Outcome::Complete(told.returnvalue),
+        };
+        Self {
+            id: told.id,
+            token: told.token,
+            outcome,
+        }
+    }
+}
+
+/// `POST /jobs/{queue}/settle`: ends of several attempts with one wait for the disk.
+pub(in crate::http) async fn settle_many(
+    State(site): State<Arc<Site>>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Answer, Refusal> {
+    let name = named(&name)?;
+    let told: Vec<ToldEnding> = {
+        let held = whole(&site, &headers, body, BODY_MAX).await?;
+        serde_json::from_slice(held.bytes())
+            .map_err(|error| Refusal::Body(format!("the body does not read: {error}")))?
+    };
+    let endings: Vec<Ending> = told.into_iter().map(Ending::from).collect();
+    let ids: Vec<String> = endings.iter().map(|one| one.id.clone()).collect();
+    let settled = queues(&site)?
+        .settle_many(&name, endings, Ack::OnDisk)
+        .await?;
+    let is_refused = settled.iter().any(Result::is_err);
+    let each = ids.iter().zip(settled).map(|(id, one)| match one {
+        Ok(state) => Part::Done(Settled { id, state }),
+        Err(error) => {
+            let mut told = Refusal::from(error).told();
+            if let Some(fields) = told.as_object_mut() {
+                fields.insert("id".to_owned(), json!(id));
+            }
+            Part::Refused(told)
+        }
+    });
+    let answer = Answer::json(&each.collect::<Vec<_>>())?.fleeting();
+    Ok(if is_refused {
+        answer.of_several()
+    } else {
+        answer
+    })
+}
+
 async fn settle(
     site: &Site,
     (name, id): (String, String),
@@ -174,6 +246,5 @@ async fn settle(
     let state = queues(site)?
         .settle(&named(&name)?, &id, token, outcome)
         .await?;
-    let answer: Value = json!({"id": id, "state": state});
-    Ok(Answer::json(&answer)?.fleeting())
+    Ok(Answer::json(&Settled { id: &id, state })?.fleeting())
 }

@@ -86,6 +86,16 @@ pub(super) const ROUTES: &[Route] = &[
         )
     },
     Route {
+        params: &[],
+        serve: || get(jobs::alerts),
+        ..row(
+            "GET",
+            "/api/v1/performance/jobs/alerts",
+            "What needs a look now: dead letters over their threshold, webhooks that do not answer.",
+            "list alerts of the queues",
+        )
+    },
+    Route {
         serve: || post(enqueue::post),
         ..row(
             "POST",
@@ -207,6 +217,15 @@ pub(super) const ROUTES: &[Route] = &[
             "/api/v1/performance/jobs/{queue}/claim",
             "Gives out up to max jobs (1) under leases of leaseMs, after waitMs (0, at most 30000) at most.",
             "claim jobs",
+        )
+    },
+    Route {
+        serve: || post(work::settle_many),
+        ..row(
+            "POST",
+            "/api/v1/performance/jobs/{queue}/settle",
+            "Ends up to 1000 attempts at once: [{id, token, returnvalue | error | release}]; 207 if some are refused.",
+            "settle the jobs",
         )
     },
     Route {

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::options::{check_attempts, check_length, check_names, check_priority, within};
-use super::{Backoff, Error, Keep};
+use super::{Backoff, Error, Keep, Webhook};
 use crate::model::units::{Bytes, Millis};
 
 /// When a change to a queue counts as done.
@@ -109,6 +109,9 @@ pub struct QueueConfig {
     pub dead_letter: DeadLetterQueue,
     /// The largest payload, in bytes.
     pub max_payload: Bytes,
+    /// Where jobs are sent; they are fetched if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
 }
 
 impl Default for QueueConfig {
@@ -136,6 +139,7 @@ impl Default for QueueConfig {
             },
             dead_letter: DeadLetterQueue::default(),
             max_payload: Bytes(256 << 10),
+            webhook: None,
         }
     }
 }
@@ -169,7 +173,8 @@ impl QueueConfig {
         check_length("deadLetter.ttl", self.dead_letter.ttl)?;
         check_names(self.retryable_errors.as_deref())?;
         let payload = Some(self.max_payload.0);
-        within("maxPayload", payload, (1, PAYLOAD_MAX), "1 to 458752 bytes")
+        within("maxPayload", payload, (1, PAYLOAD_MAX), "1 to 458752 bytes")?;
+        self.webhook.as_ref().map_or(Ok(()), Webhook::check)
     }
 
     /// What the dead letters of `queue` are called.

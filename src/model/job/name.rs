@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::Error;
 
 /// Words that stand in the API where a queue's name stands.
-const RESERVED: [&str; 7] = [
+const RESERVED: [&str; 8] = [
     "metrics",
+    "alerts",
     "schedule",
     "schedules",
     "claim",
@@ -18,7 +19,7 @@ const RESERVED: [&str; 7] = [
     "queues",
 ];
 /// Words that stand in the API where a job's id stands.
-const RESERVED_IDS: [&str; 9] = [
+const RESERVED_IDS: [&str; 10] = [
     "claim",
     "config",
     "dead-letter",
@@ -28,6 +29,7 @@ const RESERVED_IDS: [&str; 9] = [
     "pause",
     "resume",
     "retry-failed",
+    "settle",
 ];
 const NAME_MAX: usize = 128;
 const ID_MAX: usize = 256;

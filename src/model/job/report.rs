@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::units::Timestamp;
+use crate::model::units::{Millis, Timestamp};
 
 /// Bytes of a message, and of a stack, that are kept.
 const MESSAGE_MAX: usize = 2 << 10;
@@ -25,6 +25,13 @@ pub struct Failure {
     /// Whether another attempt makes sense; its queue decides if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retryable: Option<bool>,
+    /// The least wait before another attempt, in ms; up to a day counts.
+    #[serde(
+        default,
+        rename = "retryAfter",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub retry_after: Option<Millis>,
 }
 
 impl Failure {

@@ -2,17 +2,21 @@
 //!
 //! For: keeping jobs through crashes at one batch a transition. Not for: what a transition does to
 //! a job (`entry`). Read [`Ledger::apply`] first, then `transit`; `keys` says what lies on the disk,
-//! `line` what lies in memory, `recover` how the second is made of the first.
+//! `line` what lies in memory, `recover` how the second is made of the first, `give` which moves are
+//! written later than they are answered.
 //!
 //! Each transition is planned, written as one batch, and only then taken over into memory: whatever
 //! crashes, and whenever, the rows tell one story. A bulk is atomic job by job.
 
+mod add;
 mod flow;
+mod give;
 mod keys;
 mod line;
 mod plan;
 mod read;
 mod recover;
+mod settle;
 mod transit;
 mod verbs;
 
@@ -25,7 +29,9 @@ use super::checks::check_room;
 use super::commit::Commits;
 use super::shared::Shared;
 use crate::model::job::{Durability, QueueConfig, QueueName};
+use crate::model::units::Timestamp;
 use crate::store::{Rows, Store, Write};
+use give::Unwritten;
 use line::Line;
 
 /// A keeper of jobs in a store.
@@ -61,11 +67,15 @@ const INLINE_MAX: usize = 512;
 pub struct Ledger {
     rows: Arc<Rows>,
     lines: BTreeMap<QueueName, Line>,
+    /// What was answered and is not written: claims and heartbeats.
+    unwritten: Unwritten,
     /// The next queue's number; numbers are not used twice while the process lives.
     next_line: u32,
     /// The next job's number, and the first that is not taken.
     next: u64,
     taken: u64,
+    /// The latest instant that a lease began at.
+    latest: Timestamp,
     /// Makes tokens of this process differ from those of another.
     nonce: u64,
 }
@@ -75,9 +85,12 @@ impl Ledger {
         let mut ledger = Self {
             rows,
             lines: BTreeMap::new(),
+            unwritten: Unwritten::default(),
             next_line: 0,
             next: 1,
             taken: 1,
+            // Until the first look nothing is known of the clock that leases were given by.
+            latest: Timestamp::from_millis(i64::MAX),
             nonce: RandomState::new().hash_one("plimsoll"),
         };
         ledger.recover()?;
@@ -97,13 +110,18 @@ impl Ledger {
     /// Makes a queue if it is not there.
     fn make_line(&mut self, name: &QueueName) -> Result<&Line> {
         if !self.lines.contains_key(name) {
-            check_room(self.lines.len())?;
-            let line = Line::new(self.next_line, QueueConfig::default(), false);
-            self.write_line(name, &line)?;
-            self.next_line += 1;
-            self.lines.insert(name.clone(), line);
+            self.make_line_with(name, QueueConfig::default())?;
         }
         self.line(name)
+    }
+
+    fn make_line_with(&mut self, name: &QueueName, config: QueueConfig) -> Result<()> {
+        check_room(self.lines.len())?;
+        let line = Line::new(self.next_line, config, false);
+        self.write_line(name, &line)?;
+        self.next_line += 1;
+        self.lines.insert(name.clone(), line);
+        Ok(())
     }
 
     fn write_line(&self, name: &QueueName, line: &Line) -> Result<()> {

@@ -37,7 +37,8 @@ pub(super) struct Plan {
     pub(super) writes: Vec<Write>,
     moves: Vec<Move>,
     same: Vec<Same>,
-    totals: BTreeMap<QueueName, (u64, u64)>,
+    /// By queue: its number, and its totals of done and given up.
+    totals: BTreeMap<QueueName, (u32, u64, u64)>,
     trims: Vec<(QueueName, JobState, u64)>,
     /// Jobs that go after the batch: their parents still count them.
     gone: Vec<(QueueName, u64)>,
@@ -145,14 +146,15 @@ impl Plan {
         (done, given_up): (u64, u64),
         entry: &Entry,
     ) {
-        let totals = self.totals.entry(queue.clone()).or_insert((done, given_up));
-        match entry.state {
-            JobState::Completed => totals.0 += 1,
-            JobState::Failed | JobState::Dead => totals.1 += 1,
+        let (one_done, one_given_up) = match entry.state {
+            JobState::Completed => (1, 0),
+            JobState::Failed | JobState::Dead => (0, 1),
             _ => return,
-        }
-        let value = keys::pair(totals.0, totals.1);
-        self.writes.push(Write::Put(keys::totals(number), value));
+        };
+        let totals = self.totals.entry(queue.clone());
+        let totals = totals.or_insert((number, done, given_up));
+        totals.1 += one_done;
+        totals.2 += one_given_up;
     }
 
     /// Notes that a job goes as soon as the batch is written.
@@ -169,14 +171,23 @@ impl Plan {
 impl Ledger {
     /// Writes a plan as one batch, and then takes it over into memory. What is too much to keep
     /// goes afterwards, job by job.
-    pub(super) fn apply(&mut self, plan: Plan, now: Timestamp) -> Result<Vec<Change>> {
-        self.rows.write(plan.writes)?;
+    pub(super) fn apply(&mut self, mut plan: Plan, now: Timestamp) -> Result<Vec<Change>> {
+        for (number, done, given_up) in plan.totals.values() {
+            let value = keys::pair(*done, *given_up);
+            plan.writes.push(Write::Put(keys::totals(*number), value));
+        }
+        if let Err(error) = self.rows.write(plan.writes) {
+            // The mark of the numbers that are taken may not have got there.
+            self.taken = self.next;
+            return Err(error.into());
+        }
         for moved in plan.moves {
             let Some(line) = self.lines.get_mut(&moved.queue) else {
                 continue;
             };
             if let Some(before) = &moved.before {
                 line.take(before);
+                self.unwritten.remove(&(line.number, before.seq));
             }
             match (&moved.before, &moved.after) {
                 (None, Some(after)) => line.know(after),
@@ -192,7 +203,7 @@ impl Ledger {
                 line.set_same(&same.id, same.to);
             }
         }
-        for (queue, (done, given_up)) in plan.totals {
+        for (queue, (_, done, given_up)) in plan.totals {
             if let Some(line) = self.lines.get_mut(&queue) {
                 (line.completed_total, line.failed_total) = (done, given_up);
             }

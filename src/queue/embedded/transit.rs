@@ -31,8 +31,11 @@ impl Ledger {
         Ok(Some(entry))
     }
 
-    /// The entry of a job as it was written last.
+    /// The entry of a job as its last transition left it.
     pub(super) fn load_written(&self, number: u32, seq: u64) -> Result<Option<Entry>> {
+        if let Some(entry) = self.unwritten.get(&(number, seq)) {
+            return Ok(Some(entry.clone()));
+        }
         let key = keys::job(number, seq, Part::Entry);
         let Some(value) = self.rows.get(&key)? else {
             return Ok(None);

@@ -4,132 +4,19 @@ use super::keys;
 use super::plan::Plan;
 use super::transit::Told;
 use super::{Ledger, Line};
-use crate::model::job::{Job, JobState, LogLine, NewJob, QueueConfig, QueueName};
+use crate::model::job::{Job, JobState, LogLine, NewJob, QueueName};
 use crate::model::units::{Millis, Timestamp};
-use crate::queue::checks::{check_job, check_progress, check_same, check_size};
-use crate::queue::entry::{Entry, bound_of};
+use crate::queue::checks::check_progress;
+use crate::queue::entry::bound_of;
 use crate::queue::shared::Transitions;
 use crate::queue::store::Row;
 use crate::queue::{
-    Added, Change, Claim, Claimed, Clear, Counts, Enqueued, Error, Extended, Extra, Flow, Note,
+    Change, Claim, Claimed, Clear, Counts, Ending, Enqueued, Error, Extended, Extra, Flow, Note,
     Outcome, Page, PageAsk, Result, Retry, Setting, Verb,
 };
 use crate::store::Write;
 
 impl Ledger {
-    fn add(
-        &mut self,
-        name: &QueueName,
-        job: &NewJob,
-        extra: Option<Extra>,
-        now: Timestamp,
-    ) -> Result<Enqueued> {
-        if !self.lines.contains_key(name) {
-            // What is refused makes no queue.
-            check_job(job, name, &QueueConfig::default())?;
-            self.make_line(name)?;
-        }
-        let mut plan = Plan::default();
-        if let Some(known) = self.plan_add(&mut plan, name, job, now)? {
-            if let Some(extra) = extra {
-                self.set_extra(extra)?;
-            }
-            return Ok(known);
-        }
-        let enqueued = plan.enqueued.take();
-        plan.writes.extend(extra.map(write_of));
-        self.apply(plan, now)?;
-        enqueued.ok_or_else(|| self.rows.damaged("a job that was not planned").into())
-    }
-
-    /// Plans a new job; or answers with the one that stands for it.
-    fn plan_add(
-        &mut self,
-        plan: &mut Plan,
-        name: &QueueName,
-        job: &NewJob,
-        now: Timestamp,
-    ) -> Result<Option<Enqueued>> {
-        let line = self.line(name)?;
-        let number = line.number;
-        check_job(job, name, &line.config)?;
-        if let Some(id) = &job.opts.job_id
-            && let Some(entry) = self.find(name, id)?
-        {
-            check_same(&entry, &self.load_data(line, &entry)?, job, name)?;
-            return Ok(Some(Enqueued {
-                id: id.clone(),
-                state: Some(entry.state),
-                added: Added::Same,
-            }));
-        }
-        if let Some(same) = &job.opts.deduplication
-            && let Some((seq, until)) = line.same.get(same.id.as_str())
-            && until.is_none_or(|until| now < until)
-        {
-            let entry = self.load(line, *seq)?;
-            return Ok(Some(Enqueued {
-                id: entry.as_ref().map_or_else(|| seq.to_string(), Entry::id),
-                state: entry.map(|entry| entry.state),
-                added: Added::Deduplicated,
-            }));
-        }
-        let entry = Entry::new(0, job, &line.config, now);
-        let seq = self.take_number(&mut plan.writes);
-        let entry = Entry { seq, ..entry };
-        plan.enqueued = Some(Enqueued {
-            id: entry.id(),
-            state: Some(entry.state),
-            added: Added::New,
-        });
-        if let Some(same) = &job.opts.deduplication {
-            let until = same.ttl.map(|ttl| now.plus(ttl.as_duration()));
-            plan.same((name, number), &same.id, Some((seq, until)));
-        }
-        plan.add((name, number), entry, &job.data)?;
-        Ok(None)
-    }
-
-    /// The job of a lease that is in force.
-    fn leased(&self, name: &QueueName, (id, token): (&str, &str)) -> Result<Entry> {
-        let entry = self.known(name, id)?;
-        entry.check_lease(token)?;
-        Ok(entry)
-    }
-
-    fn give(
-        &mut self,
-        name: &QueueName,
-        entry: Entry,
-        claim: &Claim,
-        now: Timestamp,
-    ) -> Result<Claimed> {
-        let nonce = self.nonce;
-        let line = self.line(name)?;
-        let mut after = entry.clone();
-        let lease = after.claim(&line.config, &claim.worker, claim.lease, nonce, now);
-        let job = self.whole(name, line, &after)?;
-        let mut plan = Plan::default();
-        plan.put((name, line.number), Some(entry), after)?;
-        self.apply(plan, now)?;
-        self.line_mut(name)?.began(now);
-        Ok(Claimed { job, lease })
-    }
-
-    fn come_up(&mut self, name: &QueueName, now: Timestamp) -> Result<()> {
-        let Some(mut line) = self.lines.remove(name) else {
-            return Err(Error::UnknownQueue(name.to_string()));
-        };
-        let read = |number, seq| {
-            let found = self.load_written(number, seq)?;
-            let damaged = || self.rows.damaged("a delayed job that has no entry");
-            Ok(found.ok_or_else(damaged)?)
-        };
-        let outcome = line.come_up(now, read);
-        self.lines.insert(name.clone(), line);
-        outcome
-    }
-
     fn expire_in(&mut self, name: &QueueName, limit: usize, now: Timestamp) -> Result<Vec<Change>> {
         self.come_up(name, now)?;
         self.end_windows(name, limit, now)?;
@@ -172,7 +59,7 @@ impl Ledger {
     }
 }
 
-fn write_of(extra: Extra) -> Write {
+pub(super) fn write_of(extra: Extra) -> Write {
     let key = keys::extra(&extra.key);
     match extra.value {
         Some(value) => Write::Put(key, value),
@@ -187,8 +74,7 @@ impl Transitions for Ledger {
         jobs: Vec<NewJob>,
         now: Timestamp,
     ) -> Result<Vec<Result<Enqueued>>> {
-        let each = jobs.iter().map(|job| self.add(queue, job, None, now));
-        Ok(each.collect())
+        Ok(self.add_many(queue, &jobs, now))
     }
 
     fn enqueue_with(
@@ -220,26 +106,7 @@ impl Transitions for Ledger {
     }
 
     fn claim(&mut self, name: &QueueName, claim: &Claim, now: Timestamp) -> Result<Vec<Claimed>> {
-        self.come_up(name, now)?;
-        let (mut claimed, mut passed) = (Vec::new(), None);
-        while claimed.len() < claim.max {
-            let line = self.line_mut(name)?;
-            if line.room(now) == 0 {
-                break;
-            }
-            let line = self.line(name)?;
-            let Some(place) = line.next(passed) else {
-                break;
-            };
-            let entry = self.load_listed(line, place.1)?;
-            if entry.overdue(&line.config, now).is_some() {
-                // `expire` fails it; those behind it need not wait for that.
-                passed = Some(place);
-                continue;
-            }
-            claimed.push(self.give(name, entry, claim, now)?);
-        }
-        Ok(claimed)
+        self.give_out(name, claim, now)
     }
 
     fn settle(
@@ -249,25 +116,17 @@ impl Transitions for Ledger {
         outcome: Outcome,
         now: Timestamp,
     ) -> Result<Vec<Change>> {
-        let before = self.leased(name, by)?;
-        let config = &self.line(name)?.config;
-        let mut after = before.clone();
-        let mut told = Told::default();
-        match &outcome {
-            Outcome::Complete(result) => {
-                check_size(result, name, config.max_payload)?;
-                after.complete(now);
-                told.result = Some(result).filter(|result| !result.is_null());
-            }
-            Outcome::Fail(failure) => {
-                after.fail(config, failure, now);
-                told.failure = Some(failure);
-            }
-            Outcome::Release => after.release(now),
-        }
-        let mut plan = Plan::default();
-        self.plan_move(&mut plan, name, (before, after), &told, now)?;
-        self.apply(plan, now)
+        self.settle_one(name, by, &outcome, now)
+    }
+
+    fn settle_many(
+        &mut self,
+        name: &QueueName,
+        endings: Vec<Ending>,
+        now: Timestamp,
+    ) -> Result<Vec<Result<Vec<Change>>>> {
+        self.line(name)?;
+        Ok(self.settle_each(name, &endings, now))
     }
 
     fn extend(
@@ -285,9 +144,8 @@ impl Transitions for Ledger {
             until: after.lease_until,
             cancelling: after.cancelling,
         };
-        let mut plan = Plan::default();
-        plan.put((name, line.number), Some(before), after)?;
-        self.apply(plan, now)?;
+        self.move_unwritten(name, &before, after)?;
+        self.latest = self.latest.max(now);
         Ok(extended)
     }
 
@@ -344,6 +202,8 @@ impl Transitions for Ledger {
     }
 
     fn expire(&mut self, limit: usize, now: Timestamp) -> Result<Vec<Change>> {
+        self.set_back(now)?;
+        self.write_claims()?;
         let mut changes = Vec::new();
         for name in self.queues() {
             changes.extend(self.expire_in(&name, limit, now)?);
@@ -358,7 +218,10 @@ impl Transitions for Ledger {
     fn configure(&mut self, name: &QueueName, setting: Setting) -> Result<()> {
         if let Setting::Config(config) = &setting {
             config.check()?;
-            self.make_line(name)?;
+            if !self.lines.contains_key(name) {
+                // One row, written once: a crash leaves no queue with other settings.
+                return self.make_line_with(name, (**config).clone());
+            }
         }
         let line = self.line(name)?;
         let (mut config, mut paused) = (line.config.clone(), line.paused);

@@ -38,6 +38,8 @@ pub struct Model {
     queues: BTreeMap<QueueName, Queue>,
     next: u64,
     extras: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The latest instant that a lease began at.
+    latest: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -159,6 +161,7 @@ impl Model {
     }
 
     fn restart(&mut self) {
+        self.latest = Timestamp::from_millis(i64::MAX);
         for queue in self.queues.values_mut() {
             queue.window = None;
             for held in queue.jobs.values_mut() {
@@ -170,6 +173,19 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// Shortens leases from the future, where the clock was set back.
+    fn set_back(&mut self, now: Timestamp) {
+        if now < self.latest {
+            for queue in self.queues.values_mut() {
+                let all = queue.jobs.values_mut();
+                for held in all.filter(|held| held.entry.state == JobState::Active) {
+                    held.entry.set_back(&queue.config, now);
+                }
+            }
+        }
+        self.latest = now;
     }
 
     fn add(&mut self, name: &QueueName, job: &NewJob, now: Timestamp) -> Result<Enqueued> {

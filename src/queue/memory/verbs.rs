@@ -11,8 +11,8 @@ use crate::queue::shared::Transitions;
 use crate::queue::store::Row;
 use crate::queue::trail::error_of;
 use crate::queue::transition::{
-    Change, Claim, Claimed, Clear, Counts, Enqueued, Extended, Extra, Flow, Note, Outcome, Page,
-    PageAsk, Retry, Setting, Verb,
+    Change, Claim, Claimed, Clear, Counts, Ending, Enqueued, Extended, Extra, Flow, Note, Outcome,
+    Page, PageAsk, Retry, Setting, Verb,
 };
 use crate::queue::{Error, Result};
 
@@ -107,6 +107,9 @@ impl Transitions for Model {
                 *begun += 1;
             }
         }
+        if !claimed.is_empty() {
+            self.latest = self.latest.max(now);
+        }
         Ok(claimed)
     }
 
@@ -140,6 +143,18 @@ impl Transitions for Model {
         Ok(changes)
     }
 
+    fn settle_many(
+        &mut self,
+        name: &QueueName,
+        endings: Vec<Ending>,
+        now: Timestamp,
+    ) -> Result<Vec<Result<Vec<Change>>>> {
+        self.look(name)?;
+        let endings = endings.into_iter();
+        let each = endings.map(|one| self.settle(name, (&one.id, &one.token), one.outcome, now));
+        Ok(each.collect())
+    }
+
     fn extend(
         &mut self,
         name: &QueueName,
@@ -149,10 +164,12 @@ impl Transitions for Model {
     ) -> Result<Extended> {
         let (config, held) = self.lease(name, by)?;
         held.entry.extend(&config, lease, now);
-        Ok(Extended {
+        let extended = Extended {
             until: held.entry.lease_until,
             cancelling: held.entry.cancelling,
-        })
+        };
+        self.latest = self.latest.max(now);
+        Ok(extended)
     }
 
     fn note(
@@ -207,6 +224,7 @@ impl Transitions for Model {
     }
 
     fn expire(&mut self, limit: usize, now: Timestamp) -> Result<Vec<Change>> {
+        self.set_back(now);
         let mut changes = Vec::new();
         for name in self.queues() {
             changes.extend(self.expire_in(&name, limit, now));

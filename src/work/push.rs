@@ -1,0 +1,432 @@
+//! Jobs of queues with a webhook are sent to it: a runner a queue, whose handler is a signed request.
+//!
+//! What an answer means for a job:
+//!
+//! | answer | the job |
+//! |---|---|
+//! | 2xx | is done; a JSON body is its result |
+//! | 408, 425, 429, 5xx, none in time | is tried again by its backoff, not before `Retry-After` |
+//! | 410 | goes back, and nothing is sent until the queue is set anew |
+//! | 3xx, other 4xx, a target that must not be reached | is given up |
+//!
+//! Five failures of the target in a row open the circuit: nothing is claimed for a second, then one
+//! job is tried; each failure doubles the pause, up to five minutes. 429 with `Retry-After` opens it
+//! for so long.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::hook::{Error, Reply, Sender};
+use crate::model::job::{Failure, Job, Payload, QueueName, Webhook};
+use crate::model::units::Millis;
+use crate::queue::{AlarmKind, Handler, Outcome, Queues, Runner, RunnerOptions, Task};
+
+/// Failures of the target in a row that open the circuit.
+const FAILURES: u32 = 5;
+/// The first pause, and the longest.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
+
+/// Whether a queue may be given a webhook, when it may reach these near hosts; the error is for people.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check(hook: &Webhook, near: &[String]) -> Result<(), String> {
+    hook.check().map_err(|error| error.to_string())?;
+    Sender::check(hook, near).map_err(|error| error.to_string())
+}
+
+/// Keeps a runner for each queue that has a webhook, until `stop` turns true.
+pub(crate) async fn keep(
+    queues: Arc<Queues>,
+    sender: Arc<Sender>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut settings = queues.settings();
+    let mut running: BTreeMap<QueueName, (Webhook, Runner)> = BTreeMap::new();
+    loop {
+        settings.mark_unchanged();
+        let wanted = wanted(&queues).await;
+        let stale = running.extract_if(.., |queue, (hook, _)| wanted.get(queue) != Some(hook));
+        let stale = stale.map(|(queue, (_, runner))| {
+            queues.set_alarm(&queue, AlarmKind::Webhook, None);
+            runner
+        });
+        let stale: Vec<Runner> = stale.collect();
+        futures_util::future::join_all(stale.into_iter().map(Runner::stop)).await;
+        for (queue, hook) in wanted {
+            running.entry(queue.clone()).or_insert_with(|| {
+                let runner = start(&queues, &sender, queue, hook.clone());
+                (hook, runner)
+            });
+        }
+        tokio::select! {
+            changed = settings.changed() => if changed.is_err() { break },
+            _ = stop.changed() => break,
+        }
+    }
+    let all = running.into_values().map(|(_, runner)| runner.stop());
+    futures_util::future::join_all(all).await;
+}
+
+async fn wanted(queues: &Queues) -> BTreeMap<QueueName, Webhook> {
+    let mut wanted = BTreeMap::new();
+    for queue in queues.names().await {
+        if let Ok(counts) = queues.keeper().counts(&queue).await
+            && let Some(hook) = counts.config.webhook
+        {
+            wanted.insert(queue, hook);
+        }
+    }
+    wanted
+}
+
+fn start(queues: &Arc<Queues>, sender: &Arc<Sender>, queue: QueueName, hook: Webhook) -> Runner {
+    let concurrency = hook.concurrency as usize;
+    let (circuit, valve) = Circuit::closed(Arc::clone(queues), queue.clone(), concurrency, PAUSES);
+    let circuit = Arc::new(circuit);
+    let (queues, sender, hook) = (Arc::clone(queues), Arc::clone(sender), Arc::new(hook));
+    let clock = Arc::clone(&queues);
+    let handler: Handler = Arc::new(move |task: Task| {
+        let (sender, hook) = (Arc::clone(&sender), Arc::clone(&hook));
+        let (circuit, now) = (Arc::clone(&circuit), clock.now());
+        Box::pin(async move {
+            if circuit.is_open() {
+                return Outcome::Release;
+            }
+            let job = &task.job;
+            let body = Bytes::from(body(job).to_string());
+            let id = message_id(job);
+            let sent = sender.send(&hook, &id, body, now);
+            let verdict = tokio::select! {
+                sent = sent => verdict(sent),
+                // Whether it arrived is not known: it may be sent twice, as ever.
+                () = task.stopping() => return Outcome::Release,
+            };
+            circuit.note(&verdict);
+            verdict.outcome()
+        })
+    });
+    let options = RunnerOptions {
+        concurrency,
+        valve: Some(valve),
+        worker: "webhook".to_owned(),
+        lease: None,
+        grace: Duration::from_secs(2),
+    };
+    Runner::start(queues, queue, handler, options)
+}
+
+/// The same for each attempt of a job, so that the target can tell a second delivery.
+fn message_id(job: &Job) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_~".contains(c);
+    let mut id = format!("{}/", job.queue);
+    for c in job.id.chars() {
+        if plain(c) {
+            id.push(c);
+        } else {
+            let mut bytes = [0; 4];
+            for byte in c.encode_utf8(&mut bytes).bytes() {
+                // Writing to a String cannot fail.
+                let _ = write!(id, "%{byte:02X}");
+            }
+        }
+    }
+    id
+}
+
+fn body(job: &Job) -> serde_json::Value {
+    json!({
+        "id": job.id,
+        "queueName": job.queue.as_str(),
+        "name": job.name,
+        "data": job.data,
+        "priority": job.priority,
+        "timestamp": job.created_at.as_millis(),
+        "attemptsMade": job.attempts_made,
+        "attemptsStarted": job.attempts_started,
+    })
+}
+
+/// What an answer means.
+#[derive(Debug, Clone, PartialEq)]
+enum Verdict {
+    Done(Payload),
+    /// The target cannot now; for this long if it says so.
+    Later(Failure, Option<Duration>),
+    /// The target is gone.
+    Gone,
+    /// The target does not want this job.
+    Refused(Failure),
+}
+
+impl Verdict {
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Done(result) => Outcome::Complete(result),
+            Self::Later(failure, _) | Self::Refused(failure) => Outcome::Fail(failure),
+            Self::Gone => Outcome::Release,
+        }
+    }
+}
+
+fn verdict(sent: Result<Reply, Error>) -> Verdict {
+    let reply = match sent {
+        Ok(reply) => reply,
+        Err(error) => {
+            let is_passing = matches!(error, Error::Timeout(_) | Error::Unreachable(_));
+            let failure = Failure {
+                name: Some(
+                    if is_passing {
+                        "WebhookUnreachable"
+                    } else {
+                        "WebhookTarget"
+                    }
+                    .to_owned(),
+                ),
+                retryable: Some(is_passing),
+                ..Failure::of(error.to_string())
+            };
+            return if is_passing {
+                Verdict::Later(failure, None)
+            } else {
+                Verdict::Refused(failure)
+            };
+        }
+    };
+    let text = String::from_utf8_lossy(&reply.body);
+    let text: String = text.chars().take(500).collect();
+    let mut failure = Failure {
+        name: Some(format!("Http{}", reply.status)),
+        ..Failure::of(format!("the target answered {}: {text}", reply.status))
+    };
+    match reply.status {
+        200..300 => {
+            let result = reply
+                .is_json
+                .then(|| serde_json::from_slice(&reply.body).ok());
+            Verdict::Done(result.flatten().unwrap_or_default())
+        }
+        408 | 425 | 429 | 500.. => {
+            let millis =
+                |wait: Duration| Millis(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+            failure.retry_after = reply.retry_after.map(millis);
+            let pause = reply.retry_after.filter(|_| reply.status == 429);
+            Verdict::Later(failure, pause)
+        }
+        410 => Verdict::Gone,
+        _ => {
+            failure.retryable = Some(false);
+            Verdict::Refused(failure)
+        }
+    }
+}
+
+/// Lets jobs through while the target can take them.
+#[derive(Debug)]
+struct Circuit {
+    queues: Arc<Queues>,
+    queue: QueueName,
+    concurrency: usize,
+    /// The first pause, and the longest.
+    pauses: (Duration, Duration),
+    valve: watch::Sender<usize>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    failures: u32,
+    is_open: bool,
+    pause: Option<Duration>,
+    closing: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl State {
+    /// Forgets failures, and a pause that has not ended.
+    fn reset(&mut self) {
+        if let Some(before) = std::mem::take(self).closing {
+            before.abort();
+        }
+    }
+}
+
+impl Circuit {
+    fn closed(
+        queues: Arc<Queues>,
+        queue: QueueName,
+        concurrency: usize,
+        pauses: (Duration, Duration),
+    ) -> (Self, watch::Receiver<usize>) {
+        let (valve, through) = watch::channel(concurrency);
+        let circuit = Self {
+            queues,
+            queue,
+            concurrency,
+            pauses,
+            valve,
+            state: Mutex::default(),
+        };
+        (circuit, through)
+    }
+
+    fn is_open(&self) -> bool {
+        *self.valve.borrow() == 0
+    }
+
+    /// Takes note of an answer.
+    fn note(self: &Arc<Self>, verdict: &Verdict) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match verdict {
+            Verdict::Done(_) | Verdict::Refused(_) => {
+                if state.is_open {
+                    tracing::info!(queue = %self.queue, "the webhook answers again");
+                    self.queues.set_alarm(&self.queue, AlarmKind::Webhook, None);
+                }
+                state.reset();
+                self.valve.send_replace(self.concurrency);
+            }
+            Verdict::Later(_, asked) => {
+                state.failures += 1;
+                if let Some(asked) = asked {
+                    self.open(&mut state, *asked);
+                } else if state.failures >= FAILURES {
+                    let (first, longest) = self.pauses;
+                    let pause = state.pause.map_or(first, |pause| (pause * 2).min(longest));
+                    state.pause = Some(pause);
+                    self.open(&mut state, pause);
+                }
+            }
+            Verdict::Gone => {
+                state.reset();
+                let text = "the webhook answered 410: nothing is sent until a queue is set anew";
+                self.alarm(text.to_owned());
+                self.valve.send_replace(0);
+            }
+        }
+    }
+
+    fn alarm(&self, text: String) {
+        self.queues
+            .set_alarm(&self.queue, AlarmKind::Webhook, Some(text));
+    }
+
+    /// Lets nothing through for a while, and then one job.
+    fn open(self: &Arc<Self>, state: &mut State, pause: Duration) {
+        let failures = state.failures;
+        self.alarm(format!(
+            "the webhook failed {failures} times in a row; jobs wait for it"
+        ));
+        state.is_open = true;
+        self.valve.send_replace(0);
+        if let Some(before) = state.closing.take() {
+            before.abort();
+        }
+        let circuit = Arc::downgrade(self);
+        state.closing = Some(tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
+            if let Some(circuit) = circuit.upgrade() {
+                circuit.valve.send_replace(1);
+            }
+        }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(status: u16) -> Reply {
+        Reply {
+            status,
+            retry_after: None,
+            body: Bytes::from_static(b"{\"ok\":1}"),
+            is_json: true,
+        }
+    }
+
+    #[test]
+    fn each_answer_means_what_the_table_says() {
+        let Verdict::Done(result) = verdict(Ok(reply(201))) else {
+            panic!("done");
+        };
+        assert_eq!(result.text(), "{\"ok\":1}");
+        for status in [408, 425, 429, 500, 503, 599] {
+            let Verdict::Later(failure, _) = verdict(Ok(reply(status))) else {
+                panic!("{status}");
+            };
+            assert_ne!(failure.retryable, Some(false), "{status}");
+        }
+        for status in [301, 302, 307, 400, 401, 404, 422] {
+            let Verdict::Refused(failure) = verdict(Ok(reply(status))) else {
+                panic!("{status}");
+            };
+            assert_eq!(failure.retryable, Some(false), "{status}");
+        }
+        assert_eq!(verdict(Ok(reply(410))), Verdict::Gone);
+        let private = Error::Private {
+            host: "x".to_owned(),
+        };
+        assert!(matches!(verdict(Err(private)), Verdict::Refused(_)));
+        assert!(matches!(
+            verdict(Err(Error::Timeout(5))),
+            Verdict::Later(..)
+        ));
+    }
+
+    #[test]
+    fn what_the_target_asks_for_is_kept() {
+        let wait = Duration::from_secs(7);
+        let told = Reply {
+            retry_after: Some(wait),
+            ..reply(503)
+        };
+        let Verdict::Later(failure, None) = verdict(Ok(told)) else {
+            panic!("later");
+        };
+        assert_eq!(failure.retry_after, Some(Millis(7_000)));
+        let told = Reply {
+            retry_after: Some(wait),
+            ..reply(429)
+        };
+        assert!(matches!(verdict(Ok(told)), Verdict::Later(_, Some(pause)) if pause == wait));
+    }
+
+    #[tokio::test]
+    async fn a_circuit_opens_tries_one_and_waits_longer_each_time() {
+        let pauses = (Duration::from_millis(2), Duration::from_millis(5));
+        let keeper = Arc::new(crate::queue::Memory::empty());
+        let queues = Arc::new(Queues::new(keeper, Arc::new(crate::clock::SystemClock)));
+        let queue: QueueName = "bar".parse().unwrap();
+        let (circuit, mut through) = Circuit::closed(Arc::clone(&queues), queue, 4, pauses);
+        let circuit = Arc::new(circuit);
+        let bad = Verdict::Later(Failure::default(), None);
+        for _ in 0..FAILURES - 1 {
+            circuit.note(&bad);
+        }
+        assert_eq!(*through.borrow(), 4);
+        circuit.note(&bad);
+        for pause in [2, 4, 5, 5] {
+            assert_eq!(
+                circuit.state.lock().unwrap().pause,
+                Some(Duration::from_millis(pause))
+            );
+            let tried =
+                tokio::time::timeout(Duration::from_secs(10), through.wait_for(|n| *n == 1));
+            drop(tried.await.unwrap().unwrap());
+            circuit.note(&bad);
+            assert!(circuit.is_open());
+        }
+        assert_eq!(queues.alarms().await[0].kind, AlarmKind::Webhook);
+        circuit.note(&Verdict::Done(Payload::default()));
+        assert_eq!(*through.borrow(), 4);
+        assert!(queues.alarms().await.is_empty());
+        circuit.note(&Verdict::Gone);
+        assert!(circuit.is_open() && circuit.state.lock().unwrap().closing.is_none());
+    }
+}

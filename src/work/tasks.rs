@@ -1,0 +1,204 @@
+//! Plimsoll's own work as jobs of the queue `plimsoll`: listed, counted, tried again like any other.
+//!
+//! For: what is rare and takes long: forecasts, the comparison of statements, backups. Not for: what
+//! must be punctual or comes every second: scrapes, looks at the sessions, the store's syncing and
+//! sealing, leases. These stay on timers of their own: a sample that waits for the disk of a queue
+//! is late, and a job a second would be most of what `jobs list` shows.
+//!
+//! A queue that cannot take a task must not keep it from being done: then its caller does it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::model::job::{Deduplication, Exhausted, Failure, Keep, NewJob, Payload, QueueName};
+use crate::model::units::Timestamp;
+use crate::queue::{self, Handler, Outcome, Queues, Runner, RunnerOptions, Task};
+use crate::store::{self, Store};
+use crate::work::project::{Projector, is_read};
+use crate::work::statements;
+
+/// The queue of our own tasks.
+pub(crate) const QUEUE: &str = "plimsoll";
+/// Makes the forecasts of one target, or of all: `{"target": "shop"}`.
+pub(crate) const FORECAST: &str = "forecast";
+/// Finds which statements became slower.
+pub(crate) const STATEMENTS: &str = "statements";
+/// Writes a backup into `backups/` of the data folder and keeps the newest: `{"keep": 7}`.
+pub(crate) const BACKUP: &str = "backup";
+
+/// Tasks at once: forecasts use all cores by themselves.
+const CONCURRENCY: usize = 2;
+/// Ended tasks that are kept.
+const KEPT: u64 = 100;
+/// Backups that are kept unless a job says otherwise.
+const BACKUPS: usize = 7;
+
+/// What tasks work with.
+#[derive(Debug, Clone)]
+pub(crate) struct Tools {
+    pub(crate) projector: Projector,
+    pub(crate) data_dir: PathBuf,
+}
+
+/// Asks for a task, unless the same is under way.
+///
+/// # Errors
+/// As [`Queues::enqueue`].
+pub(crate) async fn ask(queues: &Queues, name: &str, data: &Value) -> queue::Result<()> {
+    let queue = own_queue()?;
+    let data = Payload::of(data).unwrap_or_default();
+    let same = format!("{name} {}", data.text());
+    let mut job = NewJob::new(name.to_owned(), data);
+    let keep = Keep {
+        count: Some(KEPT),
+        age: None,
+    };
+    job.opts.remove_on_complete = Some(keep);
+    // Who asks asks again when it is due.
+    job.opts.attempts = Some(1);
+    job.opts.on_max_retries_exceeded = Some(Exhausted::Fail);
+    job.opts.deduplication = Some(Deduplication {
+        id: same,
+        ttl: None,
+    });
+    for added in queues.enqueue(&queue, vec![job]).await? {
+        added?;
+    }
+    Ok(())
+}
+
+fn own_queue() -> queue::Result<QueueName> {
+    QUEUE.parse().map_err(queue::Error::Invalid)
+}
+
+/// Does tasks.
+///
+/// # Errors
+/// None that a caller can mend: the queue's name is a fixed one.
+pub(crate) fn start(queues: &Arc<Queues>, tools: Tools) -> queue::Result<Runner> {
+    let handler: Handler = Arc::new(move |task: Task| {
+        let tools = tools.clone();
+        let done: BoxFuture<'static, Outcome> = Box::pin(async move {
+            match run(&tools, &task).await {
+                Ok(told) => Outcome::Complete(Payload::of(&told).unwrap_or_default()),
+                Err(failure) => Outcome::Fail(failure),
+            }
+        });
+        done
+    });
+    let options = RunnerOptions {
+        concurrency: CONCURRENCY,
+        worker: "plimsoll".to_owned(),
+        ..RunnerOptions::default()
+    };
+    Ok(Runner::start(
+        Arc::clone(queues),
+        own_queue()?,
+        handler,
+        options,
+    ))
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Asked {
+    target: Option<String>,
+    keep: Option<usize>,
+}
+
+async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
+    let text = task.job.data.text();
+    let asked: Option<Asked> = serde_json::from_str(text)
+        .map_err(|error| refused(format!("its data does not read: {error}")))?;
+    let asked = asked.unwrap_or_default();
+    match task.job.name.as_str() {
+        FORECAST => forecast(&tools.projector, asked.target.as_deref()).await,
+        STATEMENTS => {
+            let projector = &tools.projector;
+            let (store, board) = (&projector.store, &projector.board);
+            statements::compare_all(store, board, projector.clock.now()).await;
+            Ok(Value::Null)
+        }
+        BACKUP => {
+            let keep = asked.keep.unwrap_or(BACKUPS).max(1);
+            let (store, now) = (
+                Arc::clone(&tools.projector.store),
+                tools.projector.clock.now(),
+            );
+            let folder = tools.data_dir.join("backups");
+            let written = tokio::task::spawn_blocking(move || backup(&store, &folder, keep, now));
+            let written = written
+                .await
+                .map_err(|panic| Failure::of(panic.to_string()))?;
+            written.map_err(|error| Failure::of(error.to_string()))
+        }
+        other => Err(refused(format!(
+            "there is no task {other:?}; one of {FORECAST}, {STATEMENTS}, {BACKUP}"
+        ))),
+    }
+}
+
+/// A failure that no other attempt mends.
+fn refused(text: String) -> Failure {
+    Failure {
+        name: Some("Task".to_owned()),
+        retryable: Some(false),
+        ..Failure::of(text)
+    }
+}
+
+async fn forecast(projector: &Projector, target: Option<&str>) -> Result<Value, Failure> {
+    let wanted = projector.targets.iter();
+    let wanted = wanted.filter(|known| target.is_none_or(|name| known.name == name));
+    let mut made = Vec::new();
+    for known in wanted {
+        let state = projector.board.target(&known.name).unwrap_or_default();
+        if !is_read(known, &state) {
+            // After a start the limits are not known yet; it is asked for again when they are.
+            return Err(Failure::of(format!("{} has not been read yet", known.name)));
+        }
+        let done = projector.run(known).await;
+        let told = done.as_ref().err().map(ToString::to_string);
+        projector.tell(&known.name, told);
+        done.map_err(|error| Failure::of(format!("{}: {error}", known.name)))?;
+        made.push(known.name.clone());
+    }
+    if made.is_empty() && target.is_some() {
+        return Err(refused(format!("there is no target {target:?}")));
+    }
+    Ok(json!({ "targets": made }))
+}
+
+/// Writes a backup and removes the oldest beyond `keep`.
+fn backup(store: &Store, folder: &Path, keep: usize, now: Timestamp) -> store::Result<Value> {
+    let io = |source| store::Error::Io {
+        path: folder.to_owned(),
+        source,
+    };
+    std::fs::create_dir_all(folder).map_err(io)?;
+    // Sorts by time; signs that some file systems refuse are left out.
+    let name = format!("{}.plimsoll", now.to_string().replace(':', ""));
+    let path = folder.join(&name);
+    let done = store::write_whole(&path, |file| -> store::Result<store::Backup> {
+        let mut to = std::io::BufWriter::new(&mut *file);
+        store.backup(&mut to, |_| ())?;
+        std::io::Write::flush(&mut to).map_err(io)?;
+        drop(to);
+        store::check_backup(file)
+    })?;
+    let mut all: Vec<PathBuf> = std::fs::read_dir(folder)
+        .map_err(io)?
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| path.extension().is_some_and(|end| end == "plimsoll"))
+        .collect();
+    all.sort_unstable();
+    let over = all.len().saturating_sub(keep);
+    for old in all.iter().take(over) {
+        std::fs::remove_file(old).map_err(io)?;
+    }
+    Ok(json!({"file": name, "bytes": done.file_bytes.0, "entries": done.entries}))
+}
