@@ -38,6 +38,7 @@ pub mod job;
 pub mod outcome;
 pub mod plan;
 pub mod ranking;
+pub mod samples;
 pub mod scenario;
 pub mod series;
 pub mod structure;
