@@ -335,10 +335,6 @@ const NOTES: &[(&str, &str, &str)] = &[
     ),
 ];
 
-fn shapes() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    SHAPES.iter().chain(explained::SHAPES)
-}
-
 fn notes() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
     NOTES.iter().chain(explained::NOTES)
 }
@@ -350,7 +346,7 @@ pub(super) async fn serve() -> Result<Answer, Refusal> {
 
 /// All shapes.
 fn shapes() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    SHAPES.iter().chain(jobs::SHAPES)
+    SHAPES.iter().chain(jobs::SHAPES).chain(explained::SHAPES)
 }
 
 /// The whole description.

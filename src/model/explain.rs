@@ -410,6 +410,9 @@ impl Node {
             kind: self.node_type.clone(),
             relationship: self.parent_relationship.clone().unwrap_or_default(),
             relation,
+            operation: (self.node_type == "ModifyTable")
+                .then(|| self.strategy.clone())
+                .flatten(),
             alias: self.alias.clone(),
             index: self.index_name.clone(),
             startup_cost: self.startup_cost,

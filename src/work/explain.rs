@@ -166,6 +166,7 @@ impl From<postgres::Error> for Refusal {
             Server::Denied {
                 part: STATEMENT,
                 detail,
+                ..
             } => Self::Denied(detail),
             Server::LockTimeout { part: STATEMENT } => Self::Locked,
             Server::StatementTimeout {

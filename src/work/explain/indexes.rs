@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::advise::cost::{Ask, IndexSet, Planner, PlannerError};
-use crate::advise::indexes::{Bounds, Case, advise as choose};
+use crate::advise::indexes::{Bounds, Case, Watch, advise as choose};
 use crate::advise::relation::Relation;
 use crate::advise::size;
 use crate::advise::workload::Statement;
@@ -72,6 +72,8 @@ pub(super) async fn advise(mut planner: WhatIf, asked: Asked) -> Result<Advised>
         text: text.unwrap_or_default(),
         calls: 1.0,
         mean_ms: None,
+        // Conditions come from the plan, and no such value stands there.
+        made_up: Vec::new(),
     };
     let case = Case::new(vec![statement], vec![plan], relations, WIDTH);
     let texts = case.statements.iter().map(|s| s.text.clone()).collect();
@@ -85,7 +87,11 @@ pub(super) async fn advise(mut planner: WhatIf, asked: Asked) -> Result<Advised>
             time: TIME,
             asks: ASKS,
         };
-        let chosen = choose(&case, theirs.as_ref(), bounds, &|| watch.elapsed());
+        let onlooker = Watch {
+            elapsed: &|| watch.elapsed(),
+            told: &|_| {},
+        };
+        let chosen = choose(&case, theirs.as_ref(), bounds, &onlooker, None);
         let chosen = chosen.and_then(|advice| pruned(&case, theirs.as_ref(), advice));
         (case, chosen)
     });
