@@ -90,6 +90,8 @@ impl Around<'_> {
             ));
             found.push((score * 0.8, rest.with(&self.up_to(size / 2, member))));
             found.push((score * 0.6, rest));
+            // Others of the very same size: seldom better, but nothing else would find them.
+            found.push((score * 0.4, rest.with(&self.up_to(size, member))));
         }
         found
     }
