@@ -22,7 +22,10 @@ pub type Memory = Shared<Model>;
 impl Memory {
     /// Without any queue.
     pub fn empty() -> Self {
-        Self::new(Model::default(), None)
+        let mut model = Model::default();
+        // A keeper that begins knows no more of the time than one that begins again.
+        model.restart();
+        Self::new(model, None)
     }
 
     /// Forgets what a restart forgets: which delayed jobs had come up, and how many claims lie in
