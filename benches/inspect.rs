@@ -6,10 +6,16 @@
 //! ours scrapes each 10 s, reads the catalogs each 60 s and samples activity each second; theirs is
 //! scraped each 10 s. A whole inspection is what a fresh connection costs that reads everything, the
 //! hourly part with it, and judges it: what `plimsoll check --target URL` does.
+//!
+//! `-- --peer DIR` holds the whole inspection against another inspector's own SQL: every `*.sql` of
+//! that folder is one statement, and all of them are sent on a fresh connection of their own, in turn
+//! with ours. `-- --partitions 10000` looks at a table of so many partitions instead, and also tells how
+//! much memory that takes here.
 #![expect(
     clippy::unwrap_used,
     reason = "a benchmark may stop at the first surprise"
 )]
+#![expect(clippy::disallowed_methods, reason = "a benchmark takes the time")]
 
 #[expect(dead_code, reason = "the tests use more of it")]
 #[path = "../tests/postgres/server.rs"]
@@ -17,8 +23,9 @@ mod server;
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use plimsoll::advise::checks;
 use plimsoll::model::units::Timestamp;
@@ -51,7 +58,78 @@ fn main() {
         }
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(compare(&scale));
+    let mut given = std::env::args().skip_while(|arg| arg != "--partitions");
+    match given.nth(1) {
+        Some(count) => runtime.block_on(partitions(count.parse().unwrap())),
+        None => runtime.block_on(compare(&scale)),
+    }
+}
+
+/// A table of very many partitions with two indexes each: what the first look and later ones cost.
+async fn partitions(count: u32) {
+    let Some(bin) = server::require(15) else {
+        return;
+    };
+    let locks = format!("max_locks_per_transaction={}", 4 * count.max(64));
+    let server = Server::start(
+        &bin,
+        &["shared_preload_libraries=pg_stat_statements", &locks],
+    );
+    let admin = server.admin("postgres").await;
+    admin.batch_execute("create database bench").await.unwrap();
+    let admin = server.admin("bench").await;
+    let sql = "create extension pg_stat_statements; create table log (id int, day int, note text, \
+               primary key (id, day)) partition by range (day); create index on log (day)";
+    admin.batch_execute(sql).await.unwrap();
+    for first in (0..count).step_by(200) {
+        let each = (first..count.min(first + 200)).map(|day| {
+            let end = day + 1;
+            format!("create table p{day} partition of log for values from ({day}) to ({end})")
+        });
+        let all: Vec<String> = each.collect();
+        admin.batch_execute(&all.join("; ")).await.unwrap();
+    }
+    let rows =
+        format!("insert into log select g, g % {count}, 'x' from generate_series(1, 100000) g");
+    admin.batch_execute(&rows).await.unwrap();
+    admin.batch_execute("vacuum analyze").await.unwrap();
+    let before = resident();
+    let mut options = Options::new("bench", server.conninfo("user=postgres dbname=bench"));
+    options.statement_timeout = plimsoll::model::units::Millis(30_000);
+    let mut ours = Observer::new(options);
+    ours.scrape(at(0)).await.unwrap();
+    let pid = [ours.backend_pid().unwrap()];
+    for look in 0..4 {
+        let (begun, spent) = (Instant::now(), cpu(&pid));
+        let (samples, snapshot) = ours.catalog(at(look * 60)).await.unwrap();
+        let read = begun.elapsed().as_secs_f64() * 1e3;
+        let findings = checks::run(&snapshot, &checks::Thresholds::default());
+        let all = begun.elapsed().as_secs_f64() * 1e3;
+        println!(
+            "look {look}: {} tables, {} indexes, {} series, {} findings; server {:.0} ms, wall \
+             {read:.0} ms, checks {:.0} ms, resident {:.0} MB more, backend {:.0} MB",
+            snapshot.tables.len(),
+            snapshot.indexes.len(),
+            samples.len(),
+            findings.len(),
+            cpu(&pid) - spent,
+            all - read,
+            resident() - before,
+            memory(&format!("/proc/{}/status", pid[0]), "VmRSS"),
+        );
+    }
+}
+
+/// Megabytes of this process.
+fn resident() -> f64 {
+    memory("/proc/self/status", "VmRSS")
+}
+
+fn memory(file: &str, field: &str) -> f64 {
+    let text = std::fs::read_to_string(file).unwrap();
+    let line = text.lines().find(|line| line.starts_with(field)).unwrap();
+    let kilobytes = line.split_whitespace().nth(1).unwrap();
+    kilobytes.parse::<f64>().unwrap() / 1e3
 }
 
 async fn compare(scale: &Scale) {
@@ -87,16 +165,21 @@ async fn compare(scale: &Scale) {
             let Some(exporter) = &exporter else { break };
             write_some(&admin, scale.tables).await;
             let pids = exporter.backends(&admin).await;
-            let before = cpu(&pids);
+            let (before, asked) = (cpu(&pids), Instant::now());
             exporter.scrape();
+            spent.answers.push(asked.elapsed().as_secs_f64() * 1e3);
             let after = exporter.backends(&admin).await;
             assert_eq!(pids, after, "the exporter connected anew");
             spent.theirs.push(cpu(&pids) - before);
         }
     }
-    let mut whole = Vec::new();
+    let peer = peer_sql();
+    let (mut whole, mut others) = (Vec::new(), Vec::new());
     for _ in 0..scale.rounds {
         whole.push(inspection(&server).await);
+        if !peer.is_empty() {
+            others.push(peer_inspection(&server, &peer).await);
+        }
     }
     println!(
         "{} tables, {} looks each, mean milliseconds of the server's processor time",
@@ -104,11 +187,51 @@ async fn compare(scale: &Scale) {
         spent.scrapes.len()
     );
     spent.print(series);
+    tell(&whole, others, peer.len());
+}
+
+/// The whole inspection, against the peer's where there is one.
+fn tell(whole: &[(f64, usize)], others: Vec<f64>, statements: usize) {
+    let own = median(whole.iter().map(|(ms, _)| *ms).collect());
     println!(
-        "a whole inspection from a fresh connection: {:.1} ms of the server, {} findings",
-        mean(&whole.iter().map(|(ms, _)| *ms).collect::<Vec<_>>()),
+        "a whole inspection from a fresh connection: median {own:.1} ms of the server, {} findings",
         whole.first().map_or(0, |(_, findings)| *findings)
     );
+    if others.is_empty() {
+        println!("no --peer DIR: the whole inspection is held against nothing");
+        return;
+    }
+    let theirs = median(others);
+    println!(
+        "the peer's {statements} statements: median {theirs:.1} ms of the server; ours is {:.3} of \
+         that",
+        own / theirs
+    );
+}
+
+/// Statements of the folder that `--peer` names, in order of their names; empty without one.
+fn peer_sql() -> Vec<String> {
+    let mut given = std::env::args().skip_while(|arg| arg != "--peer");
+    let Some(folder) = given.nth(1) else {
+        return Vec::new();
+    };
+    let files = std::fs::read_dir(Path::new(&folder)).unwrap();
+    let mut files: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "sql"));
+    files.sort();
+    let texts = files.iter().map(std::fs::read_to_string);
+    texts.map(Result::unwrap).collect()
+}
+
+/// Milliseconds of the server's processor for another inspector's statements.
+async fn peer_inspection(server: &Server, statements: &[String]) -> f64 {
+    let session = server.admin("bench").await;
+    let sql = "select pg_backend_pid()";
+    let pid: i32 = session.query_one(sql, &[]).await.unwrap().get(0);
+    for statement in statements {
+        session.simple_query(statement).await.unwrap();
+    }
+    cpu(&[pid])
 }
 
 /// Milliseconds of the server's processor for everything, and how many findings came of it.
@@ -132,6 +255,8 @@ struct Spent {
     catalogs: Vec<f64>,
     activities: Vec<f64>,
     theirs: Vec<f64>,
+    /// Wall time of the exporter's answers.
+    answers: Vec<f64>,
 }
 
 impl Spent {
@@ -160,7 +285,19 @@ impl Spent {
             return;
         }
         let exporter = mean(&self.theirs);
-        println!("exporter: scrape {exporter:.2} ({theirs} series)");
+        let answer = median(self.answers.clone());
+        println!(
+            "exporter: scrape {exporter:.2} ({theirs} series), answered in {answer:.1} (wall)"
+        );
+        let each = (6.0 * scrape + catalog) / 6.0;
+        println!(
+            "a regular cycle of 10 s: {each:.2}, {:.3} of the exporter's wall time and {:.3} of its \
+             server time; scrape and catalogs in one: {:.2}, {:.3} of its wall time",
+            each / answer,
+            each / exporter,
+            scrape + catalog,
+            (scrape + catalog) / answer
+        );
         println!(
             "full cycle: {:.2} of the exporter's",
             (scrape + catalog) / exporter
@@ -185,6 +322,11 @@ fn cpu(pids: &[i32]) -> f64 {
         text.split(' ').next().unwrap().parse::<f64>().unwrap() / 1e6
     };
     pids.iter().map(of).sum()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 fn mean(values: &[f64]) -> f64 {

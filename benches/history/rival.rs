@@ -183,7 +183,7 @@ impl Rival {
     pub(crate) fn wait_for_rest(&self) {
         let (began, patience) = (Instant::now(), Duration::from_secs(600));
         while self.kind == Kind::Plimsoll
-            && bytes(&self.folder, "/wal/") > 8 << 20
+            && bytes(&self.folder, "/wal/") > 4 << 20
             && began.elapsed() < patience
         {
             std::thread::sleep(Duration::from_secs(2));

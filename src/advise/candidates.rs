@@ -6,6 +6,7 @@
 //! Read [`propose`] first.
 
 pub mod needs;
+pub mod predicate;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -283,7 +284,7 @@ fn variants(
         include: Vec::new(),
         predicate: None,
     };
-    let missing = |predicate: Option<&needs::Predicate>| -> Vec<usize> {
+    let missing = |predicate: Option<&predicate::Predicate>| -> Vec<usize> {
         let keyed: Vec<usize> = plain.key_columns().collect();
         let freed = predicate.map_or(&[][..], |predicate| &predicate.freed);
         let columns = need.used.iter().copied();
@@ -291,7 +292,7 @@ fn variants(
             .filter(|column| !keyed.contains(column) && !freed.contains(column))
             .collect()
     };
-    let covering = |predicate: Option<&needs::Predicate>, into: &mut BTreeSet<Candidate>| {
+    let covering = |predicate: Option<&predicate::Predicate>, into: &mut BTreeSet<Candidate>| {
         let missing = missing(predicate);
         let is_narrow = missing.len() <= limits.include && !need.uses_all;
         if missing.is_empty() || !is_narrow {

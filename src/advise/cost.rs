@@ -134,6 +134,20 @@ pub trait Planner: Sync {
     /// # Errors
     /// When no further question can be answered.
     fn plan(&self, asks: &[Ask]) -> Result<Vec<Option<Planned>>, PlannerError>;
+
+    /// As [`Planner::plan`], as if the existing indexes `hidden` (as SQL writes their names) were not
+    /// there; `None` from whoever cannot hide an index.
+    ///
+    /// # Errors
+    /// As [`Planner::plan`].
+    fn plan_hiding(
+        &self,
+        hidden: &[String],
+        asks: &[Ask],
+    ) -> Result<Option<Vec<Option<Planned>>>, PlannerError> {
+        let _ = (hidden, asks);
+        Ok(None)
+    }
 }
 
 /// A plan that was seen: with these indexes it costs this much, whatever else is there.
@@ -193,6 +207,11 @@ impl Atoms {
             .iter()
             .filter(|a| a.used.is_within(indexes));
         usable.min_by(|a, b| a.cost.total_cmp(&b.cost))
+    }
+
+    /// Whether the question was asked and has no answer.
+    pub fn is_refused(&self, ask: &Ask) -> bool {
+        self.refused.contains(ask)
     }
 
     /// Asks what is not known yet, each once, and remembers the answers. Gives the numbers of new

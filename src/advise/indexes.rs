@@ -7,13 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::candidates::{self, Candidate, Need};
-use super::cost::{Ask, Atoms, IndexSet, MAX_CANDIDATES, Planner, PlannerError};
+use super::cost::{Atoms, IndexSet, MAX_CANDIDATES, Planner, PlannerError};
+use super::guard::{self, Effort};
 use super::relation::Relation;
-use super::select::{self, Choice, Limits, Problem};
-use super::size;
-use super::workload::Statement;
-use crate::model::advice::{Advice, NewIndex, Point, StatementCost};
+use super::select::{self, Limits, Problem};
+use super::size::{self, Size};
+use super::workload::{self, Statement};
+use super::writes::{self, Upkeep};
+use crate::model::advice::Advice;
 use crate::model::plan::PlanNode;
+
+mod report;
+
+pub use super::select::Step;
 
 /// How far advice may go.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +36,9 @@ pub struct Bounds {
 
 /// Most `INCLUDE` columns: what is wider is a copy of the table.
 const MAX_INCLUDE: usize = 6;
+/// What an index must save at least, as a share of the workload's cost: another index to know of, to
+/// back up and to wait for is worth more than what is below.
+const LEAST_GAIN: f64 = 1e-4;
 /// Candidates that are looked at; more would make each plan slower than they are worth.
 const CANDIDATES: usize = 640;
 const _: () = assert!(
@@ -50,6 +59,9 @@ pub struct Case {
     pub needs: Vec<Need>,
     /// What might be built.
     pub candidates: Vec<Candidate>,
+    /// Share of the tables' own counters of writes that falls into the workload's time; `None` where
+    /// the workload alone says what is written.
+    pub window: Option<f64>,
 }
 
 impl Case {
@@ -63,7 +75,15 @@ impl Case {
         let needs: Vec<Need> = plans
             .iter()
             .enumerate()
-            .flat_map(|(number, plan)| candidates::needs::of_plan(number, plan, &relations))
+            .flat_map(|(number, plan)| {
+                let mut needs = candidates::needs::of_plan(number, plan, &relations);
+                let made_up = statements.get(number).map_or(&[][..], |s| &s.made_up);
+                for need in &mut needs {
+                    let known = |p: &candidates::predicate::Predicate| !p.rests_on(made_up);
+                    need.predicates.retain(known);
+                }
+                needs
+            })
             .collect();
         let limits = candidates::Limits {
             width: width.max(1),
@@ -77,6 +97,7 @@ impl Case {
             relations,
             needs,
             candidates: found.into_iter().map(|(candidate, _)| candidate).collect(),
+            window: None,
         }
     }
 
@@ -111,7 +132,41 @@ impl Case {
     }
 }
 
-/// Chooses indexes for the case. `planner` numbers statements and candidates as the case does.
+/// Who looks on while indexes are chosen.
+pub struct Watch<'w> {
+    /// Time since the beginning.
+    pub elapsed: &'w dyn Fn() -> Duration,
+    /// Is told each better answer.
+    pub told: &'w dyn Fn(&Step),
+}
+
+/// What was learnt on the way to a first answer.
+pub struct Begun {
+    atoms: Atoms,
+    first: Step,
+}
+
+/// Finds a first answer with few plans, before tables were sampled: sizes rest on statistics alone.
+///
+/// # Errors
+/// Those of the planner.
+pub fn begin(
+    case: &Case,
+    planner: &dyn Planner,
+    bounds: Bounds,
+    watch: &Watch<'_>,
+) -> Result<Begun, PlannerError> {
+    let weighed = Weighed::new(case, bounds);
+    let mut atoms = Atoms::new(case.statements.len());
+    let risk = |statement: usize, plan: &PlanNode| weighed.risk(case, statement, plan);
+    let limits = watch.limits(bounds);
+    let first = select::begin(&weighed.problem(&risk), planner, &mut atoms, &limits)?;
+    (watch.told)(&first);
+    Ok(Begun { atoms, first })
+}
+
+/// Chooses indexes for the case. `planner` numbers statements and candidates as the case does; what
+/// [`begin`] learnt of the same case is not asked again.
 ///
 /// # Errors
 /// Those of the planner.
@@ -119,37 +174,117 @@ pub fn advise(
     case: &Case,
     planner: &dyn Planner,
     bounds: Bounds,
-    elapsed: &dyn Fn() -> Duration,
+    watch: &Watch<'_>,
+    begun: Option<Begun>,
 ) -> Result<Advice, PlannerError> {
-    let bytes: Vec<u64> = case
-        .candidates
-        .iter()
-        .map(|candidate| {
-            let relation = case.relations.get(candidate.relation);
-            relation.map_or(0, |relation| size::of(candidate, relation).bytes)
-        })
-        .collect();
-    let weights: Vec<f64> = case.statements.iter().map(|s| s.calls).collect();
-    let budget = bounds.budget.unwrap_or(u64::MAX / 2);
-    let relevant = relevant(case, &bytes, budget);
-    let upkeep = vec![0.0; bytes.len()];
-    let problem = Problem {
-        weights: &weights,
-        bytes: &bytes,
-        upkeep: &upkeep,
-        relevant: &relevant,
-        budget,
-        risk: &|_, _| 0.0,
+    let weighed = Weighed::new(case, bounds);
+    let (mut atoms, first) = match begun {
+        Some(begun) => (begun.atoms, Some(begun.first)),
+        None => (Atoms::new(case.statements.len()), None),
     };
-    let limits = Limits {
-        asks: bounds.asks,
-        elapsed,
-        time: bounds.time,
+    let risk = |statement: usize, plan: &PlanNode| weighed.risk(case, statement, plan);
+    let problem = weighed.problem(&risk);
+    let limits = watch.limits(bounds);
+    let mut choice = select::choose(&problem, planner, &mut atoms, &limits)?;
+    choice.steps.splice(0..0, first);
+    let outcome = report::Outcome {
+        case,
+        problem: &problem,
+        upkeep: &weighed.upkeep,
+        before: &weighed.before,
+        choice: &choice,
     };
-    let mut atoms = Atoms::new(case.statements.len());
-    let choice = select::choose(&problem, planner, &mut atoms, &limits)?;
-    let costs = Costs::of(&problem, planner, &mut atoms, &choice)?;
-    Ok(report(case, &problem, &choice, &costs, &atoms))
+    report::write(&outcome, planner, &mut atoms)
+}
+
+/// What is known of each candidate and statement before anything is asked.
+struct Weighed {
+    budget: u64,
+    bytes: Vec<u64>,
+    weights: Vec<f64>,
+    relevant: Vec<IndexSet>,
+    upkeep: Vec<Upkeep>,
+    upkeep_costs: Vec<f64>,
+    toll: f64,
+    before: Vec<Effort>,
+}
+
+impl Weighed {
+    fn new(case: &Case, bounds: Bounds) -> Self {
+        let sizes: Vec<Size> = case
+            .candidates
+            .iter()
+            .map(|candidate| {
+                let relation = case.relations.get(candidate.relation);
+                relation.map_or(Size::default(), |relation| size::of(candidate, relation))
+            })
+            .collect();
+        let bytes: Vec<u64> = sizes.iter().map(|size| size.bytes).collect();
+        let costs: Vec<f64> = case.plans.iter().map(|plan| plan.total_cost).collect();
+        let budget = bounds.budget.unwrap_or(u64::MAX / 2);
+        let upkeep = upkeep(case, &sizes);
+        let efforts = case.plans.iter();
+        let weights = workload::weights(&case.statements, &costs);
+        let whole: f64 = weights.iter().zip(&costs).map(|(w, c)| w * c).sum();
+        let toll = LEAST_GAIN * whole;
+        Self {
+            budget,
+            weights,
+            relevant: relevant(case, &bytes, budget),
+            upkeep_costs: upkeep.iter().map(|upkeep| upkeep.cost + toll).collect(),
+            toll,
+            upkeep,
+            before: efforts
+                .map(|plan| guard::effort(plan, &case.relations))
+                .collect(),
+            bytes,
+        }
+    }
+
+    fn problem<'w>(&'w self, risk: &'w (dyn Fn(usize, &PlanNode) -> f64 + Sync)) -> Problem<'w> {
+        Problem {
+            weights: &self.weights,
+            bytes: &self.bytes,
+            upkeep: &self.upkeep_costs,
+            toll: self.toll,
+            relevant: &self.relevant,
+            budget: self.budget,
+            risk,
+        }
+    }
+
+    fn risk(&self, case: &Case, statement: usize, plan: &PlanNode) -> f64 {
+        let after = guard::effort(plan, &case.relations);
+        let before = self.before.get(statement);
+        before.map_or(0.0, |before| guard::risk(before, &after))
+    }
+}
+
+impl<'w> Watch<'w> {
+    fn limits(&self, bounds: Bounds) -> Limits<'w> {
+        Limits {
+            asks: bounds.asks,
+            elapsed: self.elapsed,
+            time: bounds.time,
+            told: self.told,
+        }
+    }
+}
+
+/// What each candidate costs the workload's writes.
+fn upkeep(case: &Case, sizes: &[Size]) -> Vec<Upkeep> {
+    let written = writes::of_workload(&case.statements, &case.plans, &case.relations, case.window);
+    let each = case.candidates.iter().zip(sizes);
+    each.map(|(candidate, size)| {
+        let relation = case.relations.get(candidate.relation);
+        let writes = written.get(candidate.relation);
+        relation
+            .zip(writes)
+            .map_or(Upkeep::default(), |(relation, writes)| {
+                writes::upkeep(candidate, size.bytes, size.rows, relation, writes)
+            })
+    })
+    .collect()
 }
 
 /// The candidates that each statement might use and that fit.
@@ -166,153 +301,4 @@ fn relevant(case: &Case, bytes: &[u64], budget: u64) -> Vec<IndexSet> {
         }
     }
     relevant
-}
-
-/// Each statement's cost before, after, and after without each chosen index.
-struct Costs {
-    before: Vec<f64>,
-    after: Vec<f64>,
-    used: Vec<IndexSet>,
-    without: BTreeMap<usize, Vec<(usize, f64)>>,
-}
-
-impl Costs {
-    fn of(
-        problem: &Problem<'_>,
-        planner: &dyn Planner,
-        atoms: &mut Atoms,
-        choice: &Choice,
-    ) -> Result<Self, PlannerError> {
-        let ask = |statement: usize, set: &IndexSet| Ask {
-            statement,
-            indexes: problem
-                .relevant
-                .get(statement)
-                .map_or(*set, |r| r.common(set)),
-        };
-        let statements = 0..problem.relevant.len();
-        let mut asks: Vec<Ask> = statements
-            .clone()
-            .map(|q| ask(q, &choice.indexes))
-            .collect();
-        atoms.learn(planner, &asks, problem.risk)?;
-        let users = |atoms: &Atoms, index: usize| -> Vec<usize> {
-            let uses = |q: &usize| {
-                let atom = atoms.exact(&ask(*q, &choice.indexes));
-                atom.is_some_and(|atom| atom.used.contains(index))
-            };
-            statements.clone().filter(uses).collect()
-        };
-        asks.clear();
-        for index in choice.indexes.iter() {
-            let mut rest = choice.indexes;
-            rest.remove(index);
-            asks.extend(users(atoms, index).into_iter().map(|q| ask(q, &rest)));
-        }
-        atoms.learn(planner, &asks, problem.risk)?;
-        let cost = |q: usize, set: &IndexSet| {
-            let ask = ask(q, set);
-            let known = atoms.exact(&ask).or_else(|| atoms.bound(q, &ask.indexes));
-            known.map_or(0.0, |atom| atom.cost)
-        };
-        let mut without = BTreeMap::new();
-        for index in choice.indexes.iter() {
-            let mut rest = choice.indexes;
-            rest.remove(index);
-            let users = users(atoms, index).into_iter();
-            without.insert(index, users.map(|q| (q, cost(q, &rest))).collect());
-        }
-        let used = statements.clone().map(|q| {
-            let atom = atoms.exact(&ask(q, &choice.indexes));
-            atom.map_or_else(IndexSet::default, |atom| atom.used)
-        });
-        Ok(Self {
-            before: statements
-                .clone()
-                .map(|q| cost(q, &IndexSet::default()))
-                .collect(),
-            used: used.collect(),
-            after: statements
-                .clone()
-                .map(|q| cost(q, &choice.indexes))
-                .collect(),
-            without,
-        })
-    }
-}
-
-fn report(
-    case: &Case,
-    problem: &Problem<'_>,
-    choice: &Choice,
-    costs: &Costs,
-    atoms: &Atoms,
-) -> Advice {
-    let weight = |q: usize| problem.weights.get(q).copied().unwrap_or(0.0);
-    let after = |q: usize| costs.after.get(q).copied().unwrap_or(0.0);
-    let sum = |of: &[f64]| of.iter().zip(problem.weights).map(|(c, w)| c * w).sum();
-    let mut indexes: Vec<NewIndex> = Vec::new();
-    for number in choice.indexes.iter() {
-        let Some(candidate) = case.candidates.get(number) else {
-            continue;
-        };
-        let Some(relation) = case.relations.get(candidate.relation) else {
-            continue;
-        };
-        let without = costs.without.get(&number).map_or(&[][..], Vec::as_slice);
-        let gain = without
-            .iter()
-            .map(|(q, cost)| weight(*q) * (cost - after(*q)))
-            .sum();
-        let column = |place: usize| {
-            let column = relation.columns.get(place);
-            column.map_or_else(String::new, |column| column.name.clone())
-        };
-        let users = costs
-            .used
-            .iter()
-            .enumerate()
-            .filter(|(_, used)| used.contains(number));
-        indexes.push(NewIndex {
-            ddl: candidate.ddl(relation),
-            table: format!("{}.{}", relation.schema, relation.name),
-            keys: candidate.key_columns().map(column).collect(),
-            include: candidate.include.iter().copied().map(column).collect(),
-            predicate: candidate.predicate.clone(),
-            size_bytes: problem.bytes.get(number).copied().unwrap_or(0),
-            gain,
-            write_cost: problem.upkeep.get(number).copied().unwrap_or(0.0),
-            lost_hot_ratio: 0.0,
-            statements: users
-                .filter_map(|(q, _)| {
-                    Some(StatementCost {
-                        name: case.statements.get(q)?.name.clone(),
-                        before: *costs.before.get(q)?,
-                        after: after(q),
-                    })
-                })
-                .collect(),
-        });
-    }
-    indexes.sort_by(|a, b| {
-        let density = |index: &NewIndex| index.gain / (index.size_bytes.max(1) as f64);
-        density(b).total_cmp(&density(a))
-    });
-    Advice {
-        cost_before: sum(&costs.before),
-        cost_after: sum(&costs.after),
-        explains: atoms.asked as u64,
-        size_bytes: indexes.iter().map(|index| index.size_bytes).sum(),
-        indexes,
-        curve: choice
-            .steps
-            .iter()
-            .map(|step| Point {
-                explains: step.asks as u64,
-                seconds: step.after.as_secs_f64(),
-                cost: step.cost,
-            })
-            .collect(),
-        ..Advice::default()
-    }
 }

@@ -114,11 +114,36 @@ pub fn single(text: &str) -> Result<&str, Refusal> {
 
 /// The highest parameter `$n` of a statement; 0 without any.
 pub fn parameters(text: &str) -> usize {
+    parameter_numbers(text).into_iter().max().unwrap_or(0)
+}
+
+/// The number of each parameter `$n`, as they stand.
+pub fn parameter_numbers(text: &str) -> Vec<usize> {
     let numbers = Lexemes::new(text).filter_map(|(_, lexeme)| match lexeme {
         Lexeme::Parameter(name) => name.get(1..)?.parse().ok(),
         _ => None,
     });
-    numbers.max().unwrap_or(0)
+    numbers.collect()
+}
+
+/// Names that stand before a parenthesis, as a call's does, unquoted, each once.
+pub fn called(text: &str) -> Vec<String> {
+    let mut last: Option<String> = None;
+    let mut found = Vec::new();
+    for (_, lexeme) in Lexemes::new(text) {
+        match lexeme {
+            Lexeme::Word(word) => last = Some(word.to_lowercase()),
+            Lexeme::Other(quoted) if quoted.starts_with('"') => {
+                last = Some(quoted.trim_matches('"').replace("\"\"", "\""));
+            }
+            Lexeme::Other("(") => found.extend(last.take()),
+            Lexeme::Comment(_) => {}
+            _ => last = None,
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
 }
 
 /// The statement with each `$n` replaced by what `value` gives for `n`, in parentheses' stead as it
@@ -158,6 +183,56 @@ pub fn parameters_after(text: &str, words: &[&str]) -> Vec<usize> {
             _ => last = "",
         }
     }
+    found
+}
+
+/// The columns that a statement's `SET` gives values to, unquoted, each once; all of its `UPDATE`s and
+/// of `ON CONFLICT DO UPDATE` together.
+pub fn assigned_columns(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    // Depth of the `SET` that is being read, and whether a column's name comes next.
+    let (mut depth, mut set_at, mut is_next) = (0_usize, None, false);
+    for (_, lexeme) in Lexemes::new(text) {
+        let at_set = set_at == Some(depth);
+        // `SET (a, b) = …`
+        let in_list = set_at.is_some_and(|set| set + 1 == depth) && is_next;
+        match lexeme {
+            Lexeme::Word(word) if word.eq_ignore_ascii_case("set") => {
+                (set_at, is_next) = (Some(depth), true);
+            }
+            Lexeme::Word(word)
+                if at_set
+                    && ["where", "from", "returning"].contains(&word.to_lowercase().as_str()) =>
+            {
+                set_at = None;
+            }
+            Lexeme::Word(word) if (at_set || in_list) && is_next => {
+                found.push(word.to_lowercase());
+                is_next = in_list;
+            }
+            Lexeme::Other(quoted) if (at_set || in_list) && is_next && quoted.starts_with('"') => {
+                let inner = quoted.trim_start_matches('"');
+                let inner = inner.strip_suffix('"').unwrap_or(inner);
+                found.push(inner.replace("\"\"", "\""));
+                is_next = in_list;
+            }
+            Lexeme::Other("(") => depth += 1,
+            Lexeme::Other(")") => {
+                depth = depth.saturating_sub(1);
+                if set_at.is_some_and(|set| set > depth) {
+                    set_at = None;
+                }
+                if in_list {
+                    is_next = false;
+                }
+            }
+            Lexeme::Other(",") if at_set => is_next = true,
+            Lexeme::End => (set_at, depth) = (None, 0),
+            _ => {}
+        }
+    }
+    found.sort();
+    found.dedup();
     found
 }
 
@@ -353,6 +428,34 @@ mod tests {
         );
     }
 
+    #[test]
+    fn called_names_are_found_in_any_spelling() {
+        let text = "select NextVal ('a'), x.\"Odd f\"(1), 'pg_sleep(1)', a in (1) from t /* f( */";
+        assert_eq!(called(text), ["Odd f", "in", "nextval"]);
+    }
+
+    #[test]
+    fn assigned_columns_are_those_of_set() {
+        for (text, want) in [
+            (
+                "update t set a = 1, \"B b\" = (select c, d from x where e = 2) where f = 3",
+                vec!["B b", "a"],
+            ),
+            (
+                "update t set (a, b) = (1, 2), c = d returning e",
+                vec!["a", "b", "c"],
+            ),
+            (
+                "insert into t (x) values (1) on conflict (x) do update set y = excluded.y where t.z > 1",
+                vec!["y"],
+            ),
+            ("with u as (update t set a = 1) select b from u", vec!["a"]),
+            ("select a from t", vec![]),
+        ] {
+            assert_eq!(assigned_columns(text), want, "{text}");
+        }
+    }
+
     proptest! {
         #[test]
         fn no_text_hangs_or_panics(text in "[a-e'\"$/*;\\- \n\\\\1]{0,60}|\\PC{0,40}") {
@@ -361,6 +464,7 @@ mod tests {
             }
             let _ = single(&text);
             let _ = with_values(&text, |_| Some(String::new()));
+            let _ = assigned_columns(&text);
         }
     }
 }

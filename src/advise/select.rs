@@ -4,11 +4,12 @@
 //! or what harm it does (`guard`).
 //!
 //! Plans that were seen are the bricks: each says "with these indexes this statement costs that".
-//! `pack` puts bricks together for a budget without asking anybody. Its set is then asked about,
-//! and so is its neighbourhood: what would each statement take if a little more, or something else
-//! of that size, were there. The answers are new bricks, and it is packed again.
+//! `pack` puts bricks together for a budget without asking anybody. Its set is then asked about, and
+//! so is what lies around it: for plans that promise much, what would do instead of their largest
+//! index, were only smaller ones there (`peel`). The answers are new bricks, and it is packed again.
 
 mod pack;
+mod peel;
 
 use std::time::Duration;
 
@@ -22,8 +23,10 @@ pub struct Problem<'p> {
     pub weights: &'p [f64],
     /// Bytes of each candidate.
     pub bytes: &'p [u64],
-    /// What keeping each candidate up costs, in weighted planner units.
+    /// What keeping each candidate up costs, in weighted planner units, the toll included.
     pub upkeep: &'p [f64],
+    /// What each index must save at least; it counts as a cost in the search, and is shown to nobody.
+    pub toll: f64,
     /// The candidates that each statement's plans might use.
     pub relevant: &'p [IndexSet],
     /// Bytes of all that is built together.
@@ -40,11 +43,17 @@ pub struct Limits<'l> {
     pub elapsed: &'l dyn Fn() -> Duration,
     /// The longest that it may take.
     pub time: Duration,
+    /// Is told each better answer.
+    pub told: &'l dyn Fn(&Step),
 }
 
 impl Limits<'_> {
     fn are_reached(&self, atoms: &Atoms) -> bool {
-        atoms.asked >= self.asks || (self.elapsed)() >= self.time
+        atoms.asked >= self.asks || self.is_late()
+    }
+
+    fn is_late(&self) -> bool {
+        (self.elapsed)() >= self.time
     }
 }
 
@@ -69,11 +78,35 @@ pub struct Choice {
 }
 
 /// Rounds without a better set after which more questions are not worth their time.
-const ROUNDS_IN_VAIN: usize = 4;
-/// Sizes at which statements are asked what they would take, each this much larger than the last.
-const LADDER: f64 = 2.0;
+const ROUNDS_IN_VAIN: usize = 8;
+/// Questions of one round.
+const ROUND: usize = 110;
+/// Sizes at which statements are asked what they would take, each so much smaller than the last.
+const LADDER: f64 = 3.0;
+/// How many such sizes.
+const RUNGS: usize = 7;
 
-/// Chooses candidates for the budget; what was learnt stays in `atoms`.
+/// Asks what little is needed for a first set: each statement without indexes and with all of them.
+/// Gives that set's step; what was learnt stays in `atoms`.
+///
+/// # Errors
+/// Those of the planner.
+pub fn begin(
+    problem: &Problem<'_>,
+    planner: &dyn Planner,
+    atoms: &mut Atoms,
+    limits: &Limits<'_>,
+) -> Result<Step, PlannerError> {
+    let mut search = Search::new(problem, planner, atoms, limits);
+    search.first()?;
+    let set =
+        Packing::new(problem, search.atoms).pack(&IndexSet::default(), 0, &|| limits.is_late());
+    let cost = search.true_cost(&set)?;
+    Ok(search.step(&set, cost))
+}
+
+/// Chooses candidates for the budget; what was learnt stays in `atoms`, and what they know already
+/// is not asked again.
 ///
 /// # Errors
 /// Those of the planner.
@@ -83,38 +116,7 @@ pub fn choose(
     atoms: &mut Atoms,
     limits: &Limits<'_>,
 ) -> Result<Choice, PlannerError> {
-    let mut search = Search {
-        problem,
-        planner,
-        atoms,
-        limits,
-        rungs: rungs(problem),
-    };
-    search.run()
-}
-
-/// Sizes from the smallest candidate's to the largest's that fits.
-fn rungs(problem: &Problem<'_>) -> Vec<u64> {
-    let fitting = problem
-        .bytes
-        .iter()
-        .copied()
-        .filter(|b| *b <= problem.budget);
-    let (least, most) = fitting.fold((u64::MAX, 0), |(a, b), size| (a.min(size), b.max(size)));
-    let mut rungs = Vec::new();
-    let mut size = most;
-    while size >= least.max(1) && size > 0 && rungs.len() < 14 {
-        rungs.push(size);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a size shrinks and stays a size"
-        )]
-        let smaller = (size as f64 / LADDER) as u64;
-        size = smaller;
-    }
-    rungs.reverse();
-    rungs
+    Search::new(problem, planner, atoms, limits).run()
 }
 
 struct Search<'s> {
@@ -122,18 +124,25 @@ struct Search<'s> {
     planner: &'s dyn Planner,
     atoms: &'s mut Atoms,
     limits: &'s Limits<'s>,
-    rungs: Vec<u64>,
 }
 
-impl Search<'_> {
+impl<'s> Search<'s> {
+    fn new(
+        problem: &'s Problem<'s>,
+        planner: &'s dyn Planner,
+        atoms: &'s mut Atoms,
+        limits: &'s Limits<'s>,
+    ) -> Self {
+        Self {
+            problem,
+            planner,
+            atoms,
+            limits,
+        }
+    }
+
     fn run(&mut self) -> Result<Choice, PlannerError> {
-        let statements = 0..self.problem.relevant.len();
-        let none = statements
-            .clone()
-            .map(|q| self.ask(q, &IndexSet::default()));
-        let none: Vec<Ask> = none.collect();
-        self.learn(&none)?;
-        self.climb(&IndexSet::default())?;
+        self.first()?;
         let mut best = IndexSet::default();
         let mut best_cost = self.true_cost(&best)?;
         let mut steps = Vec::new();
@@ -141,38 +150,58 @@ impl Search<'_> {
         let mut round = 0_u64;
         loop {
             let packing = Packing::new(self.problem, self.atoms);
-            let set = packing.pack(&best, round);
-            round += 1;
+            let set = packing.pack(&best, round, &|| self.limits.is_late());
             let cost = self.true_cost(&set)?;
+            round += 1;
             in_vain += 1;
             if cost < best_cost * (1.0 - 1e-6) {
                 if cost < best_cost * (1.0 - 5e-4) {
                     in_vain = 0;
                 }
                 (best, best_cost) = (set, cost);
-                steps.push(Step {
-                    asks: self.atoms.asked,
-                    after: (self.limits.elapsed)(),
-                    cost,
-                });
+                let step = self.step(&set, cost);
+                (self.limits.told)(&step);
+                steps.push(step);
             }
             if self.limits.are_reached(self.atoms) || in_vain > ROUNDS_IN_VAIN {
                 break;
             }
             let asked = self.atoms.asked;
-            self.neighbourhood(&set)?;
-            if set != best && self.atoms.asked == asked {
-                self.neighbourhood(&best)?;
+            if round == 1 {
+                self.climb(&best)?;
             }
+            self.around(&best)?;
             if self.atoms.asked == asked {
-                in_vain += 1;
-                self.remove_one(&best)?;
+                // Nothing is left to ask; other draws may still pack better.
+                in_vain += 2;
             }
         }
         Ok(Choice {
             indexes: self.without_idle(best),
             steps,
         })
+    }
+
+    fn step(&self, set: &IndexSet, cost: f64) -> Step {
+        let cost = cost - self.problem.toll * set.len() as f64;
+        Step {
+            asks: self.atoms.asked,
+            after: (self.limits.elapsed)(),
+            cost,
+        }
+    }
+
+    /// Each statement without indexes, and with all that fit.
+    fn first(&mut self) -> Result<(), PlannerError> {
+        let statements = 0..self.problem.relevant.len();
+        let all = self.up_to(self.problem.budget);
+        let none: Vec<Ask> = statements
+            .clone()
+            .map(|q| self.ask(q, &IndexSet::default()))
+            .collect();
+        self.learn(&none)?;
+        let most: Vec<Ask> = statements.map(|q| self.ask(q, &all)).collect();
+        self.learn(&most)
     }
 
     /// A question about what matters to the statement only.
@@ -189,7 +218,7 @@ impl Search<'_> {
         for portion in asks.chunks(200) {
             let left = self.limits.asks.saturating_sub(self.atoms.asked);
             let is_first = portion.iter().all(|ask| ask.indexes.is_empty());
-            if !is_first && (left == 0 || (self.limits.elapsed)() >= self.limits.time) {
+            if !is_first && (left == 0 || self.limits.is_late()) {
                 return Ok(());
             }
             let portion = if is_first {
@@ -225,11 +254,27 @@ impl Search<'_> {
 
     /// What would each statement take beside `set`, were everything up to a size there?
     fn climb(&mut self, set: &IndexSet) -> Result<(), PlannerError> {
-        for rung in self.rungs.clone() {
-            let small = self.up_to(rung).with(set);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a size shrinks and stays a size"
+        )]
+        let smaller = |size: u64| (size as f64 / LADDER) as u64;
+        let largest = self
+            .problem
+            .bytes
+            .iter()
+            .filter(|b| **b <= self.problem.budget);
+        let mut size = smaller(largest.max().copied().unwrap_or(0));
+        for _ in 0..RUNGS {
+            if size == 0 {
+                break;
+            }
+            let small = self.up_to(size).with(set);
             let statements = 0..self.problem.relevant.len();
             let asks: Vec<Ask> = statements.map(|q| self.ask(q, &small)).collect();
             self.learn(&asks)?;
+            size = smaller(size);
         }
         Ok(())
     }
@@ -239,47 +284,9 @@ impl Search<'_> {
         IndexSet::of(sizes.filter(|(_, bytes)| **bytes <= size).map(|(i, _)| i))
     }
 
-    /// Around a set: more of each size; and for each of its members, something smaller or nothing in
-    /// its stead.
-    fn neighbourhood(&mut self, set: &IndexSet) -> Result<(), PlannerError> {
-        self.climb(set)?;
-        let mut asks = Vec::new();
-        for statement in 0..self.problem.relevant.len() {
-            let here = self.ask(statement, set);
-            let Some(atom) = self.atoms.exact(&here) else {
-                continue;
-            };
-            for member in atom.used.iter() {
-                let mut rest = *set;
-                rest.remove(member);
-                asks.push(self.ask(statement, &rest));
-                let size = self.problem.bytes.get(member).copied().unwrap_or(0);
-                let mut smaller = self.up_to(size);
-                smaller.remove(member);
-                asks.push(self.ask(statement, &rest.with(&smaller)));
-                let half = self.up_to(size / 2);
-                asks.push(self.ask(statement, &rest.with(&half)));
-            }
-        }
-        self.learn(&asks)
-    }
-
-    /// Other plans for each statement: without one of the indexes of each cheap plan known.
-    fn remove_one(&mut self, set: &IndexSet) -> Result<(), PlannerError> {
-        let mut asks = Vec::new();
-        for statement in 0..self.problem.relevant.len() {
-            for atom in self.atoms.of(statement) {
-                for member in atom.used.iter() {
-                    let mut rest = atom.offered;
-                    rest.remove(member);
-                    asks.push(self.ask(statement, &rest));
-                }
-            }
-        }
-        let _ = set;
-        asks.retain(|ask| self.atoms.exact(ask).is_none());
-        // A bound on one round: the most of what a small budget of questions allows.
-        asks.truncate(200);
+    /// Asks what promises most around a set.
+    fn around(&mut self, set: &IndexSet) -> Result<(), PlannerError> {
+        let asks = peel::questions(self.problem, self.atoms, set, ROUND);
         self.learn(&asks)
     }
 
@@ -295,3 +302,6 @@ impl Search<'_> {
         set.common(&used)
     }
 }
+
+#[cfg(test)]
+mod tests;

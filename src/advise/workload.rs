@@ -22,6 +22,8 @@ pub struct Statement {
     pub calls: f64,
     /// Mean time of one run, where it was measured.
     pub mean_ms: Option<f64>,
+    /// Values in its text that stand for parameters nobody knows: no condition may rest on them.
+    pub made_up: Vec<String>,
 }
 
 /// A statement that is left out, and why.
@@ -56,10 +58,36 @@ pub fn read(text: &str) -> (Vec<Statement>, Vec<Skipped>) {
                 text: text.to_owned(),
                 calls: note.calls.unwrap_or(1.0),
                 mean_ms: note.mean_ms,
+                made_up: Vec::new(),
             }),
         }
     }
     (statements, skipped)
+}
+
+/// What one unit of each statement's planner cost counts: its calls, times how its unit compares with
+/// the others' in time where times were measured.
+///
+/// A unit of the statement in the middle counts as often as it is called, so that weighted costs stay
+/// planner units. Statements without a time count as those in the middle do.
+pub fn weights(statements: &[Statement], costs: &[f64]) -> Vec<f64> {
+    let pace = |statement: &Statement, cost: f64| {
+        let measured = statement.mean_ms.filter(|ms| *ms > 0.0 && cost > 0.0);
+        measured.map(|ms| ms / cost)
+    };
+    let mut paces: Vec<f64> = statements
+        .iter()
+        .zip(costs)
+        .filter_map(|(statement, cost)| pace(statement, *cost))
+        .collect();
+    paces.sort_by(f64::total_cmp);
+    let middle = paces.get(paces.len() / 2).copied();
+    let each = statements.iter().zip(costs);
+    each.map(|(statement, cost)| {
+        let pace = pace(statement, *cost).zip(middle);
+        statement.calls * pace.map_or(1.0, |(pace, middle)| pace / middle)
+    })
+    .collect()
 }
 
 #[derive(Debug, Default)]
@@ -102,6 +130,26 @@ impl Note {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_unit_of_a_slow_statement_counts_more() {
+        let statement = |calls: f64, mean_ms: Option<f64>| Statement {
+            name: String::new(),
+            text: String::new(),
+            calls,
+            mean_ms,
+            made_up: Vec::new(),
+        };
+        let statements = [
+            statement(1.0, Some(10.0)),
+            statement(2.0, Some(20.0)),
+            statement(3.0, Some(400.0)),
+            statement(4.0, None),
+        ];
+        let weights = weights(&statements, &[100.0, 100.0, 1_000.0, 100.0]);
+        assert_eq!(weights, [0.5, 2.0, 6.0, 4.0]);
+        assert_eq!(super::weights(&statements[3..], &[100.0]), [4.0]);
+    }
 
     #[test]
     fn names_and_weights_stand_in_the_comment_before() {

@@ -14,11 +14,14 @@ use crate::config::Config;
 use crate::http::wire::TargetFindings;
 use crate::http::{self, ReportFormat};
 use crate::model::advice::Advice;
+use crate::model::explain::Analysis;
 use crate::report::sqlite;
 use crate::work::App;
 use crate::work::advise::Request;
+use crate::work::advise::verify::{Footprint, Order, verify};
 use crate::work::check::{Look, check_once as look_once};
 use crate::work::demo as story;
+use crate::work::explain::{Analyst, Question};
 use crate::work::stop::StopSignal;
 
 /// Between two looks whether the first forecasts are there.
@@ -215,6 +218,32 @@ pub(super) async fn check_once(config: &Config) -> anyhow::Result<Vec<TargetFind
 /// Advises on the indexes of the one configured target.
 pub(super) async fn advise_indexes(config: &Config, request: Request) -> anyhow::Result<Advice> {
     Ok(crate::work::advise::indexes(config, request).await?)
+}
+
+/// Explains a statement on the one configured target.
+pub(super) async fn explain(config: &Config, question: &Question) -> anyhow::Result<Analysis> {
+    let analyst = Analyst::new(config)?;
+    let target = analyst.first()?;
+    let told = analyst.explain(target, question).await;
+    Ok(told.context("the target is this machine; there is no server to ask")??)
+}
+
+/// Verifies advice in a scratch database; after Ctrl-C nothing of it is left there.
+pub(super) async fn advise_verify(config: &Config, order: Order) -> anyhow::Result<Advice> {
+    let stop = StopSignal::install().context("cannot listen for signals")?;
+    let footprint = Footprint::default();
+    let outcome = tokio::select! {
+        outcome = verify(config, order, &footprint) => outcome,
+        () = stop.heard() => {
+            let dropped = footprint.sweep().await?;
+            anyhow::bail!("stopped; {dropped} indexes that had been built were dropped again");
+        }
+    };
+    if outcome.is_err() {
+        // The session may be lost, and with it the chance to tidy up on it.
+        footprint.sweep().await?;
+    }
+    Ok(outcome?)
 }
 
 fn found(look: Look) -> TargetFindings {

@@ -1,16 +1,13 @@
 //! `plimsoll check`.
 
-use std::fmt::Write as _;
-
 use anyhow::bail;
 use clap::Args;
 
 use super::client::Client;
 use super::output::{Format, json};
-use super::table::{Paint, Tone, second};
-use super::{CRITICAL, FAILED, OK, Outcome, UNKNOWN, World, calls, silence};
+use super::{CRITICAL, FAILED, OK, Outcome, UNKNOWN, World, calls, findings, silence};
 use crate::http::wire::TargetFindings;
-use crate::model::finding::{Finding, Severity};
+use crate::model::finding::Severity;
 
 /// Say what is wrong now, with the cure, and tell scripts by the exit code
 ///
@@ -98,7 +95,7 @@ pub(super) async fn run(command: &Check, world: &World<'_>) -> anyhow::Result<Ou
         Format::Json => json(&targets)?,
         Format::Text => targets
             .iter()
-            .map(|target| text(target, world.paint))
+            .map(|target| findings::shown(target, world.paint))
             .collect(),
     };
     Ok(Outcome {
@@ -136,76 +133,10 @@ fn verdict(targets: &[TargetFindings]) -> u8 {
     }
 }
 
-fn tone(severity: Severity) -> (Tone, &'static str) {
-    match severity {
-        Severity::Critical => (Tone::Critical, "CRITICAL"),
-        Severity::Warning => (Tone::Warning, "WARNING "),
-        Severity::Info => (Tone::Faint, "INFO    "),
-    }
-}
-
-fn text(target: &TargetFindings, paint: Paint) -> String {
-    let mut text = paint.tone(&target.name, Tone::Strong);
-    match (&target.reason, &target.taken_at) {
-        (Some(reason), _) => {
-            let _ = writeln!(text, "  {}: {reason}", paint.tone("down", Tone::Critical));
-        }
-        (None, None) => text.push_str("  has not been looked at yet\n"),
-        (None, Some(at)) => {
-            let _ = writeln!(text, "  looked at {}", second(at));
-        }
-    }
-    for alert in &target.alerts {
-        let (tone, word) = tone(alert.severity);
-        let _ = writeln!(text, "  {}  {}", paint.tone(word, tone), alert.message);
-    }
-    for finding in &target.findings {
-        text.push_str(&shown(finding, paint));
-    }
-    if target.findings.is_empty() && target.alerts.is_empty() && target.taken_at.is_some() {
-        let _ = writeln!(text, "  {}", paint.tone("nothing to mend", Tone::Good));
-    }
-    text.push_str(&silence::told(&target.silenced));
-    for spot in &target.blind_spots {
-        let _ = writeln!(
-            text,
-            "  cannot see {}: {}; {}",
-            spot.what, spot.why, spot.cure
-        );
-    }
-    text
-}
-
-fn shown(finding: &Finding, paint: Paint) -> String {
-    const INDENT: &str = "            ";
-    let (tone, word) = tone(finding.severity);
-    let mut text = format!("  {}  {}", paint.tone(word, tone), finding.title);
-    if let Some(object) = &finding.object {
-        let _ = write!(text, ": {object}");
-    }
-    text.push('\n');
-    let evidence: Vec<String> = finding
-        .evidence
-        .iter()
-        .map(|evidence| format!("{} {}", evidence.label, evidence.value))
-        .collect();
-    if !evidence.is_empty() {
-        let _ = writeln!(
-            text,
-            "{INDENT}{}",
-            paint.tone(&evidence.join(", "), Tone::Faint)
-        );
-    }
-    let _ = writeln!(text, "{INDENT}{}", finding.advice);
-    if let Some(cure) = &finding.cure {
-        let _ = writeln!(text, "{INDENT}{}  -- takes {}", cure.sql, cure.lock);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::finding::Finding;
 
     fn target(state: &str, looked: bool, severities: &[Severity]) -> TargetFindings {
         let finding = |severity: &Severity| Finding {

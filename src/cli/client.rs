@@ -69,6 +69,14 @@ impl Client {
         in_time(async { whole(self.exchange(request).await?).await }).await
     }
 
+    /// Removes what is at `path`.
+    pub(super) async fn delete(&self, path: &str) -> anyhow::Result<Bytes> {
+        let request = Request::delete(path).body(Full::default())?;
+        in_time(async { whole(self.exchange(request).await?).await })
+            .await?
+            .body()
+    }
+
     /// Writes the body at `path` to `to` as it comes; one that breaks off is an error.
     pub(super) async fn download(&self, path: &str, to: &mut dyn Write) -> anyhow::Result<()> {
         let request = Request::get(path).body(Full::default())?;

@@ -16,7 +16,7 @@ use super::output::{self, Format as Shape};
 use super::{Outcome, World, client, soundness};
 use crate::exchange::name::Wanted;
 use crate::model::units::{Bytes, Timestamp};
-use crate::store::MetricCount;
+use crate::store::{MetricCount, Tier, TierStats};
 use crate::work::export;
 
 /// Bytes of a pipe or a file that are buffered.
@@ -329,6 +329,7 @@ struct Shown {
     bytes_per_sample: Option<f64>,
     oldest: Option<Timestamp>,
     newest: Option<Timestamp>,
+    tiers: Vec<TierStats>,
     metrics: Vec<MetricCount>,
 }
 
@@ -347,15 +348,28 @@ fn shown(census: &Shown) -> String {
         time(census.oldest),
         time(census.newest),
     );
+    text.push_str("\ntier        bytes  from\n");
+    for tier in &census.tiers {
+        let name = match tier.tier {
+            None => "raw",
+            Some(Tier::FiveMinutes) => "5 min",
+            Some(Tier::Hour) => "1 h",
+        };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{name:<5}{:>12}  {}", tier.bytes.0, time(tier.oldest));
+    }
     if !census.metrics.is_empty() {
-        text.push_str("\n     samples  series  metric\n");
+        text.push_str("\n     samples  series       bytes  exact to  metric\n");
     }
     for one in &census.metrics {
-        // Writing to a String cannot fail.
+        let exact = one
+            .resolution
+            .map_or("bit".to_owned(), |unit| unit.to_string());
+        // The same.
         let _ = writeln!(
             text,
-            "{:>12}  {:>6}  {}",
-            one.samples, one.series, one.metric
+            "{:>12}  {:>6}  {:>10}  {exact:>8}  {}",
+            one.samples, one.series, one.bytes, one.metric
         );
     }
     text

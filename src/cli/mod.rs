@@ -11,12 +11,15 @@ mod check;
 mod client;
 mod config;
 mod demo;
+mod explain;
+mod findings;
 mod forecast;
 mod history;
 mod jobs;
 mod output;
 mod query;
 mod report;
+mod schedules;
 mod series;
 mod serve;
 mod settings;
@@ -81,10 +84,12 @@ enum Command {
     Deploy(statements::Deploy),
     Forecast(forecast::Forecast),
     Advise(advise::Advise),
+    Explain(explain::Explain),
     Query(query::Query),
     Report(report::Report),
     History(history::History),
     Jobs(Box<jobs::Jobs>),
+    Schedules(schedules::Schedules),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Config(config::Config),
@@ -179,10 +184,12 @@ fn dispatch(
         Command::Deploy(command) => client::wait(statements::deploy(&command, world)),
         Command::Forecast(command) => forecast::run(&command, world),
         Command::Advise(command) => client::wait(advise::run(&command, world)),
+        Command::Explain(command) => client::wait(explain::run(&command, world)),
         Command::Query(command) => client::wait(query::run(&command, world)),
         Command::Report(command) => client::wait(report::run(&command, world)),
         Command::History(command) => history::run(&command, world),
         Command::Jobs(command) => client::wait(jobs::run(&command, world)),
+        Command::Schedules(command) => schedules::run(&command, world),
         Command::Backup(command) => backup::run(&command, world),
         Command::Restore(command) => backup::restore(&command, world),
         Command::Config(command) => config::run(&command, world),

@@ -55,8 +55,8 @@ fn hooks(app: &Arc<App>) -> Hooks {
         page: Arc::new(move |ask: &PageAsk| {
             let input = pages.report_input(ask.target.as_deref());
             match ask.fragment.as_deref() {
-                Some("main") => html::dashboard_main(&input),
-                _ => html::dashboard(&input),
+                Some("main") => html::dashboard_main(&input, &ask.jobs),
+                _ => html::dashboard(&input, &ask.jobs),
             }
         }),
         report: Arc::new(move |format| {
@@ -89,6 +89,7 @@ fn hooks(app: &Arc<App>) -> Hooks {
             Arc::new(move |top| app.store().census(top).map_err(|error| chain(&error)))
         },
         queries: Some(Arc::new(app.queries())),
+        analyst: Some(Arc::clone(app.analyst())),
         queues: Some(Arc::clone(app.queues())),
         compat: exporter_names(),
         store: Some(Arc::clone(app.store())),

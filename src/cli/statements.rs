@@ -1,5 +1,6 @@
 //! `plimsoll statements`, `plimsoll deploy`.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -9,7 +10,7 @@ use super::client::{Client, parameter};
 use super::output::json;
 use super::table::{Cell, Paint, Table, Tone, second};
 use super::{Outcome, World};
-use crate::model::ranking::{By, Counted, Ranking, Slower, StatementHistory};
+use crate::model::ranking::{By, Counted, Ranking, Slower, StatementHistory, StatementUse};
 use crate::model::units::Bytes;
 
 const BASE: &str = "/api/v1/performance/database";
@@ -161,18 +162,19 @@ fn table(ranking: &Ranking, paint: Paint) -> String {
         text.push_str("none is known of this span; `plimsoll check` says what cannot be seen\n");
         return text;
     }
-    let mut table = Table::new(&[
-        ">SHARE",
-        ">CALLS",
-        ">TOTAL",
-        ">MEAN",
-        ">ROWS",
-        ">READ",
-        ">TEMP",
-        ">WAL",
-        "QUERYID",
-        "STATEMENT",
-    ]);
+    let mut titles = vec![
+        ">SHARE", ">CALLS", ">TOTAL", ">MEAN", ">ROWS", ">READ", ">TEMP", ">WAL",
+    ];
+    // Who ran it is told where not everything ran as one.
+    let several = |of: fn(&StatementUse) -> &str| {
+        let all: BTreeSet<&str> = ranking.statements.iter().map(of).collect();
+        all.len() > 1
+    };
+    let (databases, roles) = (several(|s| &s.database), several(|s| &s.role));
+    titles.extend(databases.then_some("DATABASE"));
+    titles.extend(roles.then_some("ROLE"));
+    titles.extend(["QUERYID", "STATEMENT"]);
+    let mut table = Table::new(&titles);
     for statement in &ranking.statements {
         let counted = &statement.counted;
         let share = statement
@@ -180,6 +182,8 @@ fn table(ranking: &Ranking, paint: Paint) -> String {
             .map_or_else(String::new, |s| format!("{:.1} %", s * 100.0));
         let mut cells: Vec<Cell> = vec![share.into()];
         cells.extend(figures(counted).map(Cell::from));
+        cells.extend(databases.then(|| Cell::from(statement.database.as_str())));
+        cells.extend(roles.then(|| Cell::from(statement.role.as_str())));
         cells.push(statement.queryid.as_str().into());
         let query = statement
             .query

@@ -224,6 +224,18 @@ pub const KEYS: &[Key] = &[
         "hosts that webhooks may reach though they are near or without TLS; all others must be public and https, so that nobody reaches this machine's neighbours through it",
     ),
     key(
+        "explain.analyze",
+        Shape::Flag,
+        Some("false"),
+        "run a statement that is explained, in a read-only transaction that is rolled back, where it calls nothing that might do more than read; it then costs the server what it costs",
+    ),
+    key(
+        "explain.timeout",
+        Shape::Duration(Millis(10), MINUTES_10),
+        Some("5s"),
+        "the longest that planning a statement, or running it, may take",
+    ),
+    key(
         "http.token_file",
         Shape::Path,
         None,

@@ -147,6 +147,8 @@ pub struct Config {
     pub jobs_durability: Durability,
     /// Near hosts that webhooks may reach.
     pub jobs_webhook_hosts: Vec<String>,
+    /// What may be done to explain a statement.
+    pub explain: Explain,
     /// Bounds of the server.
     pub http: Http,
     /// What is logged.
@@ -224,6 +226,15 @@ pub struct Thresholds {
     pub warn: Ratio,
     /// Worth waking somebody.
     pub critical: Ratio,
+}
+
+/// What may be done to explain a statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Explain {
+    /// Whether it may be run.
+    pub analyze: bool,
+    /// Bound of planning it, and of running it.
+    pub timeout: Millis,
 }
 
 /// Bounds of the server.
@@ -351,6 +362,10 @@ fn assemble(settings: &Settings, tokens: Tokens, environment: Environment) -> Co
             _ => Durability::Commit,
         },
         jobs_webhook_hosts: settings.list("jobs.webhook_hosts"),
+        explain: Explain {
+            analyze: settings.flag("explain.analyze"),
+            timeout: settings.length("explain.timeout"),
+        },
         http: http(settings, tokens),
         log: Log {
             level: settings.text("log.level"),

@@ -11,7 +11,7 @@
 use crate::model::outcome::Experience;
 
 use super::calendar::Calendar;
-use super::member::{self, MEMBERS, Past, SATURATING};
+use super::member::{self, MEMBERS, Member, Past, SATURATING};
 use super::period::{self, Seasons};
 use super::settings::settings;
 use super::shift;
@@ -41,39 +41,36 @@ impl Shape {
     }
 
     /// One member's forecast with the seasons put on; nothing if it does not apply.
-    fn ask(&self, member: usize, horizon: usize, reach: f64) -> Option<Vec<f64>> {
-        let past = Past {
-            values: &self.flat,
-            shifts: &self.shifts,
-            year: self.year,
-        };
+    fn ask(&self, past: &Past<'_>, member: &Member, horizon: usize) -> Option<Vec<f64>> {
+        // Values are scaled to 1, and no forecast beyond a thousand times the past is of use.
+        const REACH: f64 = 1e3;
         let n = self.flat.len();
-        let flat = (MEMBERS.get(member)?.forecast)(&past, horizon)?;
+        let flat = (member.forecast)(past, horizon)?;
         let whole = flat.into_iter().enumerate().map(|(j, v)| {
             // A runaway curve is cut before it can spoil the mean of the others.
-            self.seasons.put_on(v.clamp(-reach, reach), n + j)
+            self.seasons.put_on(v.clamp(-REACH, REACH), n + j)
         });
         let future: Vec<f64> = whole.collect();
         future.iter().all(|v| v.is_finite()).then_some(future)
     }
 
-    /// How sure it is that the growth runs into a ceiling: 0 to 1.
-    pub(super) fn evidence(&self) -> f64 {
-        member::evidence(&Past {
-            values: &self.flat,
-            shifts: &self.shifts,
-            year: self.year,
-        })
-    }
-
     /// Every member's forecast.
-    pub(super) fn ask_all(&self, horizon: usize) -> Vec<Option<Vec<f64>>> {
-        // Values are scaled to 1, and no forecast beyond a thousand times the past is of use.
-        const REACH: f64 = 1e3;
-        (0..MEMBERS.len())
-            .map(|member| self.ask(member, horizon, REACH))
-            .collect()
+    pub(super) fn asked(&self, horizon: usize) -> Asked {
+        let past = Past::new(&self.flat, &self.shifts, self.year);
+        let each = MEMBERS.iter();
+        Asked {
+            forecasts: each.map(|m| self.ask(&past, m, horizon)).collect(),
+            evidence: member::evidence(&past),
+        }
     }
+}
+
+/// What the members say of a future.
+pub(super) struct Asked {
+    /// One a member, where it applies.
+    pub(super) forecasts: Vec<Option<Vec<f64>>>,
+    /// How sure it is that the growth runs into a ceiling: 0 to 1.
+    pub(super) evidence: f64,
 }
 
 /// One origin of the back-test.
@@ -148,10 +145,11 @@ pub(super) fn trial(values: &[f64], calendar: Calendar<'_>, horizon: usize) -> T
             })
             .unzip();
         let own = Shape::of(past, calendar);
+        let asked = own.asked(actual.len());
         tracks.push(Track {
             baseline: seasonal_naive(past, &own.seasons, actual.len()),
-            forecasts: own.ask_all(actual.len()),
-            evidence: own.evidence(),
+            forecasts: asked.forecasts,
+            evidence: asked.evidence,
             actual,
             jumped,
         });

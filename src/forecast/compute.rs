@@ -45,10 +45,13 @@ pub(super) fn compute_with(
 ) -> Inner {
     let trial = combine::trial(values, calendar, horizon);
     let shape = Shape::of(values, calendar);
-    let forecasts = shape.ask_all(horizon);
+    let combine::Asked {
+        forecasts,
+        evidence,
+    } = shape.asked(horizon);
     let available: Vec<bool> = forecasts.iter().map(Option::is_some).collect();
     let earned = experienced(trial.weights(&available, None), experience);
-    let weights = believed(earned, shape.evidence());
+    let weights = believed(earned, evidence);
     let mean = combined(&forecasts, &weights, horizon);
     let scores = trial.scores();
     let flat = shape.seasons.remove(values);
@@ -100,6 +103,15 @@ pub(super) fn method(inner: &Inner) -> String {
     format!("{}{season}", names.join("+"))
 }
 
+/// An error as a multiple of the naive one; 1 where that is none. Both may be all but nothing.
+pub(super) fn relative(own: f64, naive: f64) -> f64 {
+    if naive > 0.0 {
+        (own / naive).clamp(0.0, f64::MAX)
+    } else {
+        1.0
+    }
+}
+
 /// Figures of the back-test; the coverage at an origin uses a spread that did not see it.
 pub(super) fn backtest(inner: &Inner, scale: f64) -> Backtest {
     let count = inner.scores.len().max(1) as f64;
@@ -129,8 +141,8 @@ pub(super) fn backtest(inner: &Inner, scale: f64) -> Backtest {
     Backtest {
         origins,
         horizon: inner.trial.horizon,
-        mae: (own / count * scale).min(f64::MAX),
-        relative_mae: if naive > 0.0 { own / naive } else { 1.0 },
+        mae: (own / count * scale).clamp(0.0, f64::MAX),
+        relative_mae: relative(own, naive),
         coverage_p80: in80 / count,
         coverage_p95: in95 / count,
     }

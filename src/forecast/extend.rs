@@ -11,7 +11,7 @@ use crate::model::units::{Level, Millis, Timestamp};
 use crate::stats::median;
 
 use super::calendar::Calendar;
-use super::compute::{backtest, compute, method};
+use super::compute::{backtest, compute, method, relative};
 use super::crossing::Paths;
 use super::interval::Reach;
 use super::settings::settings;
@@ -201,8 +201,8 @@ impl Future {
             backtest: (near.origins > 0).then(|| Backtest {
                 origins: near.origins,
                 horizon,
-                mae: (mae * scale).min(f64::MAX),
-                relative_mae: if naive > 0.0 { mae / naive } else { 1.0 },
+                mae: (mae * scale).clamp(0.0, f64::MAX),
+                relative_mae: relative(mae, naive),
                 coverage_p80: near.coverage.0,
                 coverage_p95: near.coverage.1,
             }),

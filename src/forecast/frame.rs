@@ -17,6 +17,8 @@ const NOW: usize = 3;
 /// Where the scaled future lies in time and unit.
 pub(super) struct Frame<'a> {
     pub(super) steps: &'a Steps,
+    /// How far the busiest part of a day stands above its value, in the series' unit.
+    pub(super) swing: f64,
     pub(super) scale: f64,
     pub(super) level: f64,
     pub(super) silent: usize,
@@ -53,7 +55,7 @@ pub(super) fn crossings(
     plan.thresholds
         .iter()
         .map(|threshold| {
-            let value = (threshold.value - frame.steps.swing) / frame.scale;
+            let value = (threshold.value - frame.swing) / frame.scale;
             let crossed = present >= value;
             let reached = if crossed {
                 Reached {

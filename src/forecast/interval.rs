@@ -68,8 +68,9 @@ impl Reach {
         f80
     }
 
-    fn times(mut self, factor: f64) -> Self {
-        for own in &mut self.factors {
+    /// Each anchor's width times its factor.
+    fn times(mut self, factors: [f64; 3]) -> Self {
+        for (own, factor) in self.factors.iter_mut().zip(factors) {
             *own *= factor;
         }
         self
@@ -128,7 +129,8 @@ impl Spread {
 
     /// Half the widths of bands, in standard deviations.
     pub(super) fn reach(&self) -> Reach {
-        self.reach.times(settings().interval.stretch)
+        let set = &settings().interval;
+        self.reach.times([set.stretch, set.stretch, set.stretch_95])
     }
 
     /// What simulated paths spread by: calibrated in the middle of the bands.

@@ -190,7 +190,13 @@ pub fn make(history: &Window, plan: &Plan) -> Result<Made> {
     }
     let step = Millis(history.step.0.max(Millis::DAY.0));
     check(plan, step)?;
-    let steps = clean::steps(history, plan.fold);
+    let outer = outer_scale(&history.values);
+    let steps = if outer > 1.0 {
+        let values = history.values.iter().map(|v| v / outer).collect();
+        clean::steps(&Window { values, ..*history }, plan.fold)
+    } else {
+        clean::steps(history, plan.fold)
+    };
     let have = steps.values.iter().filter(|v| v.is_finite()).count();
     let need = settings().history.least;
     if have < need {
@@ -202,7 +208,7 @@ pub fn make(history: &Window, plan: &Plan) -> Result<Made> {
             members: Vec::new(),
         });
     }
-    let (forecast, members) = project(&steps, history.end(), plan);
+    let (forecast, members) = project(&steps, outer, history.end(), plan);
     Ok(Made {
         outlook: Outlook::Forecast(Box::new(forecast)),
         members,
@@ -245,14 +251,36 @@ fn check(plan: &Plan, step: Millis) -> Result<()> {
     Ok(())
 }
 
-fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberPromise>) {
+/// What values are divided by before they are cleaned and folded: 1 unless their differences could
+/// overflow.
+fn outer_scale(values: &[f64]) -> f64 {
+    const LARGE: f64 = 1e300;
+    let largest = largest(values);
+    if largest > LARGE { largest } else { 1.0 }
+}
+
+/// The largest size of a finite value; 0 where there is none.
+fn largest(values: &[f64]) -> f64 {
+    let sizes = values.iter().map(|v| v.abs()).filter(|v| v.is_finite());
+    sizes.fold(0.0_f64, f64::max)
+}
+
+/// Forecasts steps of values divided by `outer`.
+fn project(
+    steps: &Steps,
+    outer: f64,
+    end: Timestamp,
+    plan: &Plan,
+) -> (Forecast, Vec<MemberPromise>) {
     let asked = usize::try_from(plan.horizon.0 / steps.step.0).unwrap_or(usize::MAX);
     // The future begins after the last reading; what has passed since in silence is cut off.
     let silent = steps.silent.min(settings().history.most);
-    let size = steps.values.iter().filter(|v| v.is_finite());
-    let scale = size.fold(0.0_f64, |max, v| max.max(v.abs()));
-    let scale = if scale > 0.0 { scale } else { 1.0 };
+    let scale = match largest(&steps.values) {
+        size if size > 0.0 => size,
+        _ => 1.0,
+    };
     let scaled: Vec<f64> = steps.values.iter().map(|v| v / scale).collect();
+    let (scale, swing) = (scale * outer, steps.swing * outer);
     let learnt = plan.experience.as_ref();
     let calendar = Calendar {
         step: steps.step,
@@ -279,6 +307,7 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberP
     let growth_per_month = (level > 0.0).then(|| each_of(per_day, share));
     let frame = Frame {
         steps,
+        swing,
         scale,
         level,
         silent,
@@ -307,7 +336,7 @@ fn project(steps: &Steps, end: Timestamp, plan: &Plan) -> (Forecast, Vec<MemberP
         seasons: found.seasons(level, scaled.len() + silent),
         simulated: Some(Simulated {
             spread: inner.spread.path_factor() / inner.spread.reach().at(0.80),
-            swing: back(steps.swing / scale),
+            swing: back(swing / scale),
             present: back(frame.present(&scaled)),
         }),
     };

@@ -123,6 +123,7 @@ pub(super) struct Interval {
     pub(super) factor_min: f64,
     pub(super) factor_max: f64,
     pub(super) stretch: f64,
+    pub(super) stretch_95: f64,
     pub(super) path_stretch: f64,
     pub(super) jump_share: f64,
     pub(super) floor_share: f64,

@@ -50,7 +50,7 @@ fn assert_sound(forecast: &Forecast) {
         for band in &point.bands {
             finite(band.lo);
             finite(band.hi);
-            assert!(band.lo <= band.hi);
+            assert!(band.lo <= point.mean && point.mean <= band.hi);
             if let Some(inner) = last {
                 assert!(band.lo <= inner.lo && band.hi >= inner.hi, "bands nest");
             }
@@ -64,6 +64,8 @@ fn assert_sound(forecast: &Forecast) {
         forecast.growth_per_day.hi,
         forecast.backtest.mae,
         forecast.backtest.relative_mae,
+        forecast.backtest.coverage_p80,
+        forecast.backtest.coverage_p95,
     ] {
         finite(v);
     }
@@ -167,7 +169,7 @@ fn too_little_history_says_how_much_is_needed() {
 
 #[test]
 fn hostile_values_never_leave_finite_ground() {
-    let shapes: [&dyn Fn(usize) -> f64; 8] = [
+    let shapes: [&dyn Fn(usize) -> f64; 10] = [
         &|_| 5.0,
         &|_| 0.0,
         &|i| if i % 2 == 0 { 1e308 } else { -1e308 },
@@ -176,19 +178,29 @@ fn hostile_values_never_leave_finite_ground() {
         &|i| (0.2 * i as f64).exp(),
         &|i| if i % 3 == 0 { f64::NAN } else { noise(i) },
         &|i| if i < 50 { 0.0 } else { 1e-300 },
+        &|i| 10.0_f64.powf(4.0 * (i % 150) as f64 - 300.0),
+        &|i| 10.0_f64.powf(300.0 - 4.0 * (i % 150) as f64),
     ];
     for (k, shape) in shapes.iter().enumerate() {
-        for n in [14, 15, 40, 100] {
-            let history = daily(n, shape);
-            let present = history.present();
+        for (n, per_day) in [(14, 1), (15, 1), (40, 1), (100, 1), (160, 4)] {
+            let step = Millis(Millis::DAY.0 / per_day);
+            let history = window(step, (0..n).map(shape).collect());
             let asked = plan(731, &[("a", 1e300), ("b", -1e300), ("c", 6.0)]);
-            if present >= 14 {
-                let forecast = of(&history, &asked);
-                assert_sound(&forecast);
-                assert!(
-                    forecast.points.iter().all(|p| p.mean >= 0.0),
-                    "{k}: the floor holds"
-                );
+            if history.present() >= 14 * usize::try_from(per_day).unwrap() {
+                for fold in [Fold::Mean, Fold::P95] {
+                    let forecast = of(
+                        &history,
+                        &Plan {
+                            fold,
+                            ..asked.clone()
+                        },
+                    );
+                    assert_sound(&forecast);
+                    assert!(
+                        forecast.points.iter().all(|p| p.mean >= 0.0),
+                        "{k}: the floor holds"
+                    );
+                }
             }
         }
     }

@@ -19,6 +19,7 @@ use crate::model::ranking::By;
 use crate::model::series::Window;
 use crate::model::units::{Bytes, Millis, Ratio, Timestamp};
 use crate::store::{Fold, Selector};
+use crate::work::board::TargetState;
 
 /// Says when the catalogs were read, also where the body is a bare array.
 const TAKEN_AT: &str = "plimsoll-taken-at";
@@ -182,6 +183,8 @@ pub(super) async fn connection_pool(
         })
         .collect();
     let usable = f64::from(pool.max.saturating_sub(pool.reserved));
+    let (_, state) = ask.target(&site.board)?;
+    let opened = sessions_opened(&state);
     let by_application = pool
         .by_application
         .iter()
@@ -196,8 +199,9 @@ pub(super) async fn connection_pool(
         waiting: pool.waiting,
         acquire_count: snapshot.pool_totals.acquired,
         acquire_time: snapshot.pool_totals.wait_us.map(|us| us as f64 / 1e3),
-        create_count: None,
-        destroy_count: None,
+        create_count: opened,
+        // All that were opened and are not there any more.
+        destroy_count: opened.map(|opened| opened.saturating_sub(u64::from(pool.total))),
         max: pool.max,
         reserved: pool.reserved,
         utilization_rate: Ratio::of(f64::from(pool.total), usable).map(Ratio::get),
@@ -210,6 +214,19 @@ pub(super) async fn connection_pool(
         taken_at: snapshot.taken_at.to_string(),
     };
     answer(&snapshot, &body)
+}
+
+/// Sessions of all databases since their counters were reset; `None` before 14, which do not count them.
+fn sessions_opened(state: &TargetState) -> Option<u64> {
+    let samples = state.samples();
+    let all = samples.filter(|sample| sample.series.metric == "pg_database_sessions_total");
+    let sum = all.map(|sample| sample.value).reduce(|a, b| a + b)?;
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a count is not negative, and a float cast saturates"
+    )]
+    Some(sum as u64)
 }
 
 /// Most of a gauge in each of the last steps; `None` where it has no series.
@@ -289,7 +306,12 @@ pub(super) async fn slow_queries(
     }
     let rank = ask.choice("order", &ORDERS, ORDERS[0].1)?;
     let snapshot = snapshot(&site, &ask)?;
-    let mut statements: Vec<&Statement> = snapshot.statements.iter().collect();
+    let role = ask.text("role");
+    let mut statements: Vec<&Statement> = snapshot
+        .statements
+        .iter()
+        .filter(|s| role.is_none_or(|role| s.role.as_deref() == Some(role)))
+        .collect();
     statements.sort_by(|a, b| rank(b).partial_cmp(&rank(a)).unwrap_or(Ordering::Equal));
     let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     let rows: Vec<SlowQuery> = statements.into_iter().take(limit).map(slow_query).collect();

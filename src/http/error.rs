@@ -14,6 +14,7 @@ use super::envelope;
 use super::router::Route;
 use crate::model::capacity::UnknownResource;
 use crate::queue;
+use crate::work::explain::Why;
 use crate::work::query;
 
 /// Why a request is not answered as asked.
@@ -71,6 +72,11 @@ pub(super) enum Refusal {
     /// Of the queues; `kind` says of what sort.
     #[error("{text}")]
     Job { kind: JobRefusal, text: String },
+    /// Of a statement that was to be explained; `why` says of what sort.
+    #[error("{text}")]
+    Statement { why: Why, text: String },
+    #[error("Query is required")]
+    QueryRequired,
     #[error("the request names no host")]
     NoHost,
     #[error(
@@ -100,6 +106,8 @@ pub(super) enum Refusal {
 pub(super) enum JobRefusal {
     UnknownQueue,
     UnknownJob,
+    UnknownSchedule,
+    BadSchedule,
     Conflict,
     LeaseLost,
     Misplaced,
@@ -113,6 +121,8 @@ impl JobRefusal {
         match self {
             Self::UnknownQueue => (StatusCode::NOT_FOUND, "unknown-queue"),
             Self::UnknownJob => (StatusCode::NOT_FOUND, "unknown-job"),
+            Self::UnknownSchedule => (StatusCode::NOT_FOUND, "unknown-schedule"),
+            Self::BadSchedule => (StatusCode::BAD_REQUEST, "invalid-schedule"),
             Self::Conflict => (StatusCode::CONFLICT, "conflicting-job"),
             Self::LeaseLost => (StatusCode::CONFLICT, "lease-lost"),
             Self::Misplaced => (StatusCode::CONFLICT, "other-state"),
@@ -135,6 +145,10 @@ impl From<&queue::Error> for Refusal {
         let kind = match error {
             queue::Error::UnknownQueue(_) => JobRefusal::UnknownQueue,
             queue::Error::UnknownJob { .. } => JobRefusal::UnknownJob,
+            queue::Error::Schedule(queue::schedule::Error::Unknown(_)) => {
+                JobRefusal::UnknownSchedule
+            }
+            queue::Error::Schedule(_) => JobRefusal::BadSchedule,
             queue::Error::Conflict { .. } => JobRefusal::Conflict,
             queue::Error::LeaseLost { .. } => JobRefusal::LeaseLost,
             queue::Error::Misplaced { .. } | queue::Error::Busy { .. } => JobRefusal::Misplaced,
@@ -181,6 +195,8 @@ impl Refusal {
             Self::Later { .. } => (StatusCode::SERVICE_UNAVAILABLE, "history-not-writable"),
             Self::Export(_) => (StatusCode::BAD_REQUEST, "not-exported"),
             Self::Job { kind, .. } => kind.status(),
+            Self::Statement { why, .. } => (status_of(*why), why.code()),
+            Self::QueryRequired => (StatusCode::BAD_REQUEST, "no-statement"),
             Self::NoHost => (StatusCode::BAD_REQUEST, "no-host"),
             Self::ForeignHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "foreign-host"),
             Self::ForeignOrigin => (StatusCode::FORBIDDEN, "foreign-origin"),
@@ -209,6 +225,8 @@ impl Refusal {
         }
         let title = status.canonical_reason().unwrap_or("Error");
         let error = match route {
+            // As the original says it.
+            _ if self == Self::QueryRequired => self.to_string(),
             Some(route) => format!("Failed to {}", route.does),
             None => title.to_owned(),
         };
@@ -234,12 +252,27 @@ impl Refusal {
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Self::NotYet { retry_after_s, .. } | Self::Later { retry_after_s, .. } = &self {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
+        } else if let Self::Statement { .. } = &self
+            && status == StatusCode::SERVICE_UNAVAILABLE
+        {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(1));
         }
         if self == Self::NoToken {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         let body = problem.to_string().into();
         write_body("application/problem+json", body, wanted, response);
+    }
+}
+
+/// Statements that are not explained: the caller's fault, the server's no, or not now.
+const fn status_of(why: Why) -> StatusCode {
+    match why {
+        Why::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+        Why::AnalyzeOff | Why::Denied => StatusCode::FORBIDDEN,
+        Why::Harmful | Why::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+        Why::Locked | Why::Slow | Why::NoServer => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::BAD_REQUEST,
     }
 }
 

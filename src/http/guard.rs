@@ -8,7 +8,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 
 use super::error::Refusal;
-use super::{Site, jobs, write};
+use super::{Site, explain, jobs, write};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -51,7 +51,9 @@ pub(super) fn socket(site: &Site, request: &Request) -> Result<Role, Refusal> {
 /// A page of another site can make a browser send a plain POST here without asking first. Browsers
 /// then say whose page it is; on paths that change something such a request is refused.
 fn origin(request: &Request) -> Result<(), Refusal> {
-    if !request.uri().path().starts_with(jobs::BASE) || request.method().is_safe() {
+    let path = request.uri().path();
+    let costs = path.starts_with(jobs::BASE) || path == explain::ANALYZE;
+    if !costs || request.method().is_safe() {
         return Ok(());
     }
     let text = |name| request.headers().get(name).map(HeaderValue::to_str);

@@ -3,7 +3,8 @@
 //! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
 //! Not for: finding anything out. No handler that a page needs asks a server, reads the history or
 //! fits a model: N viewers cost what one does. Only the Prometheus API (`prom`), `latency`,
-//! `statements` and the growth in `database` read the history, within bounds. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
+//! `statements` and the growth in `database` read the history, within bounds; and `explain` alone asks
+//! the server. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
 
 mod archive;
 mod ask;
@@ -12,6 +13,7 @@ mod capacity;
 mod database;
 mod envelope;
 mod error;
+pub mod explain;
 mod exposition;
 mod front;
 mod guard;
@@ -31,6 +33,7 @@ mod server;
 mod silences;
 mod stall;
 mod statements;
+mod strategy;
 mod stream;
 mod what_if;
 pub mod wire;
@@ -54,8 +57,10 @@ use crate::clock::Clock;
 use crate::config::{Config, Thresholds};
 use crate::model::units::{Millis, Timestamp};
 use crate::queue::Queues;
+use crate::report::jobs::JobsReport;
 use crate::store::Store;
 use crate::work::board::Board;
+use crate::work::explain::Analyst;
 use crate::work::query::Queries;
 use measure::Meter;
 use write::Gate;
@@ -125,12 +130,14 @@ impl ReportFormat {
 }
 
 /// What a viewer of the page asked for.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct PageAsk {
     /// The target to show; one that exists, or all.
     pub target: Option<String>,
     /// Only the part of this name, such as `main`, for a refresh in place.
     pub fragment: Option<String>,
+    /// The queues of this server.
+    pub jobs: JobsReport,
 }
 
 /// Draws the page from what is on the board.
@@ -168,6 +175,8 @@ pub struct Hooks {
     pub census: CensusFn,
     /// Answers questions in `PromQL`; without it they are refused.
     pub queries: Option<Arc<Queries>>,
+    /// Explains statements; without it they are refused.
+    pub analyst: Option<Arc<Analyst>>,
     /// The queues; without them nobody can send jobs.
     pub queues: Option<Arc<Queues>>,
     /// See [`Compat`].

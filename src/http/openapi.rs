@@ -1,9 +1,13 @@
 //! `/openapi.json`: `OpenAPI` 3.1 from the table of routes; a test holds the schemas to real answers.
 
+mod explained;
+mod jobs;
+
 use serde_json::{Map, Value, json};
 
 use super::body::Answer;
 use super::error::Refusal;
+use super::explain::ANALYZE;
 use super::router::{Param, Route, WHAT_IF, all_routes};
 use super::write;
 
@@ -56,6 +60,23 @@ const SHAPES: &[(&str, &str)] = &[
       shared_blks_hit whole, shared_blks_read whole, temp_blks_written whole, wal_bytes whole",
     ),
     (
+        "TableStrategy",
+        "tableName text, schemaName text, indexes [TableIndex], \
+      recommendations [IndexRecommendation], drops [IndexDrop], costRatio number?, basis text, \
+      advisedAt time",
+    ),
+    (
+        "TableIndex",
+        "name text, columns [text], type text, unique flag, partial flag, estimatedSize whole, \
+      definition text, scans whole",
+    ),
+    (
+        "IndexRecommendation",
+        "table text, columns [text], reason text, priority text, estimatedImpact text, ddl text, \
+      sizeBytes whole, gainRatio number?, writeCostRatio number?, statements [text]",
+    ),
+    ("IndexDrop", "ddl text, reason text, freesBytes whole"),
+    (
         "StatementRanking",
         "target text, from time, until time, by text, ran whole, statements [StatementUse], \
       slower [Slower]",
@@ -73,7 +94,7 @@ const SHAPES: &[(&str, &str)] = &[
     ),
     (
         "StatementHistory",
-        "target text, queryid text, query text?, ranBy [text], stepMs whole, total Counted, \
+        "target text, queryid text, query text?, before [text], ranBy [text], stepMs whole, total Counted, \
       points [StatementPoint], slower [Slower]",
     ),
     (
@@ -214,15 +235,6 @@ const SHAPES: &[(&str, &str)] = &[
       p95Ms number?, p99Ms number?, maxMs number?",
     ),
     ("Success", "success flag, message text"),
-    ("JobPage", "items [Job], nextCursor text?"),
-    (
-        "Job",
-        "id text, queueName text, name text, data any, opts any, state text, priority whole, \
-      progress any, delay whole, timestamp whole, runAt whole, processedOn whole?, \
-      finishedOn whole?, attemptsMade whole, attemptsStarted whole, failedReason text?, \
-      stacktrace [text], returnvalue any, errors [any], logs [any], worker text?, \
-      leaseUntil whole?, cancelling flag, parent any, children [any]",
-    ),
     (
         "Problem",
         "type text, title text, status whole, detail text, code text, error text",
@@ -323,9 +335,18 @@ const NOTES: &[(&str, &str, &str)] = &[
     ),
 ];
 
+fn notes() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
+    NOTES.iter().chain(explained::NOTES)
+}
+
 /// `GET /openapi.json`.
 pub(super) async fn serve() -> Result<Answer, Refusal> {
     Answer::json(&description())
+}
+
+/// All shapes.
+fn shapes() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
+    SHAPES.iter().chain(jobs::SHAPES).chain(explained::SHAPES)
 }
 
 /// The whole description.
@@ -338,8 +359,7 @@ fn description() -> Value {
             methods.insert(method, operation(route));
         }
     }
-    let schemas: Map<String, Value> = SHAPES
-        .iter()
+    let schemas: Map<String, Value> = shapes()
         .map(|(name, fields)| ((*name).to_owned(), shape(name, fields)))
         .collect();
     json!({
@@ -387,17 +407,29 @@ fn operation(route: &Route) -> Value {
     {
         responses.insert(code.to_owned(), answer);
     }
-    if let ((WHAT_IF, "POST"), Some(operation)) =
-        ((route.path, route.method), operation.as_object_mut())
-    {
+    let body = match (route.path, route.method) {
+        (WHAT_IF, "POST") => Some((
+            "Scenario",
+            "What is different; fields that are left out stay as they are.",
+        )),
+        (ANALYZE, _) => Some((
+            "QueryQuestion",
+            "One statement, the values of its parameters, and whether to run it.",
+        )),
+        _ => None,
+    };
+    if let (Some((schema, description)), Some(operation)) = (body, operation.as_object_mut()) {
         operation.insert(
             "requestBody".to_owned(),
             json!({
                 "required": true,
-                "description": "What is different; fields that are left out stay as they are.",
-                "content": {"application/json": {"schema": kind("Scenario")}},
+                "description": description,
+                "content": {"application/json": {"schema": kind(schema)}},
             }),
         );
+    }
+    if let (jobs::SCHEDULE, Some(operation)) = (route.path, operation.as_object_mut()) {
+        operation.insert("requestBody".to_owned(), jobs::schedule_body());
     }
     if let (write::WRITE, Some(operation)) = (route.path, operation.as_object_mut()) {
         operation.insert("requestBody".to_owned(), json!({
@@ -426,9 +458,7 @@ fn shape(name: &str, fields: &str) -> Value {
     let (mut properties, mut required) = (Map::new(), Vec::new());
     for (field, written) in fields {
         let mut property = kind(written);
-        let note = NOTES
-            .iter()
-            .find(|(shape, noted, _)| *shape == name && *noted == field);
+        let note = notes().find(|(shape, noted, _)| *shape == name && *noted == field);
         if let (Some((_, _, note)), Some(object)) = (note, property.as_object_mut()) {
             object.insert("description".to_owned(), json!(note));
         }
@@ -483,14 +513,14 @@ mod tests {
         let text = description().to_string();
         for reference in text.split("#/components/schemas/").skip(1) {
             let name = reference.split('"').next().unwrap();
-            assert!(SHAPES.iter().any(|(known, _)| *known == name), "{name}");
+            assert!(shapes().any(|(known, _)| *known == name), "{name}");
         }
     }
 
     #[test]
     fn every_note_is_about_a_field_that_there_is() {
-        for (name, field, _) in NOTES {
-            let (_, fields) = SHAPES.iter().find(|(known, _)| known == name).unwrap();
+        for (name, field, _) in notes() {
+            let (_, fields) = shapes().find(|(known, _)| known == name).unwrap();
             assert!(fields.contains(&format!("{field} ")), "{name}.{field}");
         }
     }

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::ask::Ask;
 use super::body::Answer;
 use super::error::Refusal;
+use super::jobs::overview::overview;
 use super::{PageAsk, Site, wire};
 use crate::model::target::Reach;
 
@@ -24,6 +25,7 @@ pub(super) async fn dashboard(State(site): State<Arc<Site>>, ask: Ask) -> Result
     let page = (site.hooks.page)(&PageAsk {
         target,
         fragment: fragment.map(str::to_owned),
+        jobs: overview(&site).await,
     });
     Ok(Answer::of("text/html; charset=utf-8", page))
 }

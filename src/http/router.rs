@@ -8,6 +8,7 @@ mod jobs;
 mod local;
 mod page;
 mod params;
+mod schedules;
 mod series;
 
 use std::sync::Arc;
@@ -60,6 +61,7 @@ const AREAS: &[&[Route]] = &[
     series::ROUTES,
     page::ROUTES,
     jobs::ROUTES,
+    schedules::ROUTES,
 ];
 
 /// The row that answered, for the own latency and the error text.

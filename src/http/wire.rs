@@ -5,6 +5,7 @@
 
 mod capacity;
 mod review;
+pub(super) mod strategy;
 
 use serde::{Deserialize, Serialize};
 
@@ -198,9 +199,9 @@ pub struct ConnectionPool {
     pub acquire_count: Option<u64>,
     /// Null without a pooler's console: how long clients waited in all, in ms.
     pub acquire_time: Option<f64>,
-    /// Null: only a pooler counts what it opens.
+    /// Sessions of the server since its counters were reset; null before 14.
     pub create_count: Option<u64>,
-    /// Null: only a pooler counts what it closes.
+    /// Those of them that are over; null before 14.
     pub destroy_count: Option<u64>,
     /// `max_connections`.
     pub max: u32,

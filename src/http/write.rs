@@ -22,6 +22,7 @@ use super::Site;
 use super::ask::Ask;
 use super::body::Answer;
 use super::error::Refusal;
+use super::explain::{ANALYZE, BODY_MAX};
 use super::jobs;
 use crate::exchange;
 use crate::exchange::remote::{self, PACKED_MAX};
@@ -61,6 +62,7 @@ impl Default for Gate {
 pub(super) fn limit(path: &str, usual: usize) -> usize {
     match path {
         WRITE | IMPORT => PACKED_MAX,
+        ANALYZE => BODY_MAX,
         _ if path.starts_with(jobs::BASE) => jobs::BODY_MAX,
         _ => usual,
     }

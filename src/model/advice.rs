@@ -38,6 +38,76 @@ pub struct Advice {
     pub skipped: Vec<Skipped>,
     /// How the answer became better.
     pub curve: Vec<Point>,
+    /// Real times with and without `indexes`, where they were verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proof: Option<Proof>,
+}
+
+/// What a set of indexes did to real times, in a scratch database.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Proof {
+    /// Name of the scratch database.
+    pub scratch: String,
+    /// Time of all statements that ended without the indexes and with them, as often as they are
+    /// called, in ms; the least of each one's runs.
+    pub before_ms: f64,
+    /// The same, with the indexes that were kept.
+    pub after_ms: f64,
+    /// Bytes of the kept indexes as built.
+    pub built_bytes: u64,
+    /// Runs of each statement on either side.
+    pub runs: u32,
+    /// How long it all took.
+    pub seconds: f64,
+    /// Each statement before and after.
+    pub statements: Vec<Timed>,
+    /// What was kept.
+    pub kept: Vec<Kept>,
+    /// What was taken out of the set, and why.
+    pub dropped: Vec<Unkept>,
+    /// Statements that were not run.
+    pub skipped: Vec<Skipped>,
+    /// What the reader should know of the scratch database.
+    pub notes: Vec<String>,
+}
+
+/// One statement without and with the kept indexes.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Timed {
+    /// Its name in the workload.
+    pub name: String,
+    /// Least time without them, in ms.
+    pub before_ms: f64,
+    /// Least time with them, in ms.
+    pub after_ms: f64,
+    /// Blocks looked at without them.
+    pub before_blocks: f64,
+    /// Blocks looked at with them.
+    pub after_blocks: f64,
+    /// Without them it ran into the limit: it takes at least `before_ms`, and is not in the sums.
+    pub is_cut: bool,
+}
+
+/// An index that was kept.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Kept {
+    /// The statement that builds it without blocking writes.
+    pub ddl: String,
+    /// Bytes that were promised.
+    pub size_bytes: u64,
+    /// Bytes as built.
+    pub built_bytes: u64,
+    /// What its statements would take more without it, as often as they are called, in ms.
+    pub saves_ms: f64,
+}
+
+/// An index that was taken out.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Unkept {
+    /// The statement that would build it.
+    pub ddl: String,
+    /// Why it was taken out.
+    pub reason: String,
 }
 
 /// An index to build.
@@ -49,6 +119,10 @@ pub struct NewIndex {
     pub table: String,
     /// Key columns in order, unquoted.
     pub keys: Vec<String>,
+    /// For each key column its class of operators and direction where they are not the default, such
+    /// as `DESC` or `text_pattern_ops`.
+    #[serde(default)]
+    pub key_options: Vec<String>,
     /// `INCLUDE` columns, unquoted.
     pub include: Vec<String>,
     /// Predicate of a partial index.
@@ -81,6 +155,9 @@ pub struct StatementCost {
 pub struct Drop {
     /// The statement that drops it without blocking writes.
     pub ddl: String,
+    /// `schema.table`, unquoted.
+    #[serde(default)]
+    pub table: String,
     /// Why it can go.
     pub reason: String,
     /// Its bytes on disk.

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::structure::{
-    HorizonHolder, Machine, Pool, PoolTotals, Repeat, ServerCounters, Slowdown, Structure,
+    HorizonHolder, Machine, Pool, PoolTotals, Repeat, ServerCounters, Slowdown, StandbyScans,
+    Structure,
 };
 use super::units::Timestamp;
 
@@ -68,6 +69,9 @@ pub struct Snapshot {
     /// Statements that became slower; empty without a history.
     #[serde(default)]
     pub slowdowns: Vec<Slowdown>,
+    /// What its standbys use, where they are watched.
+    #[serde(default)]
+    pub standby_scans: StandbyScans,
 }
 
 /// The server itself.
@@ -159,6 +163,21 @@ pub struct Table {
     /// `reloptions`: `name=value` each.
     #[serde(default)]
     pub options: Vec<String>,
+    /// Of a partition: the partitioned table.
+    #[serde(default)]
+    pub parent: Option<Parent>,
+}
+
+/// The partitioned table or index that a partition belongs to: the topmost one.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Parent {
+    /// `pg_class.oid`.
+    pub oid: u32,
+    /// Schema name, unquoted.
+    pub schema: String,
+    /// Its name, unquoted.
+    pub name: String,
 }
 
 /// A user index with its counters since the statistics were last reset.
@@ -208,6 +227,12 @@ pub struct Index {
     pub idx_tup_read: u64,
     /// `last_idx_scan` (16 and later).
     pub last_idx_scan: Option<Timestamp>,
+    /// A concurrent build of it is under way.
+    #[serde(default)]
+    pub is_building: bool,
+    /// Of a part of a partitioned index: that index, without which it cannot be dropped.
+    #[serde(default)]
+    pub parent: Option<Parent>,
 }
 
 /// Connections, counted by state.
@@ -342,6 +367,25 @@ pub struct Sequence {
     pub last_value: Option<i64>,
     /// The largest value that it or its column can hold.
     pub max_value: i64,
+    /// The column that it belongs to, where there is one.
+    #[serde(default)]
+    pub column: Option<SequenceColumn>,
+}
+
+/// A serial or identity column.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SequenceColumn {
+    /// Schema of its table, unquoted.
+    pub schema: String,
+    /// Its table, unquoted.
+    pub table: String,
+    /// Its name, unquoted.
+    pub name: String,
+    /// Its type is `smallint` or `integer`.
+    pub is_narrow: bool,
+    /// `GENERATED AS IDENTITY`: the sequence's type follows that of the column.
+    pub is_identity: bool,
 }
 
 /// Something that could not be read.

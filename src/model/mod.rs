@@ -31,12 +31,14 @@
 pub mod advice;
 pub mod capacity;
 pub mod database;
+pub mod explain;
 pub mod finding;
 pub mod forecast;
 pub mod job;
 pub mod outcome;
 pub mod plan;
 pub mod ranking;
+pub mod samples;
 pub mod scenario;
 pub mod series;
 pub mod structure;

@@ -27,6 +27,8 @@ pub struct PlanNode {
     pub relationship: String,
     /// Schema and name of the relation that is scanned or changed, unquoted.
     pub relation: Option<(String, String)>,
+    /// `Operation` of a node that changes rows: `Insert`, `Update`, `Delete` or `Merge`.
+    pub operation: Option<String>,
     /// How the statement calls the relation; unique in the plan.
     pub alias: Option<String>,
     /// `Index Name`.

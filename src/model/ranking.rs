@@ -178,6 +178,9 @@ pub struct StatementHistory {
     pub queryid: String,
     /// Normalised text, if known.
     pub query: Option<String>,
+    /// What it was called before an upgrade of the server; those are added up, too.
+    #[serde(default)]
+    pub before: Vec<String>,
     /// Databases and roles that ran it, added up.
     pub ran_by: Vec<String>,
     /// Length of a step, in ms.

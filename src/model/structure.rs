@@ -4,6 +4,8 @@
 //! the pooler, what the history says of statements. Not for: the queries that fill them
 //! (`postgres::collect`) or verdicts (`advise::checks`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::units::Timestamp;
@@ -33,6 +35,8 @@ pub struct Structure {
     /// Functions that run with their owner's rights and without a `search_path` of their own, as
     /// `regprocedure` writes them.
     pub open_definers: Vec<String>,
+    /// `system_identifier` of the cluster, which its standbys share; `None` where it is hidden.
+    pub system_id: Option<String>,
 }
 
 /// Statistics of one stored column.
@@ -93,7 +97,7 @@ pub struct ForeignKey {
     pub columns: Vec<String>,
     /// The table referred to.
     pub target_oid: u32,
-    /// Types of the referring columns, as `format_type` writes them.
+    /// Types of the referring columns, as `format_type` writes them; of a domain the one beneath.
     pub types: Vec<String>,
     /// Types of the columns referred to.
     pub target_types: Vec<String>,
@@ -123,6 +127,16 @@ pub struct ExtendedStatistics {
     pub table_oid: u32,
     /// Its columns, unquoted.
     pub columns: Vec<String>,
+}
+
+/// Scans of indexes on standbys of a server, as far as those are watched, too.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct StandbyScans {
+    /// Targets that are standbys of this server and were looked at.
+    pub standbys: Vec<String>,
+    /// Scans on all of them by the index's oid, which is the same there.
+    pub by_index: BTreeMap<u32, u64>,
 }
 
 /// What keeps vacuum from removing dead rows.
@@ -161,6 +175,10 @@ pub struct ServerCounters {
     pub archive_fails_now: bool,
     /// The segment that could not be archived.
     pub archive_failed_segment: Option<String>,
+    /// Of a standby that has not replayed all: age of what it replayed last, in ms.
+    pub replay_lag_ms: Option<u64>,
+    /// Of a standby: somebody has paused its replay.
+    pub is_replay_paused: bool,
 }
 
 /// The machine that the server runs on; only known where it is watched.

@@ -92,6 +92,17 @@ pub enum Error {
     )]
     PlanningLost { address: String, detail: String },
 
+    #[error(
+        "another verification is at work on the scratch database at {address}; wait for its end"
+    )]
+    ScratchBusy { address: String },
+    #[error(
+        "{address} is a standby, where no index can be built; give a scratch database on a primary"
+    )]
+    ScratchStandby { address: String },
+    #[error("{text:?}… is no CREATE INDEX … ON …, and nothing else is built")]
+    NotAnIndex { text: String },
+
     #[error("not connected since {reason}; next try at {next_try}")]
     Waiting { reason: String, next_try: Timestamp },
     #[error("not connected; the next scrape connects")]
@@ -102,8 +113,12 @@ pub enum Error {
     StatementTimeout { part: &'static str, after: Millis },
     #[error("reading {part} waited too long for a lock; it is tried again")]
     LockTimeout { part: &'static str },
-    #[error("the role may not read {part}: {detail}; run GRANT pg_monitor TO the role")]
-    Denied { part: &'static str, detail: String },
+    #[error("the role may not read {part}: {detail}; run {cure}")]
+    Denied {
+        part: &'static str,
+        detail: String,
+        cure: &'static str,
+    },
     #[error("reading {part} was refused by the server ({code}): {detail}")]
     Query {
         part: &'static str,
@@ -179,7 +194,15 @@ impl Error {
         match code {
             c if *c == SqlState::QUERY_CANCELED => Self::StatementTimeout { part, after },
             c if *c == SqlState::LOCK_NOT_AVAILABLE => Self::LockTimeout { part },
-            c if *c == SqlState::INSUFFICIENT_PRIVILEGE => Self::Denied { part, detail },
+            c if *c == SqlState::INSUFFICIENT_PRIVILEGE => Self::Denied {
+                cure: if detail.contains("for schema") {
+                    "GRANT USAGE ON that SCHEMA TO the role"
+                } else {
+                    "GRANT pg_monitor TO the role"
+                },
+                part,
+                detail,
+            },
             c => Self::Query {
                 part,
                 code: c.code().to_owned(),

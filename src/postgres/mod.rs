@@ -18,6 +18,7 @@ mod plan;
 mod pooler;
 mod read;
 mod reading;
+mod scratch;
 mod session;
 mod tls;
 
@@ -29,7 +30,11 @@ pub use error::{Error, Result};
 pub use libpq::{ConnInfo, Environment, resolve};
 pub use mask::mask;
 pub use observer::{Manner, Observer, Options};
-pub use plan::{Ability, WhatIf};
+pub use plan::{
+    Ability, Checked, Examined, Lesson, NotRun, Record, Recorded, Run, STATEMENT, Seen, Values,
+    WhatIf,
+};
+pub use scratch::{Built, Identity, Measured, Scratch};
 
 /// The name that our sessions carry, and by which they are left out of every ranking.
 pub const APPLICATION_NAME: &str = "plimsoll";

@@ -74,7 +74,8 @@ pub(super) async fn scrape(
         let wanted = (&memory.texts, options.top_statements, &followed[..]);
         let top = statements::read(session, extension, wanted).await;
         let top = statements::settle(top, able, blind)?;
-        out.extend(top.samples(&memory.texts));
+        let rising = &mut memory.rising;
+        out.extend(top.samples(&memory.texts, |id| rising.begins(id)));
         memory.top = Some(top);
     }
     Ok((server, out))
@@ -110,12 +111,16 @@ pub(super) async fn catalog(
             let top = statements::read(session, extension, wanted).await;
             statements::settle(top, able, &mut memory.blind)?
         };
-        let texts = memory.texts.complete(session, extension, &top).await;
+        // What cannot be read at all is said once.
+        let is_readable = !memory.blind.has("statements");
+        let texts = memory.texts.complete(session, extension, (&top, at)).await;
         memory.blind.settle("statement texts", texts)?;
         let mut ids = top.ids();
         ids.retain(|id| !memory.rising.is_followed(*id));
-        let risen = memory.rising.refresh(session, extension, &ids).await;
-        memory.blind.settle("rising statements", risen)?;
+        if is_readable {
+            let risen = memory.rising.refresh(session, extension, &ids).await;
+            memory.blind.settle("rising statements", risen)?;
+        }
         snapshot.statements = top.statements(&memory.texts, able);
     }
     let due = (memory.cycle, at);
@@ -158,12 +163,17 @@ async fn read_server(
     snapshot.sessions = blind.settle("sessions", sessions)?;
     let standbys = replication::read(session).await;
     let standbys = blind.settle("replication", standbys)?;
+    let (lag, is_paused) = (standbys.lag_ms(), standbys.is_paused);
     snapshot.replicas = standbys.replicas;
     snapshot.slots = standbys.slots;
     let holders = horizon::holders(session).await;
     snapshot.horizon = blind.settle("horizon", holders)?;
     let counters = horizon::counters(session, able).await;
     (snapshot.counters, snapshot.server.stats_reset) = blind.settle("database", counters)?;
+    if server.in_recovery {
+        snapshot.counters.replay_lag_ms = lag;
+        snapshot.counters.is_replay_paused = is_paused;
+    }
     Ok(())
 }
 

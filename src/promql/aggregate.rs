@@ -56,7 +56,7 @@ fn folded(aggregation: Aggregation, rows: &[Row], parameter: &[f64], steps: usiz
         }
         let values = at_step.iter().copied();
         match aggregation {
-            Aggregation::Avg => sums::mean(values),
+            Aggregation::Avg => sums::mean(&at_step),
             Aggregation::Min => sums::least(values),
             Aggregation::Max => sums::largest(values),
             Aggregation::Count => at_step.len() as f64,
@@ -64,7 +64,7 @@ fn folded(aggregation: Aggregation, rows: &[Row], parameter: &[f64], steps: usiz
             Aggregation::Stddev => sums::variance(values).sqrt(),
             Aggregation::Stdvar => sums::variance(values),
             Aggregation::Quantile => sums::quantile(parameter, &mut at_step),
-            Aggregation::Sum | Aggregation::Topk | Aggregation::Bottomk => sums::sum(values),
+            Aggregation::Sum | Aggregation::Topk | Aggregation::Bottomk => sums::total(&at_step),
         }
     };
     parameters.take(steps).map(one_step).collect()

@@ -12,10 +12,11 @@ use super::binary::{self, Matching, Side};
 use super::labels::{distinct, nameless, replace};
 use super::math::{Operator, Unary};
 use super::plan::{At, Node, Selector};
-use super::slide::{Instants, Part, Slide};
+use super::slide::{Edge, Instants, Part, Slide};
 use super::value::{ABSENT, Raw, Row, Value, is_absent, only_value, present, where_none};
 use super::window::{Fold, Window};
 use super::{Error, Found, LOOKBACK_MS, Limits, Result, Sample, Source, Steps};
+use crate::model::samples::Samples;
 use crate::model::series::Labels;
 
 /// One evaluation.
@@ -311,18 +312,16 @@ impl<'r> Run<'r> {
             Some(sample) if single && sample.0 <= instants.first => Some(part.of(sample)),
             _ => None,
         };
-        let pick = |samples: &[Sample]| {
-            let mut next = 0;
-            instants
-                .iter()
-                .map(|instant| {
-                    let later = samples.get(next..).unwrap_or_default();
-                    next += later.iter().take_while(|(at, _)| *at <= instant).count();
-                    let last = next.checked_sub(1).and_then(|place| samples.get(place));
-                    let near = last.filter(|(at, _)| *at >= instant.saturating_sub(LOOKBACK_MS));
-                    near.map_or(ABSENT, |sample| part.of(*sample))
-                })
-                .collect()
+        let pick = |samples: Samples<'_>| {
+            let mut next = Edge::default();
+            let at = |instant: i64| {
+                next.move_behind(samples.times(), |at| at <= instant);
+                let last = next.place.checked_sub(1);
+                let last = last.and_then(|place| samples.get(place));
+                let near = last.filter(|(at, _)| *at >= instant.saturating_sub(LOOKBACK_MS));
+                near.map_or(ABSENT, |sample| part.of(sample))
+            };
+            instants.iter().map(at).collect()
         };
         let columns = self.columns(&found, (from, instants.last()), known, &pick)?;
         let rows = found.into_iter().zip(columns).map(|(found, values)| Row {
@@ -351,7 +350,7 @@ impl<'r> Run<'r> {
         }
         let from = instants.first.saturating_sub(length);
         let known = |one: &Found| matches!(one.last, Some((at, _)) if at < from).then_some(ABSENT);
-        let slide = |samples: &[Sample]| {
+        let slide = |samples: Samples<'_>| {
             let slide = Slide::over(samples, fold);
             self.slide(&slide, fold, instants, (length, &parameters))
         };
@@ -376,16 +375,14 @@ impl<'r> Run<'r> {
         instants: Instants,
         (length, parameters): (i64, &[f64]),
     ) -> Vec<f64> {
-        let samples: &[Sample] = &slide.samples;
-        let (mut first, mut end, mut owed) = (0, 0, 0);
-        let mut goes_on = true;
+        let samples = slide.samples();
+        let (mut first, mut end) = (Edge::default(), Edge::default());
+        let (mut owed, mut goes_on) = (0, true);
         let at = |(instant, parameter): (i64, f64)| {
             let from = instant.saturating_sub(length);
-            let rest = samples.get(end..).unwrap_or_default();
-            end += rest.iter().take_while(|(at, _)| *at <= instant).count();
-            let rest = samples.get(first..end).unwrap_or_default();
-            first += rest.iter().take_while(|(at, _)| *at < from).count();
-            let within = samples.get(first..end).unwrap_or_default();
+            end.move_behind(samples.times(), |at| at <= instant);
+            first.move_behind(samples.times(), |at| at < from);
+            let within = samples.part(first.place..end.place);
             if fold.looks_at_all() {
                 owed += within.len();
                 if owed > 65_536 {
@@ -397,7 +394,7 @@ impl<'r> Run<'r> {
             }
             let window = Window {
                 samples: within,
-                before_resets: slide.before_resets(first, end),
+                before_resets: slide.before_resets(first.place, end.place),
                 from,
                 until: instant,
                 parameter,
@@ -418,7 +415,7 @@ impl<'r> Run<'r> {
         found: &[Found],
         (from, until): (i64, i64),
         known: impl Fn(&Found) -> Option<f64>,
-        make: &(dyn Fn(&[Sample]) -> Vec<f64> + Sync),
+        make: &(dyn Fn(Samples<'_>) -> Vec<f64> + Sync),
     ) -> Result<Vec<Vec<f64>>> {
         let slots: Vec<OnceLock<Vec<f64>>> = found.iter().map(|_| OnceLock::new()).collect();
         let mut ids = Vec::new();
@@ -461,7 +458,7 @@ impl<'r> Run<'r> {
                 && fits
             {
                 let real = samples.iter().filter(|(_, value)| !is_absent(*value));
-                _ = slot.set(real.copied().collect());
+                _ = slot.set(real.collect());
             }
         })?;
         self.check()?;

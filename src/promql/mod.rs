@@ -35,6 +35,7 @@ use std::sync::atomic::AtomicBool;
 pub use guard::EXPRESSION_MAX;
 pub use value::{ABSENT, Raw, Row, Value, is_absent};
 
+use crate::model::samples::Samples;
 use crate::model::series::{Compare, Labels};
 use crate::model::units::Millis;
 
@@ -146,7 +147,7 @@ pub trait Source: Sync {
         ids: &[u32],
         from: i64,
         until: i64,
-        visit: &(dyn Fn(usize, &[Sample]) + Sync),
+        visit: &(dyn Fn(usize, Samples<'_>) + Sync),
     ) -> Result<()>;
 }
 

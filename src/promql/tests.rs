@@ -44,13 +44,14 @@ impl Source for Seconds {
         ids: &[u32],
         from: i64,
         until: i64,
-        visit: &(dyn Fn(usize, &[Sample]) + Sync),
+        visit: &(dyn Fn(usize, Samples<'_>) + Sync),
     ) -> Result<()> {
         self.read.lock().unwrap().push((ids.to_vec(), from, until));
         for (place, id) in ids.iter().enumerate() {
             let all = (0..self.length).map(|second| Self::sample(second, *id));
-            let within: Vec<Sample> = all.filter(|(t, _)| (from..=until).contains(t)).collect();
-            visit(place, &within);
+            let within = all.filter(|(t, _)| (from..=until).contains(t));
+            let (times, values): (Vec<i64>, Vec<f64>) = within.unzip();
+            visit(place, Samples::of(&times, &values));
         }
         Ok(())
     }

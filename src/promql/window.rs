@@ -11,7 +11,8 @@
 
 use std::cmp::Ordering;
 
-use super::{Sample, sums};
+use super::sums;
+use crate::model::samples::Samples;
 
 /// A function of a range.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,7 +93,7 @@ impl Fold {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window<'s> {
     /// Its samples; not empty.
-    pub(super) samples: &'s [Sample],
+    pub(super) samples: Samples<'s>,
     /// What a counter had reached at its resets within the window, added up.
     pub(super) before_resets: f64,
     /// First instant, in ms.
@@ -105,7 +106,7 @@ pub(super) struct Window<'s> {
 
 impl Window<'_> {
     fn values(&self) -> impl ExactSizeIterator<Item = f64> + Clone {
-        self.samples.iter().map(|(_, value)| *value)
+        self.samples.values().iter().copied()
     }
 
     fn pairs(&self) -> impl Iterator<Item = (f64, f64)> {
@@ -119,10 +120,10 @@ impl Window<'_> {
         Some(match fold {
             Fold::Rate | Fold::Increase | Fold::Delta => return self.growth(fold),
             Fold::Irate | Fold::Idelta => return self.latest(fold),
-            Fold::Avg => sums::mean(self.values()),
+            Fold::Avg => sums::mean(self.samples.values()),
             Fold::Min => sums::least(self.values()),
             Fold::Max => sums::largest(self.values()),
-            Fold::Sum => sums::sum(self.values()),
+            Fold::Sum => sums::total(self.samples.values()),
             Fold::Count => count as f64,
             Fold::Last => self.samples.last()?.1,
             Fold::Present => 1.0,
@@ -152,9 +153,10 @@ impl Window<'_> {
 
     /// Growth over the whole range; see the module.
     fn growth(&self, fold: Fold) -> Option<f64> {
-        let [first, .., last] = self.samples else {
+        let (first, last) = self.samples.first().zip(self.samples.last())?;
+        if self.samples.len() < 2 {
             return None;
-        };
+        }
         let mut grown = last.1 - first.1;
         if fold.is_of_counters() {
             grown += self.before_resets;
@@ -178,9 +180,8 @@ impl Window<'_> {
 
     /// Between the last two samples alone.
     fn latest(&self, fold: Fold) -> Option<f64> {
-        let [.., before, last] = self.samples else {
-            return None;
-        };
+        let before = self.samples.get(self.samples.len().checked_sub(2)?)?;
+        let last = self.samples.last()?;
         if fold == Fold::Idelta {
             return Some(last.1 - before.1);
         }
@@ -221,79 +222,77 @@ impl Window<'_> {
 mod tests {
     use super::*;
 
-    fn window(samples: &[Sample]) -> Window<'_> {
-        Window {
-            samples,
-            before_resets: 0.0,
+    /// What the first minute comes to, of a counter that had reached so much at its resets.
+    fn after_resets(before_resets: f64, samples: &[(i64, f64)], fold: Fold) -> Option<f64> {
+        let (times, values): (Vec<i64>, Vec<f64>) = samples.iter().copied().unzip();
+        let window = Window {
+            samples: Samples::of(&times, &values),
+            before_resets,
             from: 0,
             until: 60_000,
-            parameter: f64::NAN,
-        }
+            parameter: 100.0,
+        };
+        window.fold(fold)
+    }
+
+    fn fold(samples: &[(i64, f64)], fold: Fold) -> Option<f64> {
+        after_resets(0.0, samples, fold)
     }
 
     #[test]
     fn growth_reaches_to_the_ends_that_are_near() {
         // 50 s seen with 10 s between samples; 5 s are left at either end: all 60 s are spoken of.
-        let samples: Vec<Sample> = (0..6)
+        let samples: Vec<(i64, f64)> = (0..6)
             .map(|i| (5_000 + i * 10_000, 100.0 + i as f64))
             .collect();
-        let near = window(&samples);
-        assert!((near.fold(Fold::Increase).unwrap() - 6.0).abs() < 1e-12);
-        assert!((near.fold(Fold::Rate).unwrap() - 0.1).abs() < 1e-12);
+        assert!((fold(&samples, Fold::Increase).unwrap() - 6.0).abs() < 1e-12);
+        assert!((fold(&samples, Fold::Rate).unwrap() - 0.1).abs() < 1e-12);
     }
 
     #[test]
     fn growth_reaches_half_a_distance_to_an_end_that_is_far() {
         let samples = [(20_000, 100.0), (30_000, 101.0)];
         // 10 s seen; 20 s before and 30 s after are too far: 5 s are added at either end.
-        assert_eq!(window(&samples).fold(Fold::Delta), Some(2.0));
+        assert_eq!(fold(&samples, Fold::Delta), Some(2.0));
     }
 
     #[test]
     fn a_counter_is_not_traced_below_zero() {
         let samples = [(9_000, 1.0), (19_000, 11.0), (60_000, 52.0)];
         // It was zero 1 s before the first sample, not 9 s.
-        assert_eq!(window(&samples).fold(Fold::Increase), Some(52.0));
-        assert_eq!(window(&samples).fold(Fold::Delta), Some(60.0));
+        assert_eq!(fold(&samples, Fold::Increase), Some(52.0));
+        assert_eq!(fold(&samples, Fold::Delta), Some(60.0));
     }
 
     #[test]
     fn a_reset_counts_from_zero() {
         let samples = [(0, 10.0), (30_000, 4.0), (60_000, 6.0)];
-        let reset = Window {
-            before_resets: 10.0,
-            ..window(&samples)
-        };
-        assert_eq!(reset.fold(Fold::Increase), Some(6.0));
-        assert_eq!(reset.fold(Fold::Delta), Some(-4.0));
-        assert_eq!(reset.fold(Fold::Resets), Some(1.0));
-        assert_eq!(window(&samples[..2]).fold(Fold::Irate), Some(4.0 / 30.0));
+        assert_eq!(after_resets(10.0, &samples, Fold::Increase), Some(6.0));
+        assert_eq!(after_resets(10.0, &samples, Fold::Delta), Some(-4.0));
+        assert_eq!(fold(&samples, Fold::Resets), Some(1.0));
+        assert_eq!(fold(&samples[..2], Fold::Irate), Some(4.0 / 30.0));
     }
 
     #[test]
     fn one_sample_has_no_growth_and_no_slope() {
         let one = [(0, 1.0)];
-        for fold in [Fold::Rate, Fold::Irate, Fold::Deriv, Fold::PredictLinear] {
-            assert_eq!(window(&one).fold(fold), None);
+        for of in [Fold::Rate, Fold::Irate, Fold::Deriv, Fold::PredictLinear] {
+            assert_eq!(fold(&one, of), None);
         }
     }
 
     #[test]
     fn a_straight_line_is_found_and_carried_on() {
-        let samples: Vec<Sample> = (0..7).map(|i| (i * 10_000, 5.0 + i as f64)).collect();
-        let ahead = Window {
-            parameter: 100.0,
-            ..window(&samples)
-        };
-        assert!((ahead.fold(Fold::Deriv).unwrap() - 0.1).abs() < 1e-12);
-        assert!((ahead.fold(Fold::PredictLinear).unwrap() - 21.0).abs() < 1e-9);
+        let samples: Vec<(i64, f64)> = (0..7).map(|i| (i * 10_000, 5.0 + i as f64)).collect();
+        assert!((fold(&samples, Fold::Deriv).unwrap() - 0.1).abs() < 1e-12);
+        assert!((fold(&samples, Fold::PredictLinear).unwrap() - 21.0).abs() < 1e-9);
         let flat = [(0, 3.0), (10_000, 3.0)];
-        assert_eq!(window(&flat).fold(Fold::Deriv), Some(0.0));
+        assert_eq!(fold(&flat, Fold::Deriv), Some(0.0));
     }
 
     #[test]
     fn nan_after_nan_is_no_change() {
         let samples = [(0, 1.0), (1, f64::NAN), (2, f64::NAN), (3, 1.0), (4, 1.0)];
-        assert_eq!(window(&samples).fold(Fold::Changes), Some(2.0));
+        assert_eq!(fold(&samples, Fold::Changes), Some(2.0));
     }
 }

@@ -57,6 +57,9 @@ pub enum Error {
         /// How many.
         active: u64,
     },
+    /// A schedule that cannot be, or is not there.
+    #[error(transparent)]
+    Schedule(#[from] super::schedule::Error),
     /// More at once than is taken.
     #[error("{given} {what} at once; at most {limit}")]
     TooMany {

@@ -18,6 +18,7 @@ mod memory;
 mod meter;
 mod queues;
 mod runner;
+pub mod schedule;
 mod shared;
 mod store;
 mod trail;

@@ -14,6 +14,7 @@ use tokio::sync::{Notify, broadcast, watch};
 
 use super::event::{Alarm, AlarmKind, Event};
 use super::meter::{Meter, Recent};
+use super::schedule::Schedules;
 use super::store::JobStore;
 use super::transition::{
     Ack, Claim, Claimed, Clear, Counts, Ending, Enqueued, Extended, Extra, Flow, Note, Outcome,
@@ -49,6 +50,7 @@ pub struct Queues {
     /// What somebody should look at, by queue and kind.
     alarms: Mutex<BTreeMap<(QueueName, AlarmKind), Alarm>>,
     closing: watch::Sender<bool>,
+    pub(super) schedules: Schedules,
     /// How often a queue was set, made or taken away.
     settings: watch::Sender<u64>,
 }
@@ -71,6 +73,7 @@ impl Queues {
             sooner: Notify::new(),
             alarms: Mutex::default(),
             closing: watch::channel(false).0,
+            schedules: Schedules::default(),
             settings: watch::channel(0).0,
         }
     }
@@ -450,7 +453,9 @@ impl Queues {
                 bell.notify_waiters();
             }
         }
-        let next = self.keeper.next_due().await;
+        let tick = self.fire_due().await?;
+        let due = self.keeper.next_due().await;
+        let next = tick.into_iter().chain(due).min();
         if let Some(next) = next {
             self.planned.fetch_min(next.as_millis(), Ordering::AcqRel);
         }
@@ -468,7 +473,7 @@ impl Queues {
         }
     }
 
-    fn plan(&self, at: Timestamp) {
+    pub(super) fn plan(&self, at: Timestamp) {
         let before = self.planned.fetch_min(at.as_millis(), Ordering::AcqRel);
         if at.as_millis() < before {
             self.sooner.notify_one();

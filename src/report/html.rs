@@ -7,11 +7,13 @@
 //! Read `summary` first.
 
 mod details;
+mod jobs;
 mod method;
 mod outcome;
 mod summary;
 
 use super::chart::escape;
+use super::jobs::JobsReport;
 use super::verdict::{rows, verdict};
 use super::words;
 use super::{HeadroomRow, ReportInput, TargetReport};
@@ -25,7 +27,7 @@ pub const STYLE: &str = include_str!("../http/ui/style.css");
 pub const SCRIPT: &str = include_str!("../http/ui/app.js");
 
 /// The sign beside the name: a load line.
-const MARK: &str = "<svg class=\"mark\" viewBox=\"0 0 24 24\" aria-hidden=\"true\">\
+pub(super) const MARK: &str = "<svg class=\"mark\" viewBox=\"0 0 24 24\" aria-hidden=\"true\">\
     <circle cx=\"12\" cy=\"12\" r=\"7.5\"/><path d=\"M1 12H23\"/></svg>";
 
 /// The offline report: one file, no script, no network, made for screen and paper.
@@ -62,8 +64,8 @@ pub fn page(input: &ReportInput) -> String {
 
 /// The dashboard: the same parts, refreshed by `/ui/app.js`, or by the browser without scripts.
 ///
-/// `input` is read from memory, never from the observed server.
-pub fn dashboard(input: &ReportInput) -> String {
+/// `input` is read from memory, never from the observed server; `jobs` are those of this one.
+pub fn dashboard(input: &ReportInput, jobs: &JobsReport) -> String {
     let title = title(input, "Plimsoll");
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\"><head>{}<title>{title}</title>\
@@ -76,13 +78,13 @@ pub fn dashboard(input: &ReportInput) -> String {
          <main id=\"main\">{}</main>{}</body></html>\n",
         metas(),
         words::instant(input.made_at),
-        dashboard_main(input),
+        dashboard_main(input, jobs),
         footer(input)
     )
 }
 
 /// What stands inside the dashboard's `<main>`: what `/?fragment=main` answers.
-pub fn dashboard_main(input: &ReportInput) -> String {
+pub fn dashboard_main(input: &ReportInput, queues: &JobsReport) -> String {
     let mut body = lead(input);
     for (i, target) in input.targets.iter().enumerate() {
         body.push_str(&target_head(target, input, i));
@@ -99,6 +101,7 @@ pub fn dashboard_main(input: &ReportInput) -> String {
         body.push_str(&details::blind_spots(&target.blind_spots));
         body.push_str("</section>");
     }
+    body.push_str(&jobs::jobs(queues, input.made_at));
     body
 }
 
@@ -172,7 +175,7 @@ fn part(title: &str, body: &str) -> String {
 }
 
 /// The parts of a list, one after the other.
-fn each<T>(items: impl IntoIterator<Item = T>, show: impl Fn(T) -> String) -> String {
+pub(super) fn each<T>(items: impl IntoIterator<Item = T>, show: impl Fn(T) -> String) -> String {
     items.into_iter().map(show).collect()
 }
 

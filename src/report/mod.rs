@@ -8,8 +8,10 @@
 //! Read [`headroom`](mod@headroom) and [`verdict`](mod@verdict) first, then `html`, which shows everything, and `chart`, which draws.
 
 pub mod chart;
+pub mod explain;
 pub mod headroom;
 pub mod html;
+pub mod jobs;
 pub mod json;
 pub mod markdown;
 mod months;

@@ -7,6 +7,7 @@
 pub mod quantile;
 pub mod regress;
 pub mod ridge;
+pub mod robust;
 pub mod sketch;
 
 /// Why a statistic cannot be given.

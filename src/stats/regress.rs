@@ -53,7 +53,8 @@ impl Design {
         self.values.len().checked_div(self.columns).unwrap_or(0)
     }
 
-    fn iter(&self) -> impl Iterator<Item = &[f64]> {
+    /// The rows, in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &[f64]> {
         self.values.chunks_exact(self.columns.max(1))
     }
 }

@@ -218,7 +218,7 @@ impl History {
             while let Some(segment) = { self.head().closed.first().map(Arc::clone) } {
                 self.seal(&segment)?;
             }
-            self.rotate(&mut self.head_mut())?;
+            self.rotate(&mut self.head_mut(), &[])?;
         }
         Ok(())
     }

@@ -13,7 +13,7 @@ use super::{Result, Store};
 use crate::model::units::{Bytes, Timestamp};
 
 /// What a metric takes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MetricCount {
     /// The metric's name.
     pub metric: String,
@@ -21,6 +21,11 @@ pub struct MetricCount {
     pub series: u64,
     /// Raw samples of them that are kept.
     pub samples: u64,
+    /// Bytes that their columns take, as far as they are sealed; without roll-ups.
+    pub bytes: u64,
+    /// Its values are exact to a multiple of this, as its collector declared; `None` keeps every
+    /// bit.
+    pub resolution: Option<f64>,
 }
 
 /// What a store holds.
@@ -52,28 +57,31 @@ impl Store {
     pub fn census(&self, top: usize) -> Result<Census> {
         let stats = self.history.stats()?;
         let series = self.history.series(&Selector::default());
-        let mut counts: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        let sizes = self.history.column_bytes()?;
+        let mut counts: BTreeMap<&str, MetricCount> = BTreeMap::new();
         for one in &series {
-            counts.entry(&one.key.metric).or_default().0 += 1;
+            let metric = &*one.key.metric;
+            let count = counts.entry(metric).or_insert_with(|| MetricCount {
+                metric: metric.to_owned(),
+                series: 0,
+                samples: 0,
+                bytes: 0,
+                resolution: one.resolution,
+            });
+            count.series += 1;
+            count.bytes += sizes.get(&one.id.number()).copied().unwrap_or(0);
         }
         let all = (
             Timestamp::from_millis(i64::MIN),
             Timestamp::from_millis(i64::MAX),
         );
         self.history.visit(&series, all, |one, samples| {
-            if let Some((_, count)) = counts.get_mut(&*one.key.metric) {
-                *count += samples.len() as u64;
+            if let Some(count) = counts.get_mut(&*one.key.metric) {
+                count.samples += samples.len() as u64;
             }
             Ok::<(), super::Error>(())
         })?;
-        let mut metrics: Vec<MetricCount> = counts
-            .iter()
-            .map(|(metric, (series, samples))| MetricCount {
-                metric: (*metric).to_owned(),
-                series: *series,
-                samples: *samples,
-            })
-            .collect();
+        let mut metrics: Vec<MetricCount> = counts.into_values().collect();
         metrics.sort_by(|a, b| {
             (b.samples, b.series, &a.metric).cmp(&(a.samples, a.series, &b.metric))
         });

@@ -19,11 +19,13 @@ use std::borrow::Cow;
 use std::ops::Range;
 
 use super::codec::{Damaged, Reader, open, put_varint, seal_packed};
-use super::column::{put_numbers, put_values, read_numbers, read_samples, read_values};
+use super::column::{put_numbers, put_values, read_numbers, read_values};
 use super::keys::GROUP;
 
 /// Scrapes of one target in one span: one a millisecond would be 7.2 million.
 const TIMES_MAX: usize = 8 << 20;
+
+const BEYOND: Damaged = Damaged("more values than instants");
 
 /// Packs a time column.
 pub(super) fn put_times(times: &[i64]) -> Vec<u8> {
@@ -165,38 +167,61 @@ impl<'a> Group<'a> {
         self.heads.iter().map(|head| head.member)
     }
 
-    /// How many values a member is said to have.
-    pub(super) fn count(&self, member: u8) -> usize {
-        let head = self.heads.iter().find(|head| head.member == member);
-        head.map_or(0, |head| head.count)
+    /// Bytes that each of them takes, in the same order.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (u8, usize)> + '_ {
+        let heads = self.heads.iter();
+        heads.map(|head| (head.member, head.rows.len() + head.column.len()))
     }
 
-    /// Appends the values of one member by ascending instant; none if it has none.
+    fn head(&self, member: u8) -> Option<&Head> {
+        self.heads.iter().find(|head| head.member == member)
+    }
+
+    fn part(&self, range: &Range<usize>) -> &[u8] {
+        self.payload.get(range.clone()).unwrap_or_default()
+    }
+
+    /// Whether a member has a value at each of so many instants.
+    pub(super) fn is_whole(&self, member: u8, instants: usize) -> bool {
+        let head = self.head(member);
+        head.is_some_and(|head| head.count == instants && head.rows.is_empty())
+    }
+
+    /// Appends the values of a member without their instants, of which there are at most so many;
+    /// none if it has none.
     pub(super) fn values(
         &self,
         member: u8,
-        times: &[i64],
-        into: &mut Vec<(i64, f64)>,
+        instants: usize,
+        into: &mut Vec<f64>,
     ) -> Result<(), Damaged> {
-        let Some(head) = self.heads.iter().find(|head| head.member == member) else {
+        let Some(head) = self.head(member) else {
             return Ok(());
         };
-        if head.count > times.len() {
-            return Err(Damaged("more values than instants"));
+        if head.count > instants {
+            return Err(BEYOND);
         }
-        let part = |range: &Range<usize>| self.payload.get(range.clone()).unwrap_or_default();
-        let rows = part(&head.rows);
-        if rows.is_empty() {
-            let times = times.get(..head.count).unwrap_or_default();
-            return read_samples(part(&head.column), times, into);
+        read_values(self.part(&head.column), head.count, into)
+    }
+
+    /// Appends the values of a member with those of `times` at which it has them; none if it has
+    /// none.
+    pub(super) fn samples(
+        &self,
+        member: u8,
+        times: &[i64],
+        (instants, values): (&mut Vec<i64>, &mut Vec<f64>),
+    ) -> Result<(), Damaged> {
+        let Some(head) = self.head(member) else {
+            return Ok(());
+        };
+        self.values(member, times.len(), values)?;
+        if head.rows.is_empty() {
+            instants.extend_from_slice(times.get(..head.count).ok_or(BEYOND)?);
+            return Ok(());
         }
-        let values = read_values(part(&head.column), head.count)?;
-        for (row, value) in read_rows(rows, values.len(), times.len())?
-            .into_iter()
-            .zip(values)
-        {
-            let at = times.get(row).ok_or(Damaged("a row without a time"))?;
-            into.push((*at, value));
+        for row in read_rows(self.part(&head.rows), head.count, times.len())? {
+            instants.push(*times.get(row).ok_or(Damaged("a row without a time"))?);
         }
         Ok(())
     }
@@ -235,11 +260,13 @@ mod tests {
             let got: Vec<_> = group
                 .members()
                 .map(|m| {
-                    let mut values = Vec::new();
-                    group.values(m, &times, &mut values).unwrap();
-                    (m, values)
+                    let (mut instants, mut values) = (Vec::new(), Vec::new());
+                    group.samples(m, &times, (&mut instants, &mut values)).unwrap();
+                    assert_eq!(instants.len(), values.len());
+                    assert_eq!(group.is_whole(m, values.len()), instants == times[..values.len()]);
+                    let rows = instants.into_iter().zip(values);
+                    (m, rows.map(|(t, v)| (t / 10, v.to_bits())).collect())
                 })
-                .map(|(m, rows)| (m, rows.into_iter().map(|(t, v)| (t / 10, v.to_bits())).collect()))
                 .collect();
             let given: Vec<(u8, Vec<(i64, u64)>)> = values
                 .into_iter()
@@ -254,7 +281,7 @@ mod tests {
             let _ = read_times(&sealed);
             if let Ok(group) = Group::open(&sealed) {
                 for member in group.members() {
-                    let _ = group.values(member, &[1, 2, 3], &mut Vec::new());
+                    let _ = group.samples(member, &[1, 2, 3], (&mut vec![], &mut vec![]));
                 }
             }
         }

@@ -9,8 +9,9 @@ use super::catalogue::SeriesId;
 use super::history::History;
 use super::keys::{self, DATA, GROUP};
 use super::rollup::Tier;
-use super::scan::{Samples, spans};
+use super::scan::spans;
 use super::window::prefix;
+use crate::model::samples::Samples;
 use crate::model::units::{Millis, Timestamp};
 
 /// Last values of a tier's buckets of a group, read when they are asked for.
@@ -26,7 +27,7 @@ struct Lead<'h> {
 
 impl Lead<'_> {
     /// The last value of each bucket of a member that ends before `end`, at its last instant.
-    fn before(&mut self, member: u8, end: Timestamp) -> Result<Samples> {
+    fn before(&mut self, member: u8, end: Timestamp) -> Result<Vec<(i64, f64)>> {
         let step = self.tier.step().as_duration();
         if self.known.as_ref().is_none_or(|(until, _)| *until < end) {
             // Those beside it mostly begin in the same span.
@@ -63,7 +64,7 @@ impl History {
         ids: &[SeriesId],
         from: Timestamp,
         until: Timestamp,
-        mut show: impl FnMut(usize, &[(i64, f64)]),
+        mut show: impl FnMut(usize, Samples<'_>),
     ) -> Result<()> {
         let mut before = 0;
         for beside in ids.chunk_by(|a, b| a.is_beside(*b)) {
@@ -77,7 +78,7 @@ impl History {
                 known: None,
             });
             self.read_beside(beside, (from, until), |place, read| {
-                let (mut first, mut lead) = (read.first, Samples::new());
+                let (mut first, mut lead) = (read.first, Vec::new());
                 for tier in &mut leads {
                     let begin = first.map_or(until, Timestamp::from_millis).min(until);
                     let member = members.get(place).filter(|_| begin > from);
@@ -90,8 +91,9 @@ impl History {
                 if lead.is_empty() {
                     show(before + place, read.samples);
                 } else {
-                    lead.extend_from_slice(read.samples);
-                    show(before + place, &lead);
+                    lead.extend(read.samples.iter());
+                    let (times, values): (Vec<i64>, Vec<f64>) = lead.into_iter().unzip();
+                    show(before + place, Samples::of(&times, &values));
                 }
                 Ok(())
             })?;
@@ -162,7 +164,9 @@ mod tests {
         let from = at.minus(Millis::HOUR.as_duration());
         let until = at.plus(Millis::HOUR.as_duration());
         let mut shown = Vec::new();
-        let show = |place, samples: &[(i64, f64)]| shown.push((place, samples.to_vec()));
+        let show = |place, samples: Samples<'_>| {
+            shown.push((place, samples.iter().collect::<Vec<_>>()));
+        };
         history.samples_many(&[id], from, until, show).unwrap();
         assert_eq!(shown, [(0, vec![(at.as_millis(), 7.0)])]);
     }

@@ -21,6 +21,9 @@
 //! whole bytes.
 
 use std::borrow::Cow;
+use std::cell::Cell;
+
+use zstd::bulk::Decompressor;
 
 /// A value that does not decode; the text says which rule it breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,8 +101,8 @@ pub(super) fn open(value: &[u8]) -> Result<Cow<'_, [u8]>, Damaged> {
         1 => {
             let mut from = Reader::new(body);
             let len = from.length(UNPACKED_MAX)?;
-            let plain = zstd::bulk::decompress(from.rest(), len)
-                .map_err(|_| Damaged("a zstd frame that does not unpack"))?;
+            let plain =
+                unpacked(from.rest(), len).ok_or(Damaged("a zstd frame that does not unpack"))?;
             if plain.len() == len {
                 Ok(Cow::Owned(plain))
             } else {
@@ -108,6 +111,18 @@ pub(super) fn open(value: &[u8]) -> Result<Cow<'_, [u8]>, Damaged> {
         }
         _ => Err(Damaged("an unknown codec")),
     }
+}
+
+/// Unpacks a zstd frame of at most `len` bytes.
+fn unpacked(frame: &[u8], len: usize) -> Option<Vec<u8>> {
+    thread_local! {
+        /// A context takes 160 kB, which each frame would else make anew.
+        static CONTEXT: Cell<Option<Decompressor<'static>>> = const { Cell::new(None) };
+    }
+    let mut context = CONTEXT.take().or_else(|| Decompressor::new().ok())?;
+    let plain = context.decompress(frame, len).ok();
+    CONTEXT.set(Some(context));
+    plain
 }
 
 /// Appends a varint.

@@ -194,26 +194,9 @@ fn unpack<T: Number + Default>(
     }
 }
 
-/// Reads `count` values; nothing may be left over.
-pub(super) fn read_values(bytes: &[u8], count: usize) -> Result<Vec<f64>, Damaged> {
-    let mut values = Vec::new();
-    each_batch(bytes, count, |batch| values.extend_from_slice(batch))?;
-    Ok(values)
-}
-
-/// Reads a value for each of `times` and appends both; nothing may be left over.
-pub(super) fn read_samples(
-    bytes: &[u8],
-    times: &[i64],
-    into: &mut Vec<(i64, f64)>,
-) -> Result<(), Damaged> {
-    into.reserve(times.len());
-    let mut left = times;
-    each_batch(bytes, times.len(), |batch| {
-        let (now, rest) = left.split_at_checked(batch.len()).unwrap_or_default();
-        into.extend(now.iter().copied().zip(batch.iter().copied()));
-        left = rest;
-    })
+/// Reads `count` values and appends them; nothing may be left over.
+pub(super) fn read_values(bytes: &[u8], count: usize, into: &mut Vec<f64>) -> Result<(), Damaged> {
+    each_batch(bytes, count, |batch| into.extend_from_slice(batch))
 }
 
 /// Shows `count` values in order, some at a time; nothing may be left over.
@@ -337,10 +320,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    fn read(bytes: &[u8], count: usize) -> Result<Vec<f64>, Damaged> {
+        let mut values = Vec::new();
+        read_values(bytes, count, &mut values).map(|()| values)
+    }
+
     fn size(values: &[f64]) -> usize {
         let mut out = Vec::new();
         put_values(&mut out, values);
-        let back = read_values(&out, values.len()).unwrap();
+        let back = read(&out, values.len()).unwrap();
         assert!(
             back.iter()
                 .zip(values)
@@ -375,7 +363,7 @@ mod tests {
         size(&values);
         let mut out = Vec::new();
         put_values(&mut out, &values);
-        assert!(read_values(&out[..out.len() - 1], values.len()).is_err());
+        assert!(read(&out[..out.len() - 1], values.len()).is_err());
     }
 
     proptest! {
@@ -414,7 +402,7 @@ mod tests {
             bytes in prop::collection::vec(any::<u8>(), 0..200),
             count in 0usize..2_000,
         ) {
-            let _ = read_values(&bytes, count);
+            let _ = read(&bytes, count);
             let _ = read_numbers(&bytes, count);
         }
     }

@@ -27,6 +27,11 @@ struct State {
 }
 
 impl Commits {
+    /// How many pushes were appended so far.
+    pub(super) fn count(&self) -> u64 {
+        self.appended.load(Ordering::Acquire)
+    }
+
     /// The mark of a push that was just appended; the log is locked meanwhile.
     pub(super) fn appended(&self) -> u64 {
         self.appended.fetch_add(1, Ordering::AcqRel) + 1

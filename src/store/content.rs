@@ -157,10 +157,11 @@ fn check_raw(tree: Tree<'_>, key: &[u8], value: &[u8]) -> Result<Content, Damage
 pub(super) fn count(value: &[u8], times: &[i64]) -> Result<u64, Damaged> {
     let group = chunk::Group::open(value)?;
     let members: Vec<u8> = group.members().collect();
-    let (mut count, mut values) = (0, Vec::new());
+    let (mut count, mut instants, mut values) = (0, Vec::new(), Vec::new());
     for member in members {
+        instants.clear();
         values.clear();
-        group.values(member, times, &mut values)?;
+        group.samples(member, times, (&mut instants, &mut values))?;
         count += values.len() as u64;
     }
     Ok(count)

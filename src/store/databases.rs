@@ -4,7 +4,7 @@
 //! history cost neither memory nor start-up time. Not for: what lies in them (`keys`). Read
 //! [`Databases::find`] first.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -52,6 +52,34 @@ struct Held {
 struct Shelf {
     open: BTreeMap<String, Held>,
     uses: u64,
+    /// Names of all that are finished, once they were listed: a question asks for them often.
+    names: Option<BTreeSet<String>>,
+}
+
+impl Shelf {
+    /// Names of all that are finished, from the folder the first time.
+    fn names(&mut self, folder: &Path) -> Result<&mut BTreeSet<String>> {
+        let names = match self.names.take() {
+            Some(names) => names,
+            None => listed(folder)?,
+        };
+        Ok(self.names.insert(names))
+    }
+}
+
+/// Names of the databases that have their mark in a folder.
+fn listed(folder: &Path) -> Result<BTreeSet<String>> {
+    let mut names = BTreeSet::new();
+    for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let entry = entry.map_err(|e| Error::io(folder, e))?;
+        if let Some(name) = entry.file_name().to_str()
+            && let Some(name) = name.strip_suffix(".made")
+            && part_bounds(name).is_some()
+        {
+            names.insert(name.to_owned());
+        }
+    }
+    Ok(names)
 }
 
 /// All databases of metrics in one folder.
@@ -74,14 +102,10 @@ impl Databases {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_made(&self, name: &str) -> bool {
-        self.folder.join(name).with_extension("made").exists()
-    }
-
     /// The database `name`; `None` if there is none.
     pub(super) fn find(&self, name: &str) -> Result<Option<Arc<Database>>> {
         let mut held = self.lock();
-        if held.open.contains_key(name) || self.is_made(name) {
+        if held.open.contains_key(name) || held.names(&self.folder)?.contains(name) {
             self.open(&mut held, name).map(Some)
         } else {
             Ok(None)
@@ -101,6 +125,7 @@ impl Databases {
             return Ok(Arc::clone(&known.database));
         }
         let database = Arc::new(Database::open(&self.folder.join(name), shape(name))?);
+        held.names(&self.folder)?.insert(name.to_owned());
         held.open.insert(
             name.to_owned(),
             Held {
@@ -113,19 +138,8 @@ impl Databases {
 
     /// Names of all, ascending; those of one kind sort by time.
     pub(super) fn names(&self) -> Result<Vec<String>> {
-        let mut names = Vec::new();
-        let listing = fs::read_dir(&self.folder).map_err(|e| Error::io(&self.folder, e))?;
-        for entry in listing {
-            let entry = entry.map_err(|e| Error::io(&self.folder, e))?;
-            if let Some(name) = entry.file_name().to_str()
-                && let Some(name) = name.strip_suffix(".made")
-                && part_bounds(name).is_some()
-            {
-                names.push(name.to_owned());
-            }
-        }
-        names.sort_unstable();
-        Ok(names)
+        let mut held = self.lock();
+        Ok(held.names(&self.folder)?.iter().cloned().collect())
     }
 
     /// Closes those that were not used lately and that nobody holds.
@@ -163,6 +177,8 @@ impl Databases {
             return Ok(false);
         }
         held.open.remove(name);
+        // Listed anew the next time: removing may end half-way.
+        held.names = None;
         let path = self.folder.join(name);
         let mark = path.with_extension("made");
         // The mark goes first: a folder without it is one that was never finished.

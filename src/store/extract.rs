@@ -80,7 +80,10 @@ impl History {
                 let id = group * GROUP + u32::from(member);
                 members.iter().any(|one| one.id.0 == id)
             };
-            for (member, values) in read_group(&database, target, (span, group), is_wanted)? {
+            let place = (span, group);
+            for (member, values) in
+                read_group(&database, target, place, self.sealed_upto(), is_wanted)?
+            {
                 all.insert(SeriesId(group * GROUP + u32::from(member)), values);
             }
         }

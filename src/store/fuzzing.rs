@@ -50,15 +50,15 @@ pub fn columns(bytes: &[u8]) {
         return;
     };
     let count = usize::from(*count) << (shape % 8);
-    let _ = column::read_values(body, count);
+    let _ = column::read_values(body, count, &mut Vec::new());
     let _ = column::read_numbers(body, count);
     let sealed = codec::seal_packed(body);
     if let Ok(group) = chunk::Group::open(&sealed) {
         let times: Vec<i64> = (0i64..).take(count).collect();
         for member in group.members() {
-            let mut values = Vec::new();
-            let _ = group.values(member, &times, &mut values);
-            assert!(values.len() <= count);
+            let (mut instants, mut values) = (Vec::new(), Vec::new());
+            let read = group.samples(member, &times, (&mut instants, &mut values));
+            assert!(values.len() <= count && (read.is_err() || instants.len() == values.len()));
         }
     }
     let start = Timestamp::from_millis(0);
@@ -86,8 +86,9 @@ fn given(bytes: &[u8], shape: u8) {
     let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     let mut packed = Vec::new();
     column::put_values(&mut packed, &values);
-    let back = column::read_values(&packed, values.len());
-    assert_eq!(back.map(|back| bits(&back)), Ok(bits(&values)));
+    let mut back = Vec::new();
+    let read = column::read_values(&packed, values.len(), &mut back);
+    assert_eq!((read, bits(&back)), (Ok(()), bits(&values)));
     // As a series of a group, with a hole after each so many rows.
     let hole = u32::from(shape / 8);
     let rows: Vec<(u32, f64)> = (0u32..)
@@ -99,10 +100,12 @@ fn given(bytes: &[u8], shape: u8) {
         .collect();
     let member = shape % 16;
     let packed = chunk::put_group(&[(member, rows.clone())]);
-    let mut samples = Vec::new();
+    let (mut instants, mut values) = (Vec::new(), Vec::new());
+    let into = (&mut instants, &mut values);
     let group = chunk::Group::open(&packed);
-    let read = group.and_then(|group| group.values(member, &times, &mut samples));
+    let read = group.and_then(|group| group.samples(member, &times, into));
     assert_eq!(read, Ok(()));
+    let samples: Vec<(i64, f64)> = instants.into_iter().zip(values).collect();
     let wanted = rows
         .iter()
         .map(|(row, value)| (i64::from(*row) * 10_000, value.to_bits()));

@@ -11,40 +11,40 @@ use super::chunk;
 use super::codec::Damaged;
 use super::keys::{self, DATA};
 use super::segment::settle;
+use crate::model::samples::Samples;
 
 /// Samples of one series as they are gathered.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
-    samples: Vec<(i64, f64)>,
+    times: Vec<i64>,
+    values: Vec<f64>,
     /// Not all of them ascend.
     is_mixed: bool,
 }
 
 impl Gathered {
-    /// Nothing yet, in room that is used again.
-    pub(super) fn within(mut room: Vec<(i64, f64)>) -> Self {
-        room.clear();
-        Self {
-            samples: room,
-            is_mixed: false,
-        }
+    /// Takes everything out, so that the room can be used again.
+    pub(super) fn clear(&mut self) {
+        self.times.clear();
+        self.values.clear();
+        self.is_mixed = false;
     }
 
-    /// Makes room for so many samples more.
-    pub(super) fn reserve(&mut self, samples: usize) {
-        self.samples.reserve(samples);
+    /// How many samples there is room for.
+    pub(super) fn room(&self) -> usize {
+        self.times.capacity().max(self.values.capacity())
     }
 
     /// Appends what `put` appends; `ascends` says whether that is in order in itself.
     fn append(
         &mut self,
         ascends: bool,
-        put: impl FnOnce(&mut Vec<(i64, f64)>) -> Result<()>,
+        put: impl FnOnce(&mut Vec<i64>, &mut Vec<f64>) -> Result<()>,
     ) -> Result<()> {
-        let before = self.samples.last().map(|(at, _)| *at);
-        let start = self.samples.len();
-        put(&mut self.samples)?;
-        let first = self.samples.get(start).map(|(at, _)| *at);
+        let before = self.times.last().copied();
+        let start = self.times.len();
+        put(&mut self.times, &mut self.values)?;
+        let first = self.times.get(start).copied();
         let joins = before
             .zip(first)
             .is_none_or(|(before, first)| before < first);
@@ -55,16 +55,18 @@ impl Gathered {
     /// Appends samples in any order.
     pub(super) fn extend(&mut self, samples: &[(i64, f64)]) {
         self.is_mixed |= !samples.is_empty();
-        self.samples.extend_from_slice(samples);
+        self.times.extend(samples.iter().map(|(at, _)| at));
+        self.values.extend(samples.iter().map(|(_, value)| value));
     }
 
     /// In order of time; of two at one instant, the one that came later.
-    pub(super) fn settled(self) -> Vec<(i64, f64)> {
-        if self.is_mixed {
-            settle(self.samples)
-        } else {
-            self.samples
+    pub(super) fn settled(&mut self) -> Samples<'_> {
+        if std::mem::take(&mut self.is_mixed) {
+            let samples = Samples::of(&self.times, &self.values);
+            let settled = settle(samples.iter().collect());
+            (self.times, self.values) = settled.into_iter().unzip();
         }
+        Samples::of(&self.times, &self.values)
     }
 }
 
@@ -77,22 +79,32 @@ pub(super) struct Chunk<'d> {
 }
 
 impl<'d> Chunk<'d> {
-    /// Appends the chunks of a group in a span, log by log.
+    /// Appends the chunks of a group in a span, log by log; all logs up to `sealed` are.
     pub(super) fn find(
         database: &'d Database,
         target: u32,
         (span, group): (u32, u32),
+        sealed: u32,
         into: &mut Vec<Self>,
     ) -> Result<()> {
-        let found = database.find_all(DATA, &keys::group_key(span, group))?;
-        // Empty is a place that a seal made ready and has not filled yet.
-        let filled = found.into_iter().filter(|(_, value)| !value.is_empty());
-        into.extend(filled.map(|(key, value)| Self {
-            database,
-            target,
-            key,
-            value,
-        }));
+        for (key, value) in database.find_all(DATA, &keys::group_key(span, group))? {
+            if !value.is_empty() {
+                into.push(Self {
+                    database,
+                    target,
+                    key,
+                    value,
+                });
+                continue;
+            }
+            // A place that a seal made ready and has not filled yet; or that it filled, in a file
+            // that was cut since.
+            let log = keys::read_raw_key(&key).map(|(_, _, log)| log);
+            if log.is_some_and(|log| log <= sealed) && !keys::is_fence(group) {
+                let damage = Damaged("a chunk that was sealed is not there");
+                return Err(database.damaged(damage));
+            }
+        }
         Ok(())
     }
 
@@ -129,29 +141,85 @@ pub(super) struct Opened<'c> {
 }
 
 impl Opened<'_> {
-    /// How many values a member has.
-    pub(super) fn count(&self, member: u8) -> usize {
-        self.group.count(member).min(self.times.len())
-    }
-
-    /// Appends the values of a member.
+    /// Appends the samples of a member.
     pub(super) fn unpack(&self, member: u8, into: &mut Gathered) -> Result<()> {
-        into.append(self.ascends, |into| {
-            let values = self.group.values(member, &self.times, into);
-            values.map_err(|damage| self.database.damaged(damage))
+        into.append(self.ascends, |times, values| {
+            let read = self.group.samples(member, &self.times, (times, values));
+            read.map_err(|damage| self.database.damaged(damage))
         })
     }
 }
 
-/// Sealed values of the wanted members of a group in a span, in order of time.
+/// Chunks of one group whose columns can be unpacked, in the order in which they were found.
+pub(super) struct Beside<'c> {
+    opened: Vec<Opened<'c>>,
+    /// All instants of all of them, if they ascend: those of most series.
+    clock: Option<Vec<i64>>,
+}
+
+impl<'c> Beside<'c> {
+    /// Opens what holds something of the members that are wanted.
+    pub(super) fn open(chunks: &'c [Chunk<'_>], members: &[u8]) -> Result<Self> {
+        let opened = chunks.iter();
+        let opened = opened.map(|chunk| chunk.open(|member| members.contains(&member)));
+        let opened: Vec<Opened<'_>> = opened
+            .filter_map(Result::transpose)
+            .collect::<Result<_>>()?;
+        let all: usize = opened.iter().map(|chunk| chunk.times.len()).sum();
+        let mut clock = Vec::with_capacity(all);
+        let ascends = opened.iter().all(|chunk| {
+            let first = chunk.times.first();
+            let joins = clock.last().zip(first).is_none_or(|(a, b)| a < b);
+            clock.extend_from_slice(&chunk.times);
+            chunk.ascends && joins
+        });
+        Ok(Self {
+            opened,
+            clock: ascends.then_some(clock),
+        })
+    }
+
+    /// Samples of a member in order of time, with those that are not sealed yet; unpacked into
+    /// room that is used again.
+    pub(super) fn samples<'s>(
+        &'s self,
+        member: u8,
+        unsealed: &[(i64, f64)],
+        room: &'s mut Gathered,
+    ) -> Result<Samples<'s>> {
+        room.clear();
+        let is_whole = |chunk: &Opened<'_>| chunk.group.is_whole(member, chunk.times.len());
+        if let Some(clock) = &self.clock
+            && unsealed.is_empty()
+            && self.opened.iter().all(is_whole)
+        {
+            room.values.reserve(clock.len());
+            for chunk in &self.opened {
+                let instants = chunk.times.len();
+                let read = chunk.group.values(member, instants, &mut room.values);
+                read.map_err(|damage| chunk.database.damaged(damage))?;
+            }
+            return Ok(Samples::of(clock, &room.values));
+        }
+        for chunk in &self.opened {
+            chunk.unpack(member, room)?;
+        }
+        room.extend(unsealed);
+        Ok(room.settled())
+    }
+}
+
+/// Sealed values of the wanted members of a group in a span, in order of time; all logs up to
+/// `sealed` are.
 pub(super) fn read_group(
     database: &Database,
     target: u32,
     place: (u32, u32),
+    sealed: u32,
     wanted: impl Fn(u8) -> bool,
 ) -> Result<BTreeMap<u8, Vec<(i64, f64)>>> {
     let mut chunks = Vec::new();
-    Chunk::find(database, target, place, &mut chunks)?;
+    Chunk::find(database, target, place, sealed, &mut chunks)?;
     let mut all: BTreeMap<u8, Gathered> = BTreeMap::new();
     for chunk in &chunks {
         if let Some(opened) = chunk.open(&wanted)? {
@@ -161,7 +229,9 @@ pub(super) fn read_group(
         }
     }
     let all = all.into_iter();
-    Ok(all.map(|(member, of)| (member, of.settled())).collect())
+    Ok(all
+        .map(|(member, mut of)| (member, of.settled().iter().collect()))
+        .collect())
 }
 
 #[cfg(test)]
@@ -172,8 +242,9 @@ mod tests {
     fn what_comes_in_any_order_is_settled() {
         let mut all = Gathered::default();
         let mut put = |ascends, samples: &[(i64, f64)]| {
-            let put = |into: &mut Vec<(i64, f64)>| {
-                into.extend(samples);
+            let put = |times: &mut Vec<i64>, values: &mut Vec<f64>| {
+                times.extend(samples.iter().map(|(at, _)| at));
+                values.extend(samples.iter().map(|(_, value)| value));
                 Ok(())
             };
             all.append(ascends, put).unwrap();
@@ -193,6 +264,6 @@ mod tests {
             (50, 6.0),
             (60, 7.0),
         ];
-        assert_eq!(all.settled(), wanted);
+        assert_eq!(all.settled().iter().collect::<Vec<_>>(), wanted);
     }
 }

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::barrier::Database;
+use super::carry::Coming;
 use super::catalogue::{Catalogue, Series, SeriesId};
 use super::codec;
 use super::commit::Commits;
@@ -17,7 +18,7 @@ use super::databases::Databases;
 use super::definition::put_key;
 use super::frame::{self, Frame, Packed};
 use super::intern::Names;
-use super::keys::{self, CATALOGUE, META, SEALED, SPAN, SYNTHETIC, TIME_END, UNFOLDED};
+use super::keys::{self, CATALOGUE, META, SEALED, SYNTHETIC, TIME_END, UNFOLDED};
 use super::op::Op;
 use super::recovery::{Opened, load_catalogue, load_synthetic, recover};
 use super::retention::Retention;
@@ -60,6 +61,8 @@ pub struct History {
     pub(super) unfolded: Mutex<BTreeSet<u32>>,
     /// The log did not reach the disk once: what it holds is to be sealed from memory.
     pub(super) suspect: AtomicBool,
+    /// Number of the last log that was sealed; 0 before the first.
+    pub(super) sealed_log: AtomicU32,
     pub(super) filling: Mutex<Filling>,
     pub(super) sealed: Sealed,
     pub(super) commits: Commits,
@@ -81,6 +84,11 @@ impl Head {
     /// The log that is being written.
     pub(super) fn log(&mut self) -> &mut Log {
         &mut self.log
+    }
+
+    /// Bytes that closed logs take in memory, about.
+    pub(super) fn closed_room(&self) -> usize {
+        self.closed.iter().map(|segment| segment.room()).sum()
     }
 
     /// All segments, oldest first.
@@ -168,6 +176,7 @@ impl History {
             opened,
             unfolded: Mutex::new(unfolded),
             suspect: AtomicBool::new(false),
+            sealed_log: AtomicU32::new(sealed.unwrap_or(0)),
             filling: Mutex::default(),
             sealed: Sealed::default(),
             commits: Commits::default(),
@@ -181,6 +190,11 @@ impl History {
 
     pub(super) fn head_mut(&self) -> RwLockWriteGuard<'_, Head> {
         self.head.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Number of the last log that was sealed.
+    pub(super) fn sealed_upto(&self) -> u32 {
+        self.sealed_log.load(Ordering::Acquire)
     }
 
     pub(super) fn logs(&self) -> &Path {
@@ -206,11 +220,13 @@ impl History {
     /// [`Error::Time`] outside 1970 to 9998; [`Error::DiskFull`] or [`Error::Io`] if it cannot be
     /// written: then this scrape is refused as a whole, and the next one is tried anew.
     pub fn append(&self, scrape: &Scrape) -> Result<Appended> {
-        let span = keys::span_of(scrape.at, SPAN).ok_or(Error::Time(scrape.at))?;
+        let coming = Coming::of(scrape.at, scrape.at).ok_or(Error::Time(scrape.at))?;
         let mut head = self.head_mut();
-        let is_newer = head.open.begun.is_some_and(|begun| span > begun);
-        if is_newer || head.log.len() > self.options.retention.log_max() {
-            self.rotate(&mut head)?;
+        let is_newer = head.open.begun.is_some_and(|begun| coming.span > begun);
+        // Scrapes come in order; who pushes into the same log may be late.
+        let is_over = is_newer && !head.open.is_pushed();
+        if is_over || head.is_full(Some(coming), self.options.retention.log_max()) {
+            self.rotate_before(&mut head, coming)?;
         }
         let target = head.catalogue.target_or_new(&scrape.target)?;
         let values = head.resolve(target, scrape, self.options.max_series);
@@ -244,13 +260,15 @@ impl History {
 
     /// Brings the open log to the disk. Closed ones wait for their seal, which has its own barrier.
     pub(super) fn sync_log(&self) -> Result<()> {
-        let files: Vec<_> = {
+        let files = {
             let head = self.head();
-            let closed = head.closed.iter().map(|segment| {
+            let mut files = vec![head.log.file()];
+            for segment in &head.closed {
                 let path = wal::path_of(&self.logs, segment.number);
-                fs::File::open(&path).map(|file| (Arc::new(file), path))
-            });
-            closed.flatten().chain([head.log.file()]).collect()
+                let file = fs::File::open(&path).map_err(|e| Error::io(&path, e))?;
+                files.push((Arc::new(file), path));
+            }
+            files
         };
         for (file, path) in files {
             if let Err(error) = file.sync_data() {

@@ -26,6 +26,7 @@ mod barrier;
 mod blobs;
 mod buckets;
 mod bulk;
+mod carry;
 mod catalogue;
 mod census;
 mod chunk;

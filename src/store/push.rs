@@ -6,10 +6,12 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use super::carry::Coming;
 use super::catalogue::SeriesId;
 use super::frame;
 use super::history::{Head, History, rounded};
-use super::keys::{SPAN, TIME_END, span_of};
+use super::keys::TIME_END;
+use super::segment::Segment;
 use super::{Error, Result};
 use crate::model::units::Timestamp;
 
@@ -131,10 +133,18 @@ impl Batch {
         values
     }
 
-    /// The latest span that is touched.
-    fn newest_span(&self) -> Option<u32> {
-        let newest = self.times.iter().copied().max()?;
-        span_of(Timestamp::from_millis(newest), SPAN)
+    /// Where in time it lies.
+    fn coming(&self) -> Option<Coming> {
+        let (oldest, newest) = (self.times.iter().min()?, self.times.iter().max()?);
+        Coming::of(
+            Timestamp::from_millis(*oldest),
+            Timestamp::from_millis(*newest),
+        )
+    }
+
+    /// All values, series by series.
+    pub(super) fn values(&self) -> &[f64] {
+        &self.values
     }
 }
 
@@ -158,8 +168,8 @@ impl History {
     /// [`Error::NoSuchSeries`]; [`Error::Behind`] while too much waits to be sealed;
     /// [`Error::DiskFull`] or [`Error::Io`] if it cannot be written.
     pub fn push(&self, batch: &Batch) -> Result<Pushed> {
-        let newest = batch.newest_span();
-        self.await_seals(newest);
+        let coming = batch.coming();
+        self.await_seals(coming);
         let mut head = self.head_mut();
         let mut targets = Vec::with_capacity(batch.runs.len());
         for run in &batch.runs {
@@ -167,11 +177,11 @@ impl History {
             let (target, _) = owner.ok_or(Error::NoSuchSeries(SeriesId(run.id)))?;
             targets.push(target);
         }
-        self.make_way(&mut head, newest)?;
+        self.make_way(&mut head, coming)?;
         let mut frames = Vec::with_capacity(batch.len() * 4 + 64);
         head.catalogue.announce(&mut frames);
         let values = batch.rounded(&head);
-        let before = put_push(&mut frames, &mut head, batch, &values);
+        let before = put_push(&mut frames, &mut head.open, batch, &values);
         if let Err(error) = head.log().append(&frames) {
             for (id, bits) in before.into_iter().rev() {
                 head.open.set_bits(id, bits);
@@ -198,23 +208,28 @@ impl History {
     }
 
     /// Closes the open log where its time is over or it is no longer trusted.
-    fn make_way(&self, head: &mut Head, newest: Option<u32>) -> Result<()> {
-        let is_long = head.log().len() > self.options.retention.log_max();
+    fn make_way(&self, head: &mut Head, coming: Option<Coming>) -> Result<()> {
+        let log_max = self.options.retention.log_max();
+        let is_long = head.log().len() > log_max;
         // A log of this length takes seconds to seal, and what comes meanwhile lies in memory.
         if is_long && !head.closed.is_empty() {
             return Err(Error::Behind);
         }
-        if self.is_full(head, newest) {
-            self.rotate(head)?;
+        if let Some(coming) = coming.filter(|coming| head.is_full(Some(*coming), log_max)) {
+            self.rotate_before(head, coming)?;
         }
-        self.leave_suspect(head)
+        self.leave_suspect(head)?;
+        if let Some(coming) = coming.filter(|_| head.open.is_empty()) {
+            head.open.begin(coming.span);
+        }
+        Ok(())
     }
 }
 
 /// Writes a batch as a frame; returns the bits of each series before its run, to take it back.
-fn put_push(
+pub(super) fn put_push(
     frames: &mut Vec<u8>,
-    head: &mut Head,
+    open: &mut Segment,
     batch: &Batch,
     values: &[f64],
 ) -> Vec<(u32, u64)> {
@@ -224,7 +239,7 @@ fn put_push(
         let (mut last, mut shared) = (0i64, None);
         for run in &batch.runs {
             let new = (shared != Some(run.times)).then(|| batch.times(run));
-            let mut bits = head.open.bits(run.id);
+            let mut bits = open.bits(run.id);
             before.push((run.id, bits));
             let of_run = values.get(run.values()).unwrap_or_default();
             let xors = of_run.iter().map(|value| {
@@ -233,7 +248,7 @@ fn put_push(
                 xor
             });
             frame::put_run(out, i64::from(run.id) - last, new, xors);
-            head.open.set_bits(run.id, bits);
+            open.set_bits(run.id, bits);
             (last, shared) = (i64::from(run.id), Some(run.times));
         }
     });

@@ -10,7 +10,7 @@ use super::barrier::Database;
 use super::catalogue::Catalogue;
 use super::codec::{self, Damaged, Reader};
 use super::frame::{Frame, Pushes};
-use super::keys::{self, CATALOGUE, LAST, SYNTHETIC};
+use super::keys::{self, CATALOGUE, LAST, SPAN, SYNTHETIC, span_of};
 use super::segment::Segment;
 use super::wal::{self, Found};
 use super::{Error, Result, last};
@@ -102,7 +102,9 @@ fn retake(
             continue;
         };
         for (at, value) in &run {
-            catalogue.note(id, Timestamp::from_millis(*at), *value);
+            let at = Timestamp::from_millis(*at);
+            catalogue.note(id, at, *value);
+            segment.begin(span_of(at, SPAN).ok_or(Damaged("an instant out of range"))?);
         }
         segment.take_run(target, id, run)?;
     }

@@ -236,6 +236,20 @@ pub(super) fn overlay(old: Vec<Bucket>, new: Vec<Bucket>) -> Vec<Bucket> {
     all.into_values().collect()
 }
 
+/// Those of `new` that know at least as many samples as the bucket of `old` at the same instant.
+///
+/// A sample that comes when the samples of its step are gone already makes a bucket of itself alone,
+/// which must not stand for what was folded from all of them. Both ascend.
+pub(super) fn no_less(old: &[Bucket], new: Vec<Bucket>) -> Vec<Bucket> {
+    let count_at = |at: Timestamp| {
+        let place = old.binary_search_by_key(&at, |bucket| bucket.at).ok()?;
+        old.get(place).map(|bucket| bucket.count)
+    };
+    let mut new = new;
+    new.retain(|bucket| count_at(bucket.at).is_none_or(|count| count <= bucket.count));
+    new
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +288,14 @@ mod tests {
             (2, 8.0, 5.0)
         );
         assert!(fold(&values[..1], Kind::Gauge, None, Millis::SECOND).is_empty());
+    }
+
+    #[test]
+    fn a_bucket_of_fewer_samples_does_not_take_the_place_of_one_of_more() {
+        let of = |at: i64, count| Bucket::gauge(Timestamp::from_millis(at), [1.0; 4], count);
+        let old = [of(0, 3), of(10, 3)];
+        let new = vec![of(0, 2), of(10, 3), of(20, 1)];
+        assert_eq!(no_less(&old, new), [of(10, 3), of(20, 1)]);
     }
 
     #[test]

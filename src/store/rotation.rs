@@ -7,9 +7,10 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::carry::{Coming, SETTLED};
 use super::history::{Head, History};
 use super::keys::{self, SPAN};
-use super::seal::Tick;
+use super::seal::{Tick, Upkeep};
 use super::segment::Segment;
 use super::wal::{self, Log};
 use super::{Error, Result};
@@ -18,7 +19,9 @@ use crate::model::units::{Millis, Timestamp};
 /// Closed logs that may wait for sealing before the open one is no longer closed.
 const CLOSED_MAX: usize = 8;
 /// What closed logs take in memory at most before a push that would close one more waits.
-const CLOSED_ROOM: usize = 12 << 20;
+const CLOSED_ROOM: usize = 24 << 20;
+/// So many pushes between two ticks are a past that is being filled in.
+const FLOOD: u64 = 50;
 /// How long it waits for them to be sealed.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// A log with less of the past than this waits for the end of its span.
@@ -26,16 +29,11 @@ const BACK_FILL: u64 = 4 << 20;
 /// Back-filling is over when the log has grown by no more than [`QUIET_GROWTH`] in this time.
 const QUIET: Millis = Millis(30 * Millis::SECOND.0);
 const QUIET_GROWTH: u64 = 1 << 20;
-/// A log of a span that is long over waits so long for more of it, so that what is filled in
-/// afterwards is sealed in few pieces.
-const FILLING: Millis = Millis(5 * Millis::MINUTE.0);
 
 /// How the open log is being filled.
 #[derive(Debug, Default)]
 pub(super) struct Filling {
     log: u32,
-    /// A tick saw it while its span lasted.
-    was_live: bool,
     /// The first tick that saw its span over.
     since: Option<Timestamp>,
     /// The last tick that saw it grow fast, and its length then.
@@ -55,11 +53,11 @@ impl History {
     /// in as fast as it is sealed.
     ///
     /// The caller holds no lock of the head.
-    pub(super) fn await_seals(&self, newest: Option<u32>) {
+    pub(super) fn await_seals(&self, coming: Option<Coming>) {
         let is_crowded = || {
             let head = self.head();
-            let room = || -> usize { head.closed.iter().map(|segment| segment.room()).sum() };
-            self.is_full(&head, newest) && room() > CLOSED_ROOM
+            head.is_full(coming, self.options.retention.log_max())
+                && head.closed_room() > CLOSED_ROOM
         };
         // Before the first tick there is nothing to go by, and after a failure a tick tries again.
         if is_crowded()
@@ -78,6 +76,15 @@ impl History {
             .wait_timeout_while(turn, PATIENCE, is_crowded);
     }
 
+    /// Whether closed logs may wait: more of the past is coming fast, and there is room for it. What
+    /// is pushed is then answered sooner.
+    pub(super) fn is_flooded(&self, upkeep: &mut Upkeep) -> bool {
+        let pushes = self.commits.count();
+        let before = std::mem::replace(&mut upkeep.pushes, pushes);
+        let head = self.head();
+        pushes - before >= FLOOD && head.open.holds_past() && head.closed_room() <= CLOSED_ROOM
+    }
+
     /// Says that a closed log was sealed.
     pub(super) fn seal_is_done(&self) {
         let turn = self.sealed.turn.lock();
@@ -85,22 +92,16 @@ impl History {
         self.sealed.done.notify_all();
     }
 
-    /// Whether the open log is to be closed before anything of span `newest` is taken.
-    pub(super) fn is_full(&self, head: &Head, newest: Option<u32>) -> bool {
-        let ends = head.open.begun.zip(newest);
-        ends.is_some_and(|(begun, newest)| newest > begun)
-            || head.log.len() > self.options.retention.log_max()
-    }
-
-    /// Closes the open log and begins the next; the closed one waits to be sealed.
-    pub(super) fn rotate(&self, head: &mut Head) -> Result<()> {
+    /// Closes the open log and begins the next; the closed one waits to be sealed. What it holds of
+    /// `spans` goes on in the next.
+    pub(super) fn rotate(&self, head: &mut Head, spans: &[u32]) -> Result<()> {
         if head.open.is_empty() || head.closed.len() >= CLOSED_MAX {
             return Ok(());
         }
         super::failpoint::hit("before_wal_rotate");
-        let number = head.open.number.saturating_add(1);
-        head.log = Log::create(self.logs(), number)?;
-        let closed = std::mem::replace(&mut head.open, Segment::new(number));
+        let (next, log) = self.next_log(&mut head.open, spans)?;
+        head.log = log;
+        let closed = std::mem::replace(&mut head.open, next);
         head.closed.push(Arc::new(closed));
         super::failpoint::hit("after_wal_rotate");
         Ok(())
@@ -120,15 +121,18 @@ impl History {
         wal::remove(self.logs(), before)
     }
 
-    /// Closes the open log if its span is over, or if the clock was set far back, or if the log
-    /// did not reach the disk.
+    /// Closes the open log if its span is over, or if it was begun far ahead and holds a span that
+    /// is over, or if it did not reach the disk.
     pub(super) fn rotate_if_due(&self, now: Timestamp) -> Result<()> {
         let suspect = self.suspect.load(Ordering::Acquire);
+        let span = keys::span_of(now, SPAN);
         let due = {
             let head = self.head();
-            match (head.open.begun, keys::span_of(now, SPAN)) {
+            match (head.open.begun, span) {
                 (Some(begun), Some(span)) => {
-                    let is_over = span > begun || span.saturating_add(1) < begun;
+                    // Begun in the future: by a clock that was set back, or by who pushes into it.
+                    let is_ahead = span.saturating_add(1) < begun && head.open.holds_before(span);
+                    let is_over = span > begun || is_ahead;
                     suspect
                         || self.is_filled(&head.open, is_over, now)
                         || self.is_back_filled(&head, now)
@@ -136,15 +140,15 @@ impl History {
                 _ => false,
             }
         };
-        if due {
-            self.rotate(&mut self.head_mut())?;
+        if let Some(span) = span.filter(|_| due) {
+            let is_inside = !suspect;
+            self.rotate_before(&mut self.head_mut(), Coming { span, is_inside })?;
             self.suspect.store(false, Ordering::Release);
         }
         Ok(())
     }
 
-    /// Whether nothing more is awaited for the open log. One that was begun while its span lasted
-    /// is done with it; one that is pushed into afterwards may wait for more.
+    /// Whether nothing more is awaited for the open log: what is pushed may come late.
     fn is_filled(&self, open: &Segment, is_over: bool, now: Timestamp) -> bool {
         let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
         if filling.log != open.number {
@@ -154,12 +158,12 @@ impl History {
             };
         }
         if !is_over {
-            filling.was_live = true;
+            filling.since = None;
             return false;
         }
         let since = *filling.since.get_or_insert(now);
-        let is_awaited = now >= since && now.since(since) < FILLING.as_duration();
-        filling.was_live || !open.is_pushed() || !is_awaited
+        let is_awaited = now >= since && now.since(since) < SETTLED.as_duration();
+        !open.is_pushed() || !is_awaited
     }
 
     /// Whether the open log holds much of spans before its own, and no more is coming: a past that
@@ -181,7 +185,7 @@ impl History {
             return Ok(());
         }
         let number = head.open.number;
-        self.rotate(head)?;
+        self.rotate(head, &[])?;
         if head.open.number == number && !head.open.is_empty() {
             return Err(Error::Behind);
         }

@@ -14,32 +14,33 @@ use std::sync::Arc;
 
 use super::barrier::Database;
 use super::catalogue::{Series, SeriesId};
-use super::gather::{Chunk, Gathered, Opened};
+use super::gather::{Beside, Chunk, Gathered};
 use super::history::History;
 use super::keys::{self, GROUP, SPAN};
 use super::selector::Selector;
 use super::{Error, Result};
+use crate::model::samples::Samples;
 use crate::model::series::Kind;
 use crate::model::units::{Millis, Timestamp};
 
-/// Samples of one series: instants in ms since 1970, and values.
-pub(super) type Samples = Vec<(i64, f64)>;
+/// Samples of one series as they arrived: instants in ms since 1970, and values.
+type Arrived = Vec<(i64, f64)>;
 
 /// Room for so many samples is kept by a thread until its next question: a day of ten seconds
-/// twice, 256 KiB.
+/// twice, 256 KiB with their instants.
 const ROOM_MAX: usize = 1 << 14;
 
 thread_local! {
     /// Where a series is unpacked: larger than what an allocator keeps at hand, so that making it
     /// anew would ask the system for it each time.
-    static ROOM: Cell<Samples> = const { Cell::new(Vec::new()) };
+    static ROOM: Cell<Gathered> = Cell::default();
 }
 
 /// What was read of one series.
 #[derive(Debug)]
 pub(super) struct Read<'s> {
     /// Ascending, one an instant, within the range.
-    pub(super) samples: &'s [(i64, f64)],
+    pub(super) samples: Samples<'s>,
     /// The earliest instant in all spans that the range touches, also before the range.
     pub(super) first: Option<i64>,
 }
@@ -96,38 +97,29 @@ impl History {
         let members: Vec<u8> = ids.iter().map(|id| id.member()).collect();
         // Memory before disk: what is being sealed meanwhile is then seen twice, never not at all.
         let memory = self.group_in_memory(place, &members, from, until);
-        let places = self.raw_places(from, until)?;
+        let (sealed, places) = (self.sealed_upto(), self.raw_places(from, until)?);
         let mut chunks = Vec::new();
         for (database, spans) in &places {
             for span in spans.clone() {
-                Chunk::find(database, target, (span, place.1), &mut chunks)?;
+                Chunk::find(database, target, (span, place.1), sealed, &mut chunks)?;
             }
         }
-        let opened = chunks.iter();
-        let opened = opened.map(|chunk| chunk.open(|member| members.contains(&member)));
-        let opened: Vec<Opened<'_>> = opened
-            .filter_map(Result::transpose)
-            .collect::<Result<_>>()?;
+        let beside = Beside::open(&chunks, &members)?;
         for (i, member) in members.iter().enumerate() {
-            let mut gathered = Gathered::within(ROOM.take());
-            gathered.reserve(opened.iter().map(|chunk| chunk.count(*member)).sum());
-            for chunk in &opened {
-                chunk.unpack(*member, &mut gathered)?;
-            }
-            gathered.extend(memory.get(member).map_or(&[], Vec::as_slice));
-            let samples = gathered.settled();
+            let mut room = ROOM.take();
+            let unsealed = memory.get(member).map_or(&[][..], Vec::as_slice);
+            let samples = beside.samples(*member, unsealed, &mut room)?;
             let place_of = |end: Timestamp| {
                 let end = end.as_millis();
-                samples.partition_point(|(at, _)| *at < end)
+                samples.times().partition_point(|at| *at < end)
             };
-            let within = samples.get(place_of(from)..place_of(until));
             let read = Read {
-                samples: within.unwrap_or_default(),
-                first: samples.first().map(|(at, _)| *at),
+                samples: samples.part(place_of(from)..place_of(until)),
+                first: samples.first().map(|(at, _)| at),
             };
             show(i, read)?;
-            if samples.capacity() <= ROOM_MAX {
-                ROOM.set(samples);
+            if room.room() <= ROOM_MAX {
+                ROOM.set(room);
             }
         }
         Ok(())
@@ -154,9 +146,9 @@ impl History {
         members: &[u8],
         from: Timestamp,
         until: Timestamp,
-    ) -> BTreeMap<u8, Samples> {
+    ) -> BTreeMap<u8, Arrived> {
         let head = self.head();
-        let mut all: BTreeMap<u8, Samples> = BTreeMap::new();
+        let mut all: BTreeMap<u8, Arrived> = BTreeMap::new();
         for segment in head.segments() {
             for span in segment.spans(target) {
                 let start = keys::span_start(span, SPAN);

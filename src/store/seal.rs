@@ -8,6 +8,7 @@
 //! until then a crash means that the seal is done again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, TryLockError};
 
 use super::barrier::Database;
@@ -18,7 +19,7 @@ use super::keys::{self, DATA, LAST, META, SEALED, SPAN, TALLY};
 use super::op::Op;
 use super::rollup::{self, Tier};
 use super::segment::{Rows, Segment, settle};
-use super::tiers::{bucket_op, merged_buckets};
+use super::tiers::{Laid, bucket_op, merged_buckets};
 use super::{Result, chunk, failpoint, last, wal};
 use crate::model::series::Kind;
 use crate::model::units::{Bytes, Millis, Timestamp};
@@ -46,6 +47,8 @@ pub(super) struct Upkeep {
     pub(super) retain_at: Option<Timestamp>,
     /// Bytes of the logs when the limit in bytes was last looked at.
     pub(super) measured: Option<Bytes>,
+    /// Pushes that had come by the last tick.
+    pub(super) pushes: u64,
     /// After a failure, when to try again.
     pub(super) seal_after: Option<Timestamp>,
     /// Months whose latencies by five minutes are gone.
@@ -69,7 +72,7 @@ impl History {
         let waits = upkeep
             .seal_after
             .is_some_and(|after| now < after && now > after.minus(RETRY.as_duration()));
-        let sealed = if waits {
+        let sealed = if self.is_flooded(&mut upkeep) || waits {
             Ok(())
         } else {
             self.seal_closed(&mut upkeep, now, &mut tick)
@@ -105,6 +108,8 @@ impl History {
                 self.databases.close_all();
                 return Err(error);
             }
+            // A past that is filled in would else leave a database open for each of its days.
+            self.databases.close_idle();
             tick.sealed_logs += 1;
             tick.sealed_samples += segment.samples();
         }
@@ -162,7 +167,9 @@ impl History {
         failpoint::hit("before_sealed_mark");
         let mark = Op::put(SEALED, segment.number.to_be_bytes());
         self.control.write(META, vec![mark, self.unfolded_op()])?;
-        self.control.barrier()
+        self.control.barrier()?;
+        self.sealed_log.store(segment.number, Ordering::Release);
+        Ok(())
     }
 
     /// Writes the last values; first the log that holds the newest of them reaches the disk, so
@@ -274,7 +281,9 @@ impl Write<'_> {
             .collect();
         if others {
             let place = (self.span, group);
-            let known = read_group(&self.raw, target, place, |m| changed.contains(&m))?;
+            let known = read_group(&self.raw, target, place, self.history.sealed_upto(), |m| {
+                changed.contains(&m)
+            })?;
             for (member, mut all) in known {
                 all.extend(values.remove(&member).unwrap_or_default());
                 values.insert(member, settle(all));
@@ -292,7 +301,10 @@ impl Write<'_> {
                 (member, rollup::fold(&values, kind_of(member), before, step))
             })
             .collect();
-        let merged = merged_buckets(&self.fine, Tier::FiveMinutes, self.span, group, new)?;
+        // Alone, and yet the tier knows more: what it was folded from is too old to be kept.
+        let laid = if others { Laid::Over } else { Laid::IfNoLess };
+        let place = (self.span, group);
+        let merged = merged_buckets(&self.fine, Tier::FiveMinutes, place, new, laid)?;
         Ok(bucket_op(Tier::FiveMinutes, self.span, group, &merged))
     }
 
@@ -308,7 +320,10 @@ impl Write<'_> {
         };
         let part = keys::raw_part(keys::span_start(span, SPAN));
         match self.history.databases.find(&part)? {
-            Some(earlier) => read_group(&earlier, target, (span, group), wanted),
+            Some(earlier) => {
+                let sealed = self.history.sealed_upto();
+                read_group(&earlier, target, (span, group), sealed, wanted)
+            }
             None => Ok(BTreeMap::new()),
         }
     }

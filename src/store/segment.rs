@@ -3,7 +3,7 @@
 //! For: appending a scrape and reading a series back at once. Not for: durability; each segment has
 //! a log (`wal`) with the same content, and is rebuilt from it. Read [`Segment::take`] first.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::codec::Damaged;
 use super::frame::Packed;
@@ -70,7 +70,7 @@ impl Places {
 pub(super) struct Segment {
     /// Number of the log.
     pub(super) number: u32,
-    /// Span of the first scrape.
+    /// The span that it was begun for; what lies before it was filled in.
     pub(super) begun: Option<u32>,
     bits: Vec<u64>,
     rows: BTreeMap<(u32, u32), Rows>,
@@ -151,6 +151,11 @@ impl Segment {
         Ok(())
     }
 
+    /// Says which span it is for; of several the latest counts.
+    pub(super) fn begin(&mut self, span: u32) {
+        self.begun = Some(self.begun.map_or(span, |begun| begun.max(span)));
+    }
+
     /// Takes values of one series, each at an instant of its own; instants that the target has
     /// already share their row.
     pub(super) fn take_run(
@@ -166,8 +171,6 @@ impl Segment {
                 .ok_or(Damaged("an instant out of range"))?;
             let start = span_start(span, SPAN).as_millis();
             let within = start..start.saturating_add_unsigned(SPAN.0);
-            // A log is closed when a later span begins: what was filled in before does not count.
-            self.begun = Some(self.begun.map_or(span, |begun| begun.max(span)));
             let rows = self.rows.entry((span, target)).or_default();
             let column = rows.columns.entry(id).or_default();
             let mut guess = rows.places.begin;
@@ -223,19 +226,48 @@ impl Segment {
         other
     }
 
+    /// Takes in a span of another segment, which it holds nothing of.
+    pub(super) fn adopt(&mut self, span: u32, other: Self) {
+        self.begin(span);
+        self.samples += other.samples;
+        self.is_pushed = true;
+        self.rows.extend(other.rows);
+    }
+
+    /// Spans that it holds anything of, ascending.
+    pub(super) fn all_spans(&self) -> BTreeSet<u32> {
+        self.rows.keys().map(|(span, _)| *span).collect()
+    }
+
+    /// Whether it holds anything of spans before this one.
+    pub(super) fn holds_before(&self, span: u32) -> bool {
+        let oldest = self.rows.keys().next();
+        oldest.is_some_and(|(oldest, _)| *oldest < span)
+    }
+
+    /// Spans from `first` on, ascending, as many as have no more than `most` samples together.
+    pub(super) fn spans_from(&self, first: u32, most: u64) -> Vec<u32> {
+        let mut left = most;
+        let spans = self.all_spans().into_iter().filter(|span| *span >= first);
+        let fits = spans.take_while(|span| {
+            let rows = self.rows.range((*span, 0)..=(*span, u32::MAX));
+            let samples = rows.map(|(_, rows)| rows.samples()).sum();
+            let rest = left.checked_sub(samples);
+            left = rest.unwrap_or(0);
+            rest.is_some()
+        });
+        fits.collect()
+    }
+
     /// Values of a series in a span, in the order of arrival.
     pub(super) fn values(&self, span: u32, target: u32, id: u32) -> Vec<(i64, f64)> {
         let Some(rows) = self.rows.get(&(span, target)) else {
             return Vec::new();
         };
-        let Some(column) = rows.columns.get(&id) else {
-            return Vec::new();
-        };
-        column
-            .values()
-            .into_iter()
-            .filter_map(|(row, value)| Some((*rows.times.get(row as usize)?, value)))
-            .collect()
+        match rows.columns.get(&id) {
+            Some(column) => rows.samples_of(column),
+            None => Vec::new(),
+        }
     }
 
     /// Spans that hold scrapes of `target`, ascending.
@@ -260,10 +292,7 @@ impl Segment {
 
     /// Whether it holds anything of spans before the one that it was begun in.
     pub(super) fn holds_past(&self) -> bool {
-        let oldest = self.rows.keys().next().map(|(span, _)| *span);
-        oldest
-            .zip(self.begun)
-            .is_some_and(|(oldest, begun)| oldest < begun)
+        self.begun.is_some_and(|begun| self.holds_before(begun))
     }
 
     /// Whether any of it was pushed.
@@ -292,6 +321,21 @@ impl Rows {
             groups.entry(id / GROUP).or_default().insert(member, column);
         }
         groups
+    }
+
+    /// Values with their instants, in the order of arrival.
+    fn samples_of(&self, column: &Column) -> Vec<(i64, f64)> {
+        let values = column.values().into_iter();
+        values
+            .filter_map(|(row, value)| Some((*self.times.get(row as usize)?, value)))
+            .collect()
+    }
+
+    /// All series by number, each with its samples in the order of arrival.
+    pub(super) fn series(&self) -> impl Iterator<Item = (u32, Vec<(i64, f64)>)> + '_ {
+        let columns: BTreeMap<u32, &Column> = self.columns.iter().map(|(n, c)| (*n, c)).collect();
+        let columns = columns.into_iter();
+        columns.map(|(id, column)| (id, self.samples_of(column)))
     }
 
     /// How many samples there are.
@@ -359,6 +403,7 @@ mod tests {
         let mut segment = Segment::new(1);
         let hours = 7_200_000;
         let at = [10, 20, 30, hours + 10, 20];
+        segment.begin(1);
         for id in 0..20 {
             let run = at.iter().map(|at| (*at, f64::from(id) + *at as f64));
             segment.take_run(0, id, run).unwrap();

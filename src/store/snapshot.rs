@@ -106,33 +106,67 @@ fn place(from: &mut Reader<'_>) -> std::result::Result<(), Damaged> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::store::barrier::Database;
     use crate::store::op::Op;
     use crate::store::shape::Shape;
 
+    /// A database in a folder that was opened again, so that it has a snapshot; and that file.
+    fn opened_twice(path: &Path, keys: u8) -> PathBuf {
+        for _ in 0..2 {
+            let database = Database::open(path, Shape::small(1 << 20)).unwrap();
+            let ops = (0..keys).map(|n| Op::put([n], [n; 40])).collect();
+            database.write("t", ops).unwrap();
+            database.barrier().unwrap();
+        }
+        let is_snapshot = |file: &PathBuf| file.display().to_string().contains("snap.");
+        let files = disk::entries(path).unwrap();
+        files.into_iter().find(is_snapshot).unwrap()
+    }
+
     #[test]
     fn a_snapshot_cut_at_any_length_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("d");
-        for _ in 0..2 {
-            let database = Database::open(&path, Shape::small(1 << 20)).unwrap();
-            let ops = (0..100u8).map(|n| Op::put([n], [n; 40])).collect();
-            database.write("t", ops).unwrap();
-            database.barrier().unwrap();
-        }
+        let file = opened_twice(&path, 100);
         let whole = read(&path).unwrap();
         assert!(whole.faults.is_empty() && whole.stable > 0 && whole.pages.len() > 10);
-        let is_snapshot = |file: &std::path::PathBuf| file.display().to_string().contains("snap.");
-        let file = disk::entries(&path)
-            .unwrap()
-            .into_iter()
-            .find(is_snapshot)
-            .unwrap();
         let bytes = fs::read(&file).unwrap();
         for len in 0..bytes.len() {
             fs::write(&file, &bytes[..len]).unwrap();
             assert_eq!(read(&path).unwrap().faults.len(), 1, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_snapshot_cut_at_every_length_loses_nothing_and_a_copy_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("d");
+        let snapshot = opened_twice(&path, 20);
+        let bytes = fs::read(&snapshot).unwrap();
+        let mut files = disk::entries(&path).unwrap();
+        files.retain(|file| file.is_file());
+        for len in 0..bytes.len() {
+            let bad = dir.path().join(format!("bad-{len}"));
+            fs::create_dir(&bad).unwrap();
+            for file in &files {
+                fs::copy(file, bad.join(file.file_name().unwrap())).unwrap();
+            }
+            fs::write(bad.with_extension("made"), b"").unwrap();
+            fs::write(bad.join(snapshot.file_name().unwrap()), &bytes[..len]).unwrap();
+            fs::write(bad.join("snap.0000.generating"), b"half").unwrap();
+            let database = Database::open(&bad, Shape::small(1 << 20)).unwrap();
+            for key in 0..20 {
+                let value = database.get("t", &[key]).unwrap();
+                assert_eq!(value, Some(vec![key; 40]), "{len} of {}", bytes.len());
+            }
+            let copy = bad.with_extension("damaged-1");
+            assert!(copy.exists(), "{len} of {}", bytes.len());
+            drop(database);
+            fs::remove_dir_all(&copy).unwrap();
+            fs::remove_dir_all(&bad).unwrap();
         }
     }
 }

@@ -3,15 +3,17 @@
 //! For: `history stats` and the store's own metrics. Not for: the samples themselves. Read
 //! [`HistoryStats`] first.
 
+use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
+use super::chunk::Group;
 use super::history::History;
-use super::keys::{self, DATA, DAY_SPAN, SPAN, TALLY};
+use super::keys::{self, DATA, DAY_SPAN, GROUP, SPAN, TALLY};
 use super::op::Op;
 use super::rollup::Tier;
 use super::selector::Selector;
@@ -19,7 +21,7 @@ use super::{Error, Result};
 use crate::model::units::{Bytes, Timestamp};
 
 /// What a tier holds.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TierStats {
     /// `None` is raw samples.
@@ -30,6 +32,8 @@ pub struct TierStats {
     pub newest: Option<Timestamp>,
     /// Values of the database: chunks of 16 series.
     pub chunks: u64,
+    /// Bytes that its databases take on disk.
+    pub bytes: Bytes,
 }
 
 /// What the history holds.
@@ -99,11 +103,13 @@ impl History {
             oldest: None,
             newest: None,
             chunks: 0,
+            bytes: Bytes(0),
         };
         for name in self.databases.names()? {
             if !name.starts_with(prefix) {
                 continue;
             }
+            stats.bytes.0 += bytes_in(&self.options.dir.join(&name))?.0;
             let Some(database) = self.databases.find(&name)? else {
                 continue;
             };
@@ -128,6 +134,30 @@ impl History {
         Ok(stats)
     }
 
+    /// Bytes that the sealed columns of each series take, by the series' number.
+    pub(super) fn column_bytes(&self) -> Result<HashMap<u32, u64>> {
+        let mut bytes: HashMap<u32, u64> = HashMap::new();
+        for name in self.databases.names()? {
+            let Some(database) = self.databases.find(&name)?.filter(|_| is_raw(&name)) else {
+                continue;
+            };
+            database.scan(DATA, &[], |key, value| {
+                let group = keys::read_raw_key(key).map(|(_, group, _)| group);
+                let group = group.filter(|group| !value.is_empty() && !keys::is_times(*group));
+                if let Some(first) = group.map(|group| group.saturating_mul(GROUP)) {
+                    let chunk = Group::open(value).map_err(|damage| database.damaged(damage))?;
+                    for (member, len) in chunk.sizes() {
+                        *bytes.entry(first + u32::from(member)).or_default() += len as u64;
+                    }
+                }
+                Ok(())
+            })?;
+            drop(database);
+            self.databases.close_idle();
+        }
+        Ok(bytes)
+    }
+
     /// Forgets the counts of days whose parts were dropped.
     pub(super) fn drop_tallies(&self, dropped: &[String]) -> Result<()> {
         let mut ops = Vec::new();
@@ -145,6 +175,10 @@ impl History {
         }
         self.control.write(TALLY, ops)
     }
+}
+
+fn is_raw(name: &str) -> bool {
+    name.starts_with("raw-")
 }
 
 /// Bytes that a folder takes on disk, holes left out.

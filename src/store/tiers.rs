@@ -92,7 +92,8 @@ impl History {
                 for buckets in new.values_mut() {
                     *buckets = rollup::coarsen(buckets, Tier::Hour.step());
                 }
-                let merged = merged_buckets(&hours, Tier::Hour, day, group, new)?;
+                let place = (day, group);
+                let merged = merged_buckets(&hours, Tier::Hour, place, new, Laid::IfNoLess)?;
                 ops.push(bucket_op(Tier::Hour, day, group, &merged));
                 if ops.len() >= AT_ONCE {
                     hours.write(DATA, std::mem::take(&mut ops))?;
@@ -129,7 +130,7 @@ impl History {
                 pending = (part, Vec::new());
             }
             let new = Members::from([(member, new)]);
-            let merged = merged_buckets(&database, tier, span, group, new)?;
+            let merged = merged_buckets(&database, tier, (span, group), new, Laid::Over)?;
             if tier == Tier::FiveMinutes
                 && let Some(buckets) = merged.get(&member)
             {
@@ -190,17 +191,30 @@ fn read(database: &Database, tier: Tier, span: u32, group: u32) -> Result<Member
     }
 }
 
+/// Which buckets stay where a tier holds one already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Laid {
+    /// The new one.
+    Over,
+    /// The new one, unless the old one knows more samples.
+    IfNoLess,
+}
+
 /// What a tier holds of a span and group, with `new` laid over it.
 pub(super) fn merged_buckets(
     database: &Database,
     tier: Tier,
-    span: u32,
-    group: u32,
+    (span, group): (u32, u32),
     new: Members,
+    laid: Laid,
 ) -> Result<Members> {
     let mut merged = read(database, tier, span, group)?;
     for (member, buckets) in new {
         let old = merged.remove(&member).unwrap_or_default();
+        let buckets = match laid {
+            Laid::Over => buckets,
+            Laid::IfNoLess => rollup::no_less(&old, buckets),
+        };
         merged.insert(member, rollup::overlay(old, buckets));
     }
     Ok(merged)

@@ -278,7 +278,9 @@ impl History {
             };
             for span in first..=last {
                 let is_it = |member| member == ask.member();
-                let mut group = read_group(&database, ask.target, (span, ask.group()), is_it)?;
+                let place = (span, ask.group());
+                let mut group =
+                    read_group(&database, ask.target, place, self.sealed_upto(), is_it)?;
                 all.extend(group.remove(&ask.member()).unwrap_or_default());
             }
         }
@@ -403,6 +405,7 @@ impl History {
                     rollup::coarsen(&rollup::overlay(fine, new), Tier::Hour.step())
                 }
             };
+            let new = rollup::no_less(&all, new);
             all = rollup::overlay(all, new);
         }
         all.retain(|bucket| bucket.at >= from.floor_to(tier.step()) && bucket.at < until);

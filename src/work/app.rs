@@ -16,23 +16,24 @@ use crate::host::Host;
 use crate::model::capacity::{Limit, Resource};
 use crate::model::database::{BlindSpot, Snapshot};
 use crate::model::series::{Metric, SampleSink};
-use crate::model::structure::Machine;
 use crate::model::units::Millis;
 use crate::postgres::Observer;
 use crate::queue::{self, Embedded, Queues};
 use crate::store::{self, Store};
 use crate::work::activity;
+use crate::work::advise::strategy;
 use crate::work::agenda::Pace;
-use crate::work::board::{Board, TargetState};
+use crate::work::board::Board;
 use crate::work::bursts::Bursts;
 use crate::work::collect::{self, Source, Watcher};
+use crate::work::explain::Analyst;
 use crate::work::latency::Statements;
 use crate::work::outcome;
 use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
-use crate::work::{Error, Result, jobs, push, silence, statements, tasks, upkeep};
+use crate::work::{Error, Result, beside, jobs, push, silence, statements, tasks, upkeep};
 
 /// The name that the machine's own readings go by when no target runs on it.
 const HOST_TARGET: &str = "host";
@@ -51,6 +52,7 @@ pub struct App {
     store: Arc<Store>,
     board: Arc<Board>,
     queues: Arc<Queues>,
+    analyst: Arc<Analyst>,
     targets: Vec<WatchedTarget>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
@@ -108,15 +110,18 @@ impl App {
         ));
         project::recall(&store, &board)?;
         outcome::recall(&store, &board)?;
+        strategy::recall(&store, &board)?;
         let durability = config.jobs_durability;
         let keeper = Embedded::open(&store, queue::Options { durability })?;
         let queues = Arc::new(Queues::new(Arc::new(keeper), Arc::clone(&clock)));
+        let analyst = Arc::new(Analyst::of(&targets, &config, Arc::clone(&clock)));
         Ok(Self {
             config: Arc::new(config),
             clock,
             store,
             board,
             queues,
+            analyst,
             targets,
             stop: watch::channel(false).0,
             tasks: Mutex::default(),
@@ -166,6 +171,10 @@ impl App {
         let (board, queues) = (Arc::clone(&self.board), Arc::clone(&self.queues));
         let stop = self.stop.subscribe();
         self.spawn(statements::keep(store, board, clock, queues, stop));
+        let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
+        let (board, targets) = (Arc::clone(&self.board), self.targets.clone());
+        let stop = self.stop.subscribe();
+        self.spawn(strategy::keep(targets, store, board, clock, stop));
     }
 
     /// What is due in the queues, our own tasks in one of them, and webhooks.
@@ -226,6 +235,11 @@ impl App {
     /// The job queues.
     pub fn queues(&self) -> &Arc<Queues> {
         &self.queues
+    }
+
+    /// What explains statements.
+    pub fn analyst(&self) -> &Arc<Analyst> {
+        &self.analyst
     }
 
     /// What time it is.
@@ -324,9 +338,10 @@ fn judge(store: &Store, board: &Board, target: &str, mut snapshot: Snapshot) {
         });
     }
     // What is known beside the look.
-    snapshot.machine = machine(&state);
+    snapshot.machine = beside::machine(&state);
     snapshot.repeats = state.repeats.to_vec();
     snapshot.slowdowns = state.slowdowns.to_vec();
+    snapshot.standby_scans = beside::standby_scans(board, target, &snapshot);
     let findings = checks::run(&snapshot, &Thresholds::default());
     let known = silence::list(store, snapshot.taken_at).unwrap_or_else(|error| {
         tracing::warn!(target, %error, "silences cannot be read; all findings speak");
@@ -338,20 +353,6 @@ fn judge(store: &Store, board: &Board, target: &str, mut snapshot: Snapshot) {
         state.silenced = quiet.into();
         state.snapshot = Some(Arc::new(snapshot));
     });
-}
-
-/// The machine as its own readings tell; nothing where it is not this one.
-fn machine(state: &TargetState) -> Machine {
-    let all = |name: &str| -> Vec<f64> {
-        let samples = state.samples().filter(|s| s.series.metric == name);
-        samples.map(|sample| sample.value).collect()
-    };
-    let spins = all("host_disk_rotational");
-    Machine {
-        memory_bytes: all("host_memory_limit_bytes").first().copied(),
-        cores: all("host_cpu_cores").first().copied(),
-        is_rotational: (!spins.is_empty()).then(|| spins.iter().any(|spins| *spins > 0.0)),
-    }
 }
 
 /// What each metric means that any part of this program records.
@@ -420,6 +421,22 @@ pub(crate) fn watched_targets(config: &Config) -> Result<Vec<WatchedTarget>> {
         targets.push(target);
     }
     Ok(targets)
+}
+
+/// How to reach a server that is not a configured target.
+pub(crate) fn options_for(
+    config: &Config,
+    name: &str,
+    url: &str,
+) -> Result<crate::postgres::Options> {
+    let conninfo =
+        crate::postgres::resolve(url, &postgres_environment(config)).map_err(|source| {
+            Error::Target {
+                name: name.to_owned(),
+                source,
+            }
+        })?;
+    Ok(observer_options(config, name, conninfo))
 }
 
 /// What libpq would look at, as the process was given it.

@@ -14,6 +14,7 @@ use crate::model::series::{Metric, Sample, Scrape};
 use crate::model::structure::{Repeat, Slowdown};
 use crate::model::target::Reach;
 use crate::model::units::Timestamp;
+use crate::work::advise::strategy::Strategy;
 use crate::work::fault::{Fault, Faults, News, Part};
 
 /// What is known of one target.
@@ -51,6 +52,8 @@ pub struct TargetState {
     pub refused_series: usize,
     /// Share of one core that our own backend sessions cost, if measured.
     pub own_cost: Option<f64>,
+    /// Advice on indexes, as of its last run.
+    pub strategy: Strategy,
 }
 
 impl TargetState {

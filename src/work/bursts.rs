@@ -70,6 +70,10 @@ fn growth(before: &Counters, now: &Counters) -> Growth {
     now.iter()
         .filter_map(|(id, (calls, rows))| {
             let (calls_then, rows_then) = before.get(id)?;
+            // One that has just begun brings a minute's calls at once.
+            if *calls_then <= 0.0 {
+                return None;
+            }
             let grown = (calls - calls_then, rows - rows_then);
             (grown.0 > 0.0 && grown.1 >= 0.0).then_some((*id, grown.0, grown.1))
         })

@@ -7,6 +7,7 @@ mod activity;
 pub mod advise;
 mod agenda;
 pub mod app;
+mod beside;
 pub mod board;
 mod bursts;
 pub mod check;
@@ -14,6 +15,7 @@ mod collect;
 pub mod demo;
 pub mod deploy;
 mod evidence;
+pub mod explain;
 pub mod export;
 pub mod extend;
 pub mod fault;
@@ -23,6 +25,7 @@ mod jobs;
 pub mod latency;
 mod outcome;
 mod own;
+pub mod preview;
 mod project;
 pub mod push;
 pub mod query;
@@ -32,6 +35,7 @@ mod source;
 pub mod statements;
 pub mod stop;
 mod tasks;
+mod texts;
 mod upkeep;
 mod usage;
 pub mod what_if;
@@ -60,6 +64,40 @@ pub enum Error {
     /// A planner could not go on.
     #[error("{0}")]
     Planner(String),
+    /// The scratch database is one that must not be written to.
+    #[error(
+        "the scratch database {database} is the watched target {target}, where nothing is built; give a clone of it or another database with its tables"
+    )]
+    ScratchIsTarget {
+        /// The scratch database.
+        database: String,
+        /// Which target it is.
+        target: String,
+    },
+    /// Tables are not in the scratch database, or empty.
+    #[error(
+        "the scratch database has no rows in {tables}; load a dump of these tables (pg_dump --table) and ANALYZE them"
+    )]
+    ScratchLacks {
+        /// The tables.
+        tables: String,
+    },
+    /// The set does not fit.
+    #[error(
+        "the scratch database has no room for the set of {promised_mb} MB ({detail}); what was built is dropped again; make room, or ask for less with --budget"
+    )]
+    ScratchFull {
+        /// What was promised, in MB of 10⁶ bytes.
+        promised_mb: u64,
+        /// The server's words.
+        detail: String,
+    },
+    /// No statement of the workload can be run.
+    #[error("no statement can be run in the scratch database ({reason})")]
+    NothingToRun {
+        /// The first reason.
+        reason: String,
+    },
     /// The host gave no reading that a use case cannot do without.
     #[error(transparent)]
     Host(#[from] crate::host::Error),

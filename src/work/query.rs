@@ -17,9 +17,10 @@ use rayon::prelude::*;
 use tokio::sync::Semaphore;
 
 use crate::clock::Clock;
+use crate::model::samples::Samples;
 use crate::model::series::{Kind, Labels};
 use crate::model::units::{Millis, Timestamp};
-use crate::promql::{self, Found, Limits, Sample, Source, Steps};
+use crate::promql::{self, Found, Limits, Source, Steps};
 use crate::store::{Matcher, Selector, SeriesId, Store};
 use crate::work::board::Board;
 
@@ -286,7 +287,7 @@ impl Source for InStore {
         ids: &[u32],
         from: i64,
         until: i64,
-        visit: &(dyn Fn(usize, &[Sample]) + Sync),
+        visit: &(dyn Fn(usize, Samples<'_>) + Sync),
     ) -> Result<()> {
         let ids: Vec<SeriesId> = ids.iter().copied().map(SeriesId::of).collect();
         let mut first = 0;
@@ -300,7 +301,7 @@ impl Source for InStore {
         let until = Timestamp::from_millis(until.saturating_add(1));
         let history = self.0.history();
         chunks.into_par_iter().try_for_each(|(first, ids)| {
-            let show = |i, samples: &[Sample]| visit(first + i, samples);
+            let show = |i, samples: Samples<'_>| visit(first + i, samples);
             let shown = history.samples_many(ids, from, until, show);
             shown.map_err(|error| Error::Source(Box::new(error)))
         })

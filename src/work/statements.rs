@@ -23,6 +23,7 @@ use crate::model::units::{Millis, Timestamp};
 use crate::queue::Queues;
 use crate::store::{Fold, History, Result, Selector, SeriesId, Store};
 use crate::work::board::{Board, TargetState};
+use crate::work::texts::{self, Texts};
 use crate::work::{deploy, tasks};
 
 /// The counters of a statement, in the order of [`Sums`]. Times are in seconds.
@@ -39,6 +40,8 @@ const METRICS: [&str; 8] = [
 const CALLS: usize = 0;
 const EXEC: usize = 1;
 
+/// How often texts that are new are kept: the server may forget them at any time.
+const KEEP_EVERY: Millis = Millis::MINUTE;
 /// How often statements are compared with what they were.
 const COMPARE_EVERY: Millis = Millis(10 * Millis::MINUTE.0);
 /// Statements that are compared: those that took most of the last hour.
@@ -165,19 +168,36 @@ fn needed(by: By) -> &'static [usize] {
     }
 }
 
-/// Texts of statements that are known now.
-fn text(state: Option<&TargetState>, queryid: &str) -> Option<String> {
-    let id: i64 = queryid.parse().ok()?;
-    let snapshot = state?.snapshot.as_deref()?;
-    let mut known = snapshot.statements.iter();
-    known.find(|s| s.query_id == id).map(|s| s.query.clone())
+/// What is known of a target's statements: as last looked at, and as kept.
+struct Known {
+    state: Option<TargetState>,
+    kept: Texts,
 }
 
-fn slower(state: Option<&TargetState>) -> Vec<Slower> {
-    let slowdowns = state.map(|state| Arc::clone(&state.slowdowns));
-    let all = slowdowns.iter().flat_map(|all| all.iter());
-    all.map(|one| Slower::new(one, text(state, &one.query_id.to_string())))
-        .collect()
+impl Known {
+    fn of(store: &Store, board: &Board, target: &str) -> Result<Self> {
+        Ok(Self {
+            state: board.target(target),
+            kept: Texts::load(store, target)?,
+        })
+    }
+
+    /// Whole as long as it runs; after that its beginning.
+    fn text(&self, queryid: &str) -> Option<String> {
+        let id: i64 = queryid.parse().ok()?;
+        let snapshot = self.state.as_ref().and_then(|s| s.snapshot.as_deref());
+        let mut now = snapshot.into_iter().flat_map(|s| &s.statements);
+        let now = now.find(|s| s.query_id == id).map(|s| s.query.as_str());
+        now.or_else(|| self.kept.of(id)).map(str::to_owned)
+    }
+
+    fn slower(&self) -> Vec<Slower> {
+        let state = self.state.as_ref();
+        let slowdowns = state.map(|state| Arc::clone(&state.slowdowns));
+        let all = slowdowns.iter().flat_map(|all| all.iter());
+        all.map(|one| Slower::new(one, self.text(&one.query_id.to_string())))
+            .collect()
+    }
 }
 
 /// Statements of a span, the most of what is asked first; our own are not among them.
@@ -186,7 +206,7 @@ fn slower(state: Option<&TargetState>) -> Vec<Slower> {
 /// When the history cannot be read.
 pub fn ranking(store: &Store, board: &Board, ask: &Ask) -> Result<Ranking> {
     let (history, span) = (store.history(), (ask.from, ask.until));
-    let state = board.target(&ask.target);
+    let known = Known::of(store, board, &ask.target)?;
     let mut entries = entries(history, &ask.target, ask.from);
     let fits = |entry: &Entry, name: &str, wanted: &Option<String>| {
         wanted.as_ref().is_none_or(|w| entry.label(name) == *w)
@@ -218,7 +238,7 @@ pub fn ranking(store: &Store, board: &Board, ask: &Ask) -> Result<Ranking> {
             let queryid = entry.label("queryid");
             let has_share = ask.by != By::Mean && all > 0.0;
             Ok(StatementUse {
-                query: text(state.as_ref(), &queryid),
+                query: known.text(&queryid),
                 queryid,
                 database: entry.label("datname"),
                 role: entry.label("rolname"),
@@ -234,11 +254,12 @@ pub fn ranking(store: &Store, board: &Board, ask: &Ask) -> Result<Ranking> {
         by: ask.by,
         ran,
         statements: statements.into_iter().collect::<Result<_>>()?,
-        slower: slower(state.as_ref()),
+        slower: known.slower(),
     })
 }
 
-/// One statement over a span, all databases and roles added up; `None` if it was never seen.
+/// One statement over a span, all databases and roles added up; `None` if it was never seen. What it
+/// was called before an upgrade of the server is added, too.
 ///
 /// # Errors
 /// When the history cannot be read.
@@ -250,11 +271,18 @@ pub fn history(
 ) -> Result<Option<StatementHistory>> {
     let log = store.history();
     let step = step_of(span);
+    let known = Known::of(store, board, target)?;
     let mut own = entries(log, target, Timestamp::from_millis(0));
-    own.retain(|entry| entry.label("queryid") == queryid);
-    if own.is_empty() {
+    let id = queryid.parse().unwrap_or_default();
+    let mut before: Vec<String> = known.kept.others(id).iter().map(i64::to_string).collect();
+    before.retain(|other| !runs(log, target, other, span.1));
+    if !own.iter().any(|entry| entry.label("queryid") == queryid) {
         return Ok(None);
     }
+    own.retain(|entry| {
+        let label = entry.label("queryid");
+        label == queryid || before.contains(&label)
+    });
     let mut steps: BTreeMap<i64, Sums> = BTreeMap::new();
     for entry in &own {
         for (place, id) in entry.ids.iter().enumerate() {
@@ -278,13 +306,13 @@ pub fn history(
             *all += one;
         }
     }
-    let state = board.target(target);
-    let mut slower = slower(state.as_ref());
+    let mut slower = known.slower();
     slower.retain(|one| one.queryid == queryid);
     Ok(Some(StatementHistory {
         target: target.to_owned(),
         queryid: queryid.to_owned(),
-        query: text(state.as_ref(), queryid),
+        query: known.text(queryid),
+        before,
         ran_by: own
             .iter()
             .map(|e| format!("{} in {}", e.label("rolname"), e.label("datname")))
@@ -300,6 +328,43 @@ pub fn history(
             .collect(),
         slower,
     }))
+}
+
+/// Whether an id was seen in the hour before `until`: then it is no former name of another.
+fn runs(history: &History, target: &str, queryid: &str, until: Timestamp) -> bool {
+    let of = Selector::metric(METRICS[CALLS])
+        .of(target)
+        .with("queryid", queryid);
+    let since = until.minus(Millis::HOUR.as_duration());
+    let found = history.find(&of);
+    found
+        .iter()
+        .any(|(_, last)| last.is_some_and(|(at, _)| at >= since))
+}
+
+/// What former names of a statement, by the same role in the same database, counted in a span.
+fn former(
+    (history, all, kept): (&History, &[Entry], &Texts),
+    entry: &Entry,
+    span: (Timestamp, Timestamp),
+) -> Result<Sums> {
+    let mut sums = [0.0; METRICS.len()];
+    let id = entry.label("queryid").parse().unwrap_or_default();
+    for other in kept.others(id) {
+        let other = other.to_string();
+        let same = |e: &&Entry| {
+            e.label("queryid") == other
+                && ["datname", "rolname"]
+                    .iter()
+                    .all(|n| e.label(n) == entry.label(n))
+        };
+        if let Some(former) = all.iter().find(same) {
+            for (sum, more) in sums.iter_mut().zip(former.sums(history, span)?) {
+                *sum += more;
+            }
+        }
+    }
+    Ok(sums)
 }
 
 /// Statements that took longer a call in the last hour than in the same hours of last week, or
@@ -345,10 +410,16 @@ pub(crate) fn slowdowns(store: &Store, target: &str, now: Timestamp) -> Result<V
             ));
         }
     }
+    let kept = Texts::load(store, target)?;
     let mut all = Vec::new();
     for (against, then, now) in &spans {
+        let seen = self::entries(history, target, then.0);
         for entry in &entries {
-            let sums = (entry.sums(history, *then)?, entry.sums(history, *now)?);
+            let mut sums = (entry.sums(history, *then)?, entry.sums(history, *now)?);
+            // It had another id then, before the server was upgraded.
+            if sums.0.iter().all(|sum| *sum <= 0.0) {
+                sums.0 = former((history, &seen, &kept), entry, *then)?;
+            }
             all.extend(slowdown(entry, against, (&sums.0, &sums.1)));
         }
     }
@@ -373,7 +444,8 @@ fn slowdown(entry: &Entry, against: &str, (then, now): (&Sums, &Sums)) -> Option
     })
 }
 
-/// Compares again and again what statements take with what they took, until `stop` turns true.
+/// Keeps texts, and compares again and again what statements take with what they took, until `stop`
+/// turns true.
 pub(crate) async fn keep(
     store: Arc<Store>,
     board: Arc<Board>,
@@ -381,10 +453,14 @@ pub(crate) async fn keep(
     queues: Arc<Queues>,
     mut stop: Receiver<bool>,
 ) {
-    loop {
+    for round in 1_u64.. {
         tokio::select! {
-            () = tokio::time::sleep(COMPARE_EVERY.as_duration()) => {}
+            () = tokio::time::sleep(KEEP_EVERY.as_duration()) => {}
             _ = stop.changed() => return,
+        }
+        texts::keep_all(&store, &board, clock.now()).await;
+        if !round.is_multiple_of(COMPARE_EVERY.0 / KEEP_EVERY.0) {
+            continue;
         }
         if let Err(error) = tasks::ask(&queues, tasks::STATEMENTS, &Value::Null).await {
             tracing::warn!(%error, "no task can be queued; it is done at once");

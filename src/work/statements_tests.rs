@@ -217,3 +217,95 @@ fn last_week_and_a_deploy_are_what_now_is_compared_with() {
         "{since_deploy:?}"
     );
 }
+
+/// Calls of statement 1 in the last hour.
+fn calls_of_the_hour(past: &Past) -> f64 {
+    let found = past.ask(By::Calls, 60).statements;
+    let one = found.iter().find(|s| s.queryid == "1").unwrap();
+    assert!(one.counted.total_ms >= 0.0 && one.counted.rows >= 0.0);
+    one.counted.calls
+}
+
+const STEADY: (i64, Pace) = (1, (100.0, 1.0, 1.0, 4.0));
+
+#[test]
+fn a_reset_of_the_counters_in_between_takes_nothing_away() {
+    let mut past = Past::new();
+    past.run((NOW - 60 * MINUTE, NOW - 31 * MINUTE), &[STEADY]);
+    past.totals.clear();
+    past.run((NOW - 30 * MINUTE, NOW), &[STEADY]);
+    let calls = calls_of_the_hour(&past);
+    assert!((calls - 6_000.0).abs() <= 200.0, "{calls}");
+}
+
+#[test]
+fn an_entry_that_was_pushed_out_and_came_back_counts_again() {
+    let mut past = Past::new();
+    let other = (2, (5.0, 1.0, 1.0, 1.0));
+    past.run((NOW - 60 * MINUTE, NOW - 41 * MINUTE), &[STEADY, other]);
+    past.totals.remove(&1);
+    past.run((NOW - 40 * MINUTE, NOW - 21 * MINUTE), &[other]);
+    past.run((NOW - 20 * MINUTE, NOW), &[STEADY, other]);
+    let calls = calls_of_the_hour(&past);
+    assert!((calls - 4_000.0).abs() <= 300.0, "{calls}");
+}
+
+#[test]
+fn a_crash_with_a_gap_and_counters_from_nothing_makes_no_negative() {
+    let mut past = Past::new();
+    past.run((NOW - 60 * MINUTE, NOW - 41 * MINUTE), &[STEADY]);
+    past.totals.clear();
+    past.run((NOW - 30 * MINUTE, NOW), &[STEADY]);
+    let calls = calls_of_the_hour(&past);
+    assert!((calls - 5_000.0).abs() <= 300.0, "{calls}");
+}
+
+/// A new major version gives every statement another id.
+#[test]
+fn a_statement_is_followed_through_an_upgrade_by_its_text() {
+    let mut past = Past::new();
+    let then = [(1, (10.0, 2.0, 1.0, 5.0)), (2, (10.0, 2.0, 1.0, 5.0))];
+    past.run((NOW - WEEK - 90 * MINUTE, NOW - WEEK + 30 * MINUTE), &then);
+    past.totals.clear();
+    let now = [(11, (10.0, 40.0, 1.0, 800.0)), (12, (10.0, 2.0, 1.0, 5.0))];
+    past.run((NOW - 59 * MINUTE, NOW), &now);
+    let at = Timestamp::from_millis(NOW);
+    let found = |past: &Past| -> Vec<i64> {
+        let all = slowdowns(&past.store, "t", at).unwrap();
+        let slower = all.iter().filter(|s| s.mean_ms.1 > 1.5 * s.mean_ms.0);
+        slower.map(|s| s.query_id).collect()
+    };
+    assert!(
+        found(&past).is_empty(),
+        "nothing says that they are the same"
+    );
+    let texts = [
+        (1, "SELECT 1"),
+        (11, "SELECT 1"),
+        (2, "SELECT 2"),
+        (12, "SELECT 2"),
+    ];
+    let texts = texts.map(|(query_id, query)| Statement {
+        query_id,
+        query: query.to_owned(),
+        ..Statement::default()
+    });
+    let mut kept = Texts::default();
+    kept.keep(&past.store, "t", (&texts, at)).unwrap();
+    assert_eq!(found(&past), [11]);
+    let span = (Timestamp::from_millis(NOW - 8 * 86_400_000), at);
+    let one = history(&past.store, &past.board, ("t", "11"), span)
+        .unwrap()
+        .unwrap();
+    assert_eq!(one.before, ["1"]);
+    assert!(
+        (one.total.calls - 1_800.0).abs() <= 60.0,
+        "{}",
+        one.total.calls
+    );
+    // The old id is still asked for by its own name, with its text.
+    let old = history(&past.store, &past.board, ("t", "1"), span)
+        .unwrap()
+        .unwrap();
+    assert!(old.before.is_empty() && old.query.as_deref() == Some("SELECT 1"));
+}

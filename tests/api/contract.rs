@@ -61,6 +61,28 @@ async fn slow_queries_are_a_bare_array_by_mean_time() {
 }
 
 #[tokio::test]
+async fn the_indexing_strategy_is_a_bare_array_by_table() {
+    let tables = body("database/indexing-strategy?target=main").await;
+    let lead = &tables[0];
+    assert_eq!(tables.as_array().unwrap().len(), 1);
+    assert_eq!(lead["tableName"], "Lead");
+    assert_eq!(lead["indexes"][0]["type"], "BTREE");
+    assert_eq!(lead["indexes"][0]["estimatedSize"], 1_400_000);
+    let advised = &lead["recommendations"][0];
+    assert_eq!(
+        advised["columns"],
+        serde_json::json!(["status", "createdAt"])
+    );
+    assert_eq!(advised["priority"], "high");
+    assert_eq!(advised["estimatedImpact"], "75.0 % of the workload's cost");
+    assert_eq!(lead["drops"][0]["freesBytes"], 1_400_000);
+    // Nobody has looked at this one yet, and no request waits for that.
+    let quiet = get(&format!("{BASE}/database/indexing-strategy?target=quiet")).await;
+    assert_eq!(quiet.status, 503);
+    assert!(!quiet.header("retry-after").is_empty());
+}
+
+#[tokio::test]
 async fn a_forecast_has_a_point_a_month_and_says_what_it_rests_on() {
     insta::assert_json_snapshot!(body("capacity/forecast/database?target=main&months=2").await);
 }
@@ -258,7 +280,8 @@ async fn every_answer_is_as_the_description_says() {
             .replace("{tableName}", "Lead")
             .replace("{resourceType}", "database")
             .replace("{queue}", "bar")
-            .replace("{id}", "job-1");
+            .replace("{id}", "job-1")
+            .replace("{name}", "nightly");
         let body = if path.ends_with("{queryid}") {
             // The fixture keeps no history.
             serde_json::to_value(a_statement()).unwrap()
@@ -268,7 +291,7 @@ async fn every_answer_is_as_the_description_says() {
         conforms(&body, schema, schemas, path);
         checked += 1;
     }
-    assert_eq!(checked, 18);
+    assert_eq!(checked, 22);
 }
 
 fn a_statement() -> StatementHistory {
@@ -276,6 +299,7 @@ fn a_statement() -> StatementHistory {
         target: "main".to_owned(),
         queryid: "7".to_owned(),
         query: None,
+        before: vec!["6".to_owned()],
         ran_by: vec!["app in shop".to_owned()],
         step_ms: 60_000,
         total: Counted::default(),

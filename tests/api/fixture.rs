@@ -6,12 +6,13 @@ use futures_util::FutureExt as _;
 use plimsoll::clock::{Clock, SettableClock};
 use plimsoll::config::{self, Config, Environment, Flag, Flags};
 use plimsoll::http::{Compat, ExporterName, Hooks, PageAsk, ReportFormat, Site};
+use plimsoll::model::advice::{Advice, Drop as DropIndex, NewIndex, StatementCost};
 use plimsoll::model::capacity::{
     Backtest, Change, ChangeKind, Confidence, Crossing, Estimate, Forecast, ForecastPoint,
     Interval, Limit, LimitOrigin, Outlook, Projection, Resource, Season, Simulated, SyntheticSpan,
 };
 use plimsoll::model::database::{
-    BlindSpot, Database, PoolUsage, Server, Snapshot, Statement, Table,
+    BlindSpot, Database, Index, PoolUsage, Server, Snapshot, Statement, Table,
 };
 use plimsoll::model::finding::{
     Alert, Bottleneck, Component, Cure, Evidence, Finding, Impact, Severity,
@@ -22,6 +23,7 @@ use plimsoll::model::series::{Labels, Metric, Sample, Scrape};
 use plimsoll::model::target::Reach;
 use plimsoll::model::units::{Level, Millis, Timestamp};
 use plimsoll::queue::{Memory, Queues};
+use plimsoll::work::advise::strategy::Standing;
 use plimsoll::work::board::{Board, TargetState};
 use plimsoll::work::intake::Receipt;
 
@@ -82,6 +84,7 @@ pub(crate) fn hooks() -> Hooks {
         export: Arc::new(|_, _| Err("there is no history".to_owned())),
         census: Arc::new(|_| Err("there is no history".to_owned())),
         queries: None,
+        analyst: None,
         queues: Some(queues()),
         compat: compat(),
         store: None,
@@ -99,6 +102,9 @@ fn queues() -> Arc<Queues> {
     let bar = "bar".parse().unwrap();
     let added = queues.enqueue(&bar, vec![job]);
     added.now_or_never().unwrap().unwrap();
+    let nightly = r#"{"name": "nightly", "pattern": "0 3 * * *", "jobType": "bar"}"#;
+    let made = queues.schedule(serde_json::from_str(nightly).unwrap());
+    made.now_or_never().unwrap().unwrap();
     queues
 }
 
@@ -134,6 +140,10 @@ fn fill(state: &mut TargetState) {
     state.alerts = vec![alert()].into();
     state.bottlenecks = vec![bottleneck()].into();
     state.reviews = vec![review()].into();
+    state.strategy.standing = Some(Arc::new(Standing {
+        at: now(),
+        advice: index_advice(),
+    }));
     state.projections = vec![
         projection(Resource::Database, Some(outlook(60.0, 0.15))),
         Projection {
@@ -158,6 +168,37 @@ fn fill(state: &mut TargetState) {
         },
     ]
     .into();
+}
+
+/// One index to build and one to drop.
+fn index_advice() -> Advice {
+    Advice {
+        target: "main".to_owned(),
+        basis: "hypopg 1.4.1".to_owned(),
+        cost_before: 1_000.0,
+        cost_after: 250.0,
+        indexes: vec![NewIndex {
+            ddl: "CREATE INDEX CONCURRENTLY ON public.\"Lead\" (status, \"createdAt\")".to_owned(),
+            table: "public.Lead".to_owned(),
+            keys: vec!["status".to_owned(), "createdAt".to_owned()],
+            size_bytes: 8_200_000,
+            gain: 750.0,
+            write_cost: 5.0,
+            statements: vec![StatementCost {
+                name: "42".to_owned(),
+                before: 1_000.0,
+                after: 250.0,
+            }],
+            ..NewIndex::default()
+        }],
+        drop: vec![DropIndex {
+            ddl: "DROP INDEX CONCURRENTLY public.\"Lead_status_idx\"".to_owned(),
+            table: "public.Lead".to_owned(),
+            reason: "it is the beginning of the advised one".to_owned(),
+            frees_bytes: 1_400_000,
+        }],
+        ..Advice::default()
+    }
 }
 
 /// Six weeks of forecasts whose bands were too narrow a week ahead.
@@ -285,7 +326,17 @@ pub(crate) fn snapshot() -> Snapshot {
             table("b", "twin"),
             table("audit", "Event"),
         ],
-        indexes: Vec::new(),
+        indexes: vec![Index {
+            schema: "public".to_owned(),
+            table: "Lead".to_owned(),
+            name: "Lead_status_idx".to_owned(),
+            method: "btree".to_owned(),
+            keys: vec!["status".to_owned()],
+            definition: "CREATE INDEX …".to_owned(),
+            size_bytes: 1_400_000,
+            is_valid: true,
+            ..Index::default()
+        }],
         pool: PoolUsage {
             total: 62,
             idle: 50,

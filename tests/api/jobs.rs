@@ -450,3 +450,247 @@ async fn the_command_line_sends_shows_and_mends() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_schedule_is_made_by_the_specifications_names_looked_at_and_removed() {
+    let site = fixture::site();
+    let asked = json!({"name": "weekly report", "pattern": "0 9 * * MON", "jobType": "reports",
+        "data": {"to": "all"}, "timezone": "europe/berlin", "enabled": true});
+    let made = post(&site, "schedule", asked.clone()).await;
+    assert_eq!(made.status, 200, "{}", made.text());
+    let made = made.json();
+    assert_eq!(
+        (&made["success"], &made["message"], &made["state"]),
+        (&json!(true), &json!("Job scheduled"), &json!("active"))
+    );
+    let metrics = ask(&site, "metrics?queue=reports").await;
+    assert_eq!(metrics["waiting"], 0, "its queue is made");
+    let again = post(&site, "schedule", asked).await;
+    assert_eq!(again.status, 200);
+    let all = ask(&site, "schedules").await;
+    let names: Vec<_> = all
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["name"])
+        .collect();
+    assert_eq!(names, ["nightly", "weekly report"]);
+    let path = "schedules/weekly%20report";
+    let shown = ask(&site, path).await;
+    assert_eq!(
+        (
+            &shown["timezone"],
+            &shown["data"],
+            &shown["catchUp"],
+            &shown["last"]
+        ),
+        (
+            &json!("Europe/Berlin"),
+            &json!({"to": "all"}),
+            &json!("one"),
+            &Value::Null
+        )
+    );
+    assert!(shown["nextLocal"].as_str().unwrap().contains("T09:00:00+"));
+    let ticks = ask(&site, &format!("{path}/next?n=3")).await;
+    assert_eq!(ticks.as_array().unwrap().len(), 3);
+    assert_eq!(ticks[0]["tick"], shown["next"]);
+    for (verb, state) in [("pause", "paused"), ("resume", "active")] {
+        let done = post(&site, &format!("{path}/{verb}"), json!({})).await;
+        assert_eq!(done.json()["success"], true, "{}", done.text());
+        assert_eq!(ask(&site, path).await["state"], state);
+    }
+    let run = post(&site, &format!("{path}/run"), json!({})).await;
+    assert_eq!(run.status, 201, "{}", run.text());
+    assert_eq!(run.json()["queueName"], "reports");
+    let job = ask(&site, "reports").await["items"][0].clone();
+    assert_eq!(
+        (&job["id"], &job["name"]),
+        (&run.json()["id"], &json!("weekly report"))
+    );
+    let last = ask(&site, path).await["last"].clone();
+    assert_eq!(
+        (&last["state"], &last["byHand"]),
+        (&json!("waiting"), &json!(true))
+    );
+    let gone = send(&site, "DELETE", &crate::jobs::path(path), &[]).await;
+    assert_eq!(gone.json()["success"], true);
+    let unknown = send(&site, "GET", &crate::jobs::path(path), &[]).await;
+    assert_eq!(
+        (unknown.status.as_u16(), &unknown.json()["code"]),
+        (404, &json!("unknown-schedule"))
+    );
+}
+
+#[tokio::test]
+async fn a_schedule_that_cannot_be_is_refused_with_its_field_and_text() {
+    let site = fixture::site();
+    for (fields, code, says) in [
+        (
+            json!({"pattern": "61 * * * *"}),
+            "invalid-schedule",
+            "its minute is \"61\"; write 0 to 59",
+        ),
+        (
+            json!({"pattern": "* * * *"}),
+            "invalid-schedule",
+            "it has 4 fields",
+        ),
+        (
+            json!({"pattern": "0 0 30 2 *"}),
+            "invalid-schedule",
+            "never fires",
+        ),
+        (
+            json!({"pattern": "@daily", "timezone": "Amerika/New_York"}),
+            "invalid-schedule",
+            "did you mean America/New_York",
+        ),
+        (
+            json!({"pattern": "@daily", "jobType": "metrics"}),
+            "bad-body",
+            "word of the API",
+        ),
+        (
+            json!({"pattern": "@daily", "catchUp": "some"}),
+            "bad-body",
+            "all:N",
+        ),
+        (
+            json!({"pattern": "@daily", "startAt": "soon"}),
+            "bad-body",
+            "soon",
+        ),
+        (
+            json!({"pattern": "@daily", "colour": 1}),
+            "bad-body",
+            "colour",
+        ),
+        (json!({"every": 1}), "invalid-job", "every is 1"),
+        (json!({}), "invalid-job", "one of the two"),
+    ] {
+        let mut asked = json!({"name": "s", "jobType": "mail"});
+        for (name, value) in fields.as_object().unwrap() {
+            asked[name] = value.clone();
+        }
+        let refused = post(&site, "schedule", asked).await;
+        let told = refused.json();
+        assert_eq!(
+            (refused.status.as_u16(), &told["code"]),
+            (400, &json!(code)),
+            "{fields}: {told}"
+        );
+        assert!(told["detail"].as_str().unwrap().contains(says), "{told}");
+        assert_eq!(told["error"], "Failed to schedule the job");
+    }
+    for verb in ["pause", "resume", "run"] {
+        let unknown = post(&site, &format!("schedules/none/{verb}"), json!({})).await;
+        assert_eq!(unknown.status, 404);
+    }
+    let many = send(&site, "GET", &path("schedules/nightly/next?n=1001"), &[]).await;
+    assert_eq!(many.json()["code"], "invalid-parameter");
+    let made = send(&site, "GET", &path("schedule"), &[]).await;
+    assert_eq!(made.status, 405, "{}", made.text());
+}
+
+#[tokio::test]
+async fn schedules_are_looked_after_from_the_command_line() {
+    network::serving(fixture::site(), async |_, socket| {
+        let run = async |arguments: &[&str]| {
+            let all = [&["schedules"], arguments].concat();
+            plimsoll(socket, &all).await
+        };
+        let add = [
+            "add",
+            "report",
+            "--queue",
+            "mail",
+            "--cron",
+            "0 9 * * MON",
+            "--zone",
+            "Europe/Berlin",
+            "--start",
+            "2026-06-01",
+            "--jitter",
+            "5s",
+        ];
+        let (code, text) = run(&add).await;
+        assert_eq!(code, 0, "{text}");
+        assert!(text.starts_with("report scheduled, next 20"), "{text}");
+        let (_, text) = run(&[
+            "add", "beat", "--queue", "mail", "--every", "90s", "--paused",
+        ])
+        .await;
+        assert_eq!(text, "beat scheduled, paused\n");
+        let (_, text) = run(&["list"]).await;
+        for shown in [
+            "nightly",
+            "0 9 * * MON",
+            "every 90s",
+            "paused",
+            "09:00:00 +02:00",
+        ] {
+            assert!(text.contains(shown), "{shown}: {text}");
+        }
+        let (_, text) = run(&["next", "report", "-n", "2"]).await;
+        assert!(
+            text.contains("RUNS FROM") && text.lines().count() == 3,
+            "{text}"
+        );
+        let (_, text) = run(&["run", "report"]).await;
+        assert!(text.contains("as job schedule:report:run:1"), "{text}");
+        let (_, text) = run(&["show", "report"]).await;
+        assert!(
+            text.contains("outcome    waiting") && text.contains("jitter     5s"),
+            "{text}"
+        );
+        let (_, all) = run(&["list", "--format", "json"]).await;
+        let (_, text) = run(&["rm", "report"]).await;
+        assert_eq!(text, "Schedule report removed\n");
+        let file = socket.parent().unwrap().join("all.json");
+        std::fs::write(&file, all).unwrap();
+        let (code, text) = run(&["add", "--from", file.to_str().unwrap()]).await;
+        assert_eq!((code, text.as_str()), (0, "3 schedules made\n"));
+        let (_, text) = run(&["list"]).await;
+        assert!(text.contains("0 9 * * MON"), "{text}");
+        let (code, text) = run(&["add", "x", "--queue", "mail", "--cron", "61 * * * *"]).await;
+        assert!(
+            code == 1 && text.contains("minute is \"61\""),
+            "{code}: {text}"
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn ticks_of_a_pattern_are_told_without_a_server() {
+    let nowhere = std::path::Path::new("/nowhere/socket");
+    let next = [
+        "schedules",
+        "next",
+        "30 2 * * *",
+        "--zone",
+        "America/New_York",
+        "-n",
+        "2",
+        "--after",
+        "2026-03-07T12:00:00Z",
+    ];
+    let (code, text) = plimsoll(nowhere, &next).await;
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(
+        text,
+        "ON THE CLOCK                UTC\n\
+         2026-03-08 03:00:00 -04:00  2026-03-08 07:00:00\n\
+         2026-03-09 02:30:00 -04:00  2026-03-09 06:30:00\n"
+    );
+    let (code, text) = plimsoll(
+        nowhere,
+        &["schedules", "next", "@daily", "--format", "json"],
+    )
+    .await;
+    let ticks: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!((code, ticks.as_array().unwrap().len()), (0, 10));
+    let (code, text) = plimsoll(nowhere, &["schedules", "next", "0 0 30 2 *"]).await;
+    assert!(code == 1 && text.contains("never fires"), "{code}: {text}");
+}

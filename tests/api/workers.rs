@@ -148,7 +148,18 @@ async fn who_may_only_look_sees_no_payload_and_changes_nothing() {
     let routes = plimsoll::http::router(&site);
     let added = crate::through(routes, "POST", &path("bar"), &all, body.into()).await;
     assert_eq!(added.status, 201);
-    for rest in ["bar/a", "bar", "bar?state=waiting"] {
+    let body = json!({"name": "s", "every": 60_000, "jobType": "bar", "data": {"to": "a@b.c"}});
+    let routes = plimsoll::http::router(&site);
+    let to = path("schedule");
+    let made = crate::through(routes, "POST", &to, &all, body.to_string().into()).await;
+    assert_eq!(made.status, 200, "{}", made.text());
+    for rest in [
+        "bar/a",
+        "bar",
+        "bar?state=waiting",
+        "schedules",
+        "schedules/s",
+    ] {
         let shown = send(&site, "GET", &path(rest), &all).await;
         let masked = send(&site, "GET", &path(rest), &look).await;
         assert_eq!((shown.status.as_u16(), masked.status.as_u16()), (200, 200));
@@ -164,6 +175,8 @@ async fn who_may_only_look_sees_no_payload_and_changes_nothing() {
         ("POST", "bar/claim"),
         ("DELETE", "bar/job-1"),
         ("PUT", "bar/config"),
+        ("POST", "schedules/s/run"),
+        ("DELETE", "schedules/s"),
     ] {
         let refused = send(&site, method, &path(rest), &look).await;
         assert_eq!(refused.status, 403, "{method} {rest}");

@@ -35,7 +35,6 @@ fn now() -> Timestamp {
 /// Bounds for a platform of two thousand leads.
 fn small() -> Thresholds {
     let mut set = Thresholds::default();
-    set.redundant_index.size_bytes_min = 0;
     set.blocked_sessions.warn_age_ms = 100;
     set.idle_in_transaction.warn_age_ms = 100;
     (set.dead_rows.rows_min, set.dead_rows.overdue_factor) = (100, 0.1);

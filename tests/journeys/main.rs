@@ -10,6 +10,7 @@ mod support;
 
 mod bad_input;
 mod demo;
+mod explain;
 mod interrupted;
 mod offline;
 mod page;

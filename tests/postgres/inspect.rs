@@ -31,41 +31,63 @@ fn found(snapshot: &Snapshot, id: &str) -> Vec<Finding> {
     findings.into_iter().filter(|f| f.id == id).collect()
 }
 
-/// A million rows, 60 % of them deleted and vacuumed: what REINDEX gives back is what was said, also
-/// of an index that keeps equal keys once.
+/// Rows are deleted and vacuumed: what REINDEX gives back is what was said, of indexes that keep equal
+/// keys once, of unique ones, partial and covering ones, and of keys that are often null.
 #[tokio::test]
 async fn the_waste_of_indexes_is_what_a_rebuild_gives_back() {
+    const INDEXES: [&str; 9] = [
+        "bl_id", "bl_grp", "bl_note", "bl_pair", "bl_part", "bl_inc", "bl_null", "bl_uuid",
+        "bl_num",
+    ];
     let Some(server) = distribution() else { return };
     let admin = server.admin("postgres").await;
     run(
         &admin,
-        "create table bl (id int, grp int, kind int, note text);;\
-         insert into bl select g, g % 1000, g / 1000 % 5, 'note ' || g % 50 from generate_series(1, 1000000) g;;\
-         create index bl_id on bl (id);; create index bl_grp on bl (grp);;\
-         create index bl_note on bl (note);; create index bl_pair on bl (grp, kind);; analyze bl;;\
-         delete from bl where id / 7 % 10 < 6;; vacuum bl",
+        "create table bl (id int, grp int, kind int, note text, often int, code text, amount numeric);;\
+         insert into bl select g, g % 1000, g / 1000 % 5, 'note ' || g % 50, \
+         case when g % 10 < 3 then g % 400 end, md5(g::text), g % 700 \
+         from generate_series(1, 600000) g;;\
+         create unique index bl_id on bl (id);; create index bl_grp on bl (grp);;\
+         create index bl_note on bl (note);; create index bl_pair on bl (grp, kind);;\
+         create index bl_part on bl (kind) where grp < 500;;\
+         create index bl_inc on bl (grp) include (kind);; create index bl_null on bl (often);;\
+         create index bl_uuid on bl (code);; create index bl_num on bl (amount);; vacuum analyze bl",
     )
     .await;
-    let snapshot = look(&server).await;
-    let told = bloat::indexes(&snapshot);
-    let names: Vec<String> = found(&snapshot, "index-bloat")
-        .into_iter()
-        .filter_map(|finding| finding.object)
-        .collect();
-    for name in ["bl_id", "bl_grp", "bl_note", "bl_pair"] {
-        let index = snapshot.indexes.iter().find(|i| i.name == name).unwrap();
-        let before = size(&admin, name).await;
-        run(&admin, &format!("reindex index {name}")).await;
-        let truth = before - size(&admin, name).await;
-        let said = told[&index.oid].wasted();
-        assert!(
-            (said / truth - 1.0).abs() <= 0.15,
-            "{name}: {said} said, {truth} given back of {before}"
-        );
-        assert!(
-            names.contains(&format!("public.{name}")),
-            "{name}: {names:?}"
-        );
+    // Six in ten go, and then three more of the ten: of what was rebuilt three quarters.
+    for (round, left_out) in [(1, 6), (2, 9)] {
+        run(
+            &admin,
+            &format!("delete from bl where id / 7 % 10 < {left_out};; vacuum bl"),
+        )
+        .await;
+        let snapshot = look(&server).await;
+        let said = bloat::indexes(&snapshot);
+        let findings = found(&snapshot, "index-bloat");
+        for name in INDEXES {
+            let index = snapshot.indexes.iter().find(|i| i.name == name).unwrap();
+            let before = size(&admin, name).await;
+            run(&admin, &format!("reindex index {name}")).await;
+            let truth = before - size(&admin, name).await;
+            // Under 128 pages nothing is said.
+            let Some(waste) = said.get(&index.oid) else {
+                assert!(before < 128.0 * 8_192.0, "{name}, round {round}: {before}");
+                continue;
+            };
+            let wasted = waste.wasted();
+            assert!(
+                (wasted / truth - 1.0).abs() <= 0.15,
+                "{name}, round {round}: {wasted} said, {truth} given back of {before}"
+            );
+            // A count of keys that may be far too low is not believed, so not all are told.
+            let is_told = findings
+                .iter()
+                .any(|f| f.object == Some(format!("public.{name}")));
+            assert!(
+                is_told || truth < 3e6,
+                "{name}, round {round}: {findings:?}"
+            );
+        }
     }
     assert!(
         found(&look(&server).await, "index-bloat").is_empty(),

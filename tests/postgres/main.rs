@@ -5,14 +5,19 @@
     reason = "a test may stop at the first surprise"
 )]
 
+mod advise;
 mod bouncer;
 mod connecting;
+mod cures;
+mod explain;
 mod harmless;
+mod hostile;
 mod inspect;
 mod pooler;
 mod reading;
 mod server;
 mod standby;
+mod verify;
 mod versions;
 
 use std::time::Duration;

@@ -101,8 +101,9 @@ async fn both_sides_of_a_replication_are_read() {
     assert_eq!(unused(there), None);
     let found = unused(here).unwrap();
     assert_eq!(found.object.as_deref(), Some("public.t_v"));
+    let unseen = "standbys that are not looked at";
     assert!(
-        found.evidence.iter().any(|seen| seen.label == "standbys"),
+        found.evidence.iter().any(|seen| seen.label == unseen),
         "{found:?}"
     );
 }

@@ -33,6 +33,7 @@ pub(crate) fn site(queries: Option<Arc<Queries>>) -> Arc<Site> {
         export: Arc::new(|_, _| Err("there is no history".to_owned())),
         census: Arc::new(|_| Err("there is no history".to_owned())),
         queries,
+        analyst: None,
         queues: None,
         compat: Compat::new(),
         store: None,

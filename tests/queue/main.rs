@@ -6,6 +6,7 @@
 )]
 
 mod backup;
+mod clocks;
 mod conformance;
 mod crash;
 mod flows;
@@ -14,5 +15,7 @@ mod letters;
 mod model;
 mod racing;
 mod runner;
+mod schedules;
 mod settling;
 mod support;
+mod ticks_crash;

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Key;
+use super::predicate::Predicate;
 use crate::advise::clause::{self, ColumnRef, Expression};
 use crate::advise::relation::{Column, Relation};
 use crate::model::plan::PlanNode;
@@ -17,6 +18,8 @@ pub struct Need {
     pub statement: usize,
     /// The relation's place.
     pub relation: usize,
+    /// How the plan calls this use of it.
+    pub alias: String,
     /// Compared for equality with a value, or a boolean by itself.
     pub equal: Vec<usize>,
     /// Compared for equality with another table's column.
@@ -33,18 +36,6 @@ pub struct Need {
     pub uses_all: bool,
     /// Conditions that a partial index might have.
     pub predicates: Vec<Predicate>,
-}
-
-/// A condition that holds for each row that a statement looks at.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Predicate {
-    /// Over the table's quoted column names.
-    pub sql: String,
-    /// Columns in it.
-    pub columns: Vec<usize>,
-    /// Those of them that the statement reads nowhere else: with the condition in the index they
-    /// need not be stored.
-    pub freed: Vec<usize>,
 }
 
 /// Most conditions for partial indexes that one need brings.
@@ -83,6 +74,7 @@ impl<'r> Reader<'r> {
                 let need = Need {
                     statement,
                     relation,
+                    alias: alias.clone(),
                     ..Need::default()
                 };
                 needs.insert(alias.clone(), need);

@@ -19,6 +19,10 @@ pub struct Page {
     pub tier: String,
     /// What it gives without that.
     pub without: String,
+    /// Why no SQL mends it, where that is so.
+    pub by_hand: Option<String>,
+    /// Cases on which it is silent.
+    pub quiet: Vec<String>,
     /// Its thresholds, `name = value` each, as in `data/findings.toml`.
     pub thresholds: Vec<String>,
 }
@@ -54,6 +58,14 @@ fn page(id: &str, table: &toml::Table) -> Option<Page> {
         cure: text("cure")?,
         tier: text("tier")?,
         without: text("without")?,
+        by_hand: text("by_hand"),
+        quiet: doc
+            .get("quiet")
+            .and_then(toml::Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|case| Some(case.as_str()?.to_owned()))
+            .collect(),
         thresholds: values
             .map(|(name, value)| format!("{name} = {value}"))
             .collect(),
@@ -77,7 +89,11 @@ impl Page {
         let mut text = format!("## `{}`: {}\n\n{}\n\n", self.id, self.title, self.why);
         // Writing to a string cannot go wrong.
         let _ = writeln!(text, "- Cure: {}", self.cure);
+        if let Some(by_hand) = &self.by_hand {
+            let _ = writeln!(text, "- By hand: {by_hand}");
+        }
         let _ = writeln!(text, "- Needs: {}. {}", needs(&self.tier), self.without);
+        let _ = writeln!(text, "- Silent on: {}.", self.quiet.join("; "));
         if !self.thresholds.is_empty() {
             let _ = writeln!(text, "- Thresholds: `{}`", self.thresholds.join("`, `"));
         }

@@ -3,7 +3,7 @@
 //! Source: PostgreSQL manual, sections 25.1.2 "Recovering Disk Space", 20.10 "Automatic Vacuuming",
 //! 53.16 `pg_prepared_xacts`, and `CREATE TABLE`, "Storage Parameters".
 
-use super::{Draft, Thresholds, graded, plain, size, span};
+use super::{Draft, Thresholds, count, graded, plain, size, span};
 use crate::advise::sql;
 use crate::model::database::{Snapshot, Table};
 use crate::model::finding::Severity;
@@ -37,7 +37,8 @@ pub(super) fn held(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
                 draft = draft.seen("open for", span(open));
             }
             Some(match command(holder) {
-                Some(command) => draft.cured_by(command, "none"),
+                Some((command, true)) => draft.cured_here(command, ""),
+                Some((command, false)) => draft.cured_by(command, "none"),
                 None => draft,
             })
         })
@@ -56,17 +57,17 @@ fn called(holder: &HorizonHolder) -> String {
     }
 }
 
-fn command(holder: &HorizonHolder) -> Option<String> {
+/// What ends it, and whether that runs on a standby, too.
+fn command(holder: &HorizonHolder) -> Option<(String, bool)> {
+    let name = sql::literal(&holder.name);
+    let name = name.trim();
     match holder.kind.as_str() {
-        "session" => Some(format!("SELECT pg_terminate_backend({});", holder.name)),
-        "slot" => Some(format!(
-            "SELECT pg_drop_replication_slot({});",
-            sql::literal(&holder.name).trim()
+        "session" => Some((
+            format!("SELECT pg_terminate_backend({});", holder.name),
+            true,
         )),
-        "prepared" => Some(format!(
-            "ROLLBACK PREPARED {};",
-            sql::literal(&holder.name).trim()
-        )),
+        "slot" => Some((format!("SELECT pg_drop_replication_slot({name});"), true)),
+        "prepared" => Some((format!("ROLLBACK PREPARED {name};"), false)),
         _ => None,
     }
 }
@@ -92,7 +93,7 @@ pub(super) fn prepared(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
                 )
                 .about(&holder.name)
                 .seen("age in transactions", holder.age)
-                .cured_by(command(holder)?, "none"),
+                .cured_by(command(holder)?.0, "none"),
             )
         })
         .collect()
@@ -106,14 +107,17 @@ pub(super) fn option(snapshot: &Snapshot, table: &Table, name: &str, default: f6
     text.and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
+/// Whether autovacuum is switched off for the table.
+pub(super) fn is_off(table: &Table) -> bool {
+    let mut values = table.options.iter();
+    values.any(|o| {
+        o.strip_prefix("autovacuum_enabled=")
+            .is_some_and(|value| ["false", "off", "no", "0"].contains(&value))
+    })
+}
+
 pub(super) fn autovacuum_off_table(snapshot: &Snapshot, _: &Thresholds) -> Vec<Draft> {
-    let off = snapshot.tables.iter().filter(|table| {
-        let mut values = table.options.iter();
-        values.any(|o| {
-            o.strip_prefix("autovacuum_enabled=")
-                .is_some_and(|value| ["false", "off", "no", "0"].contains(&value))
-        })
-    });
+    let off = snapshot.tables.iter().filter(|table| is_off(table));
     off.map(|table| {
         let name = plain(&table.schema, &table.name);
         let command = format!(
@@ -175,7 +179,10 @@ pub(super) fn vacuum_settings(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draf
             );
             Draft::new(
                 Severity::Info,
-                format!("autovacuum waits for {trigger:.0} dead rows in {name}"),
+                format!(
+                    "autovacuum waits for {} dead rows in {name}",
+                    count(trigger)
+                ),
                 "Let it come sooner for this table: many short runs keep the table and its \
                  indexes small, one long run does not",
             )

@@ -4,25 +4,67 @@
 //! keys, replica identity. Source: PostgreSQL manual, `pg_index` (section 53.26),
 //! `pg_stat_user_indexes` (28.2.17) and `DROP INDEX`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::database::{Index, Snapshot};
 use crate::model::finding::Severity;
+use crate::model::units::Timestamp;
 
 use super::{Draft, Thresholds, plain, size, span};
 use crate::advise::sql;
 
 const DROP_LOCK: &str = "ShareUpdateExclusiveLock on the table";
+const PARTED_LOCK: &str = "AccessExclusiveLock on the partitioned table and all its partitions";
 
-fn drop_sql(index: &Index) -> String {
-    format!(
-        "DROP INDEX CONCURRENTLY {};",
-        sql::qualified(&index.schema, &index.name)
-    )
+/// What drops an index, and the lock that it takes; of a part of a partitioned index the whole, since
+/// the server drops no part alone, and that only at once.
+fn drop_of(index: &Index) -> (String, &'static str) {
+    match &index.parent {
+        Some(whole) => (
+            format!("DROP INDEX {};", sql::qualified(&whole.schema, &whole.name)),
+            PARTED_LOCK,
+        ),
+        None => (
+            format!(
+                "DROP INDEX CONCURRENTLY {};",
+                sql::qualified(&index.schema, &index.name)
+            ),
+            DROP_LOCK,
+        ),
+    }
 }
 
+/// Its own name, or that of the partitioned index.
 fn full_name(index: &Index) -> String {
-    plain(&index.schema, &index.name)
+    match &index.parent {
+        Some(whole) => plain(&whole.schema, &whole.name),
+        None => plain(&index.schema, &index.name),
+    }
+}
+
+/// Indexes with those of one partitioned index added up to one: its scans, its bytes, its latest use.
+/// It is invalid where any of its parts is.
+fn wholes(snapshot: &Snapshot) -> Vec<Index> {
+    let mut parted: BTreeMap<u32, Index> = BTreeMap::new();
+    let mut all = Vec::new();
+    for index in &snapshot.indexes {
+        let Some(whole) = &index.parent else {
+            all.push(index.clone());
+            continue;
+        };
+        let sum = parted.entry(whole.oid).or_insert_with(|| Index {
+            size_bytes: 0,
+            idx_scan: 0,
+            ..index.clone()
+        });
+        sum.size_bytes = sum.size_bytes.saturating_add(index.size_bytes);
+        sum.idx_scan = sum.idx_scan.saturating_add(index.idx_scan);
+        sum.last_idx_scan = sum.last_idx_scan.max(index.last_idx_scan);
+        sum.is_valid &= index.is_valid;
+        sum.is_constraint |= index.is_constraint;
+    }
+    all.extend(parted.into_values());
+    all
 }
 
 /// Nothing but speed would be lost with it.
@@ -30,52 +72,83 @@ fn is_free(index: &Index) -> bool {
     !index.is_unique && !index.is_primary && !index.is_constraint && !index.is_replica_identity
 }
 
+/// Since when the counters count, and for how many ms.
+///
+/// Without a known reset they are at least as old as the server's start: a crash empties them without
+/// leaving a time.
+fn counted_since(snapshot: &Snapshot) -> (Timestamp, u64) {
+    let server = &snapshot.server;
+    let since = server.stats_reset.unwrap_or(server.started_at);
+    let age = snapshot.taken_at.since(since).as_millis();
+    (since, u64::try_from(age).unwrap_or(u64::MAX))
+}
+
+/// Whether its counters are old enough to prove that something is not used.
+pub fn has_old_counters(snapshot: &Snapshot, set: &Thresholds) -> bool {
+    counted_since(snapshot).1 >= set.unused_index.stats_age_ms_min
+}
+
 pub(super) fn unused(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
-    let set = &set.unused_index;
-    // Without a known reset the counters are at least as old as the server's start: a crash empties
-    // them without leaving a time.
-    let since = snapshot
-        .server
-        .stats_reset
-        .unwrap_or(snapshot.server.started_at);
-    let age = snapshot.taken_at.since(since);
-    let age = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    if snapshot.server.in_recovery || age < set.stats_age_ms_min {
+    if snapshot.server.in_recovery || !has_old_counters(snapshot, set) {
         return Vec::new();
     }
+    let (since, age) = counted_since(snapshot);
+    let set = &set.unused_index;
+    let seen = &snapshot.standby_scans;
+    let scans = |oid: u32| seen.by_index.get(&oid).copied().unwrap_or(0);
+    let on_standbys = |index: &Index| match &index.parent {
+        None => scans(index.oid),
+        Some(whole) => {
+            let parts = snapshot.indexes.iter();
+            let parts = parts.filter(|i| i.parent.as_ref() == Some(whole));
+            parts.map(|part| scans(part.oid)).sum()
+        }
+    };
+    let all = wholes(snapshot);
+    // Somebody may read from a standby that nobody looks at.
+    let unseen = snapshot.replicas.len().saturating_sub(seen.standbys.len());
     let recent = |index: &Index| {
         index.last_idx_scan.is_some_and(|at| {
             let ago = snapshot.taken_at.since(at).as_millis();
             ago < u128::from(set.stats_age_ms_min)
         })
     };
-    let mut idle: Vec<&Index> = snapshot
-        .indexes
+    let mut idle: Vec<&Index> = all
         .iter()
         .filter(|i| is_free(i) && i.is_valid && i.idx_scan <= set.scans_max)
-        .filter(|i| i.size_bytes >= set.size_bytes_min && !recent(i))
+        .filter(|i| !recent(i))
+        .filter(|i| on_standbys(i) <= set.scans_max)
         .collect();
     idle.sort_by_key(|i| std::cmp::Reverse(i.size_bytes));
     idle.into_iter()
         .map(|index| {
             let title = format!("index {} was not used for {}", full_name(index), span(age));
-            let mut draft = Draft::new(
-                Severity::Warning,
-                title,
-                "Drop it if no rare job needs it: every write to the table pays for it",
-            )
-            .about(full_name(index))
-            .seen("idx_scan", index.idx_scan)
-            .seen("size", size(index.size_bytes))
-            .seen("statistics since", since)
-            .seen("definition", &index.definition);
-            if !snapshot.replicas.is_empty() {
-                draft = draft.seen(
-                    "standbys",
-                    "their scans are not counted here; look there, too",
-                );
+            let (severity, advice) = if unseen == 0 {
+                (
+                    told_as(index, set.warn_bytes),
+                    "Drop it if no rare job needs it: every write to the table pays for it",
+                )
+            } else {
+                (
+                    Severity::Info,
+                    "Look at its scans on the standbys first, which count by themselves (make each \
+                     a target here and they are counted in); then drop it if no rare job needs it",
+                )
+            };
+            let mut draft = Draft::new(severity, title, advice)
+                .about(full_name(index))
+                .seen("idx_scan", index.idx_scan)
+                .seen("size", size(index.size_bytes))
+                .seen("statistics since", since)
+                .seen("definition", &index.definition);
+            if unseen > 0 {
+                draft = draft.seen("standbys that are not looked at", unseen);
             }
-            draft.cured_by(drop_sql(index), DROP_LOCK)
+            if !seen.standbys.is_empty() {
+                draft = draft.seen("nor on the standbys", seen.standbys.join(", "));
+            }
+            let (command, lock) = drop_of(index);
+            draft.cured_by(command, lock)
         })
         .collect()
 }
@@ -94,11 +167,12 @@ fn families(snapshot: &Snapshot) -> BTreeMap<(u32, &str, Option<&str>), Vec<&Ind
 }
 
 /// Which of two equal indexes stays: the one with duties, then the busier, then the older.
-fn worth(index: &Index) -> (bool, bool, bool, u64, std::cmp::Reverse<u32>) {
+fn worth(index: &Index) -> (bool, bool, bool, bool, u64, std::cmp::Reverse<u32>) {
     (
         index.is_primary,
         index.is_constraint || index.is_replica_identity,
         index.is_unique,
+        index.parent.is_some(),
         index.idx_scan,
         std::cmp::Reverse(index.oid),
     )
@@ -121,17 +195,19 @@ pub(super) fn duplicate(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
             };
             for index in others {
                 // A second unique index is dropped only where the first one is unique, too.
-                let is_safe = !index.is_constraint
+                let is_safe = stands_in(kept, index)
+                    && !index.is_constraint
                     && !index.is_primary
                     && !index.is_replica_identity
                     && (!index.is_unique || kept.is_unique);
-                if is_safe && index.size_bytes >= set.duplicate_index.size_bytes_min {
+                if is_safe {
                     let title = format!(
                         "index {} is the same as {}",
                         full_name(index),
                         full_name(kept)
                     );
-                    drafts.push((index.size_bytes, covered(index, kept, title)));
+                    let severity = told_as(index, set.duplicate_index.warn_bytes);
+                    drafts.push((index.size_bytes, covered(severity, index, kept, title)));
                 }
             }
         }
@@ -147,31 +223,49 @@ pub(super) fn redundant(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
             continue;
         }
         for index in family.iter().filter(|i| is_free(i) && i.include.is_empty()) {
+            // Columns of INCLUDE do not order it, so with the same keys they only add.
             let longer = family.iter().find(|other| {
-                other.keys.len() > index.keys.len() && other.keys.starts_with(&index.keys)
+                let has_more = other.keys.len() > index.keys.len() || !other.include.is_empty();
+                has_more && other.keys.starts_with(&index.keys) && stands_in(other, index)
             });
             let Some(longer) = longer else { continue };
-            if index.size_bytes >= set.redundant_index.size_bytes_min {
-                let title = format!(
-                    "index {} is the beginning of {}",
-                    full_name(index),
-                    full_name(longer)
-                );
-                drafts.push((index.size_bytes, covered(index, longer, title)));
-            }
+            let title = format!(
+                "index {} is the beginning of {}",
+                full_name(index),
+                full_name(longer)
+            );
+            let severity = told_as(index, set.redundant_index.warn_bytes);
+            drafts.push((index.size_bytes, covered(severity, index, longer, title)));
         }
     }
     largest_first(drafts)
 }
 
+/// A partitioned index goes as a whole, so only another whole may take its place.
+fn stands_in(kept: &Index, gone: &Index) -> bool {
+    gone.parent.is_none() || kept.parent.is_some()
+}
+
 fn largest_first(mut drafts: Vec<(u64, Draft)>) -> Vec<Draft> {
     drafts.sort_by_key(|(bytes, _)| std::cmp::Reverse(*bytes));
+    // Of a partitioned index each part says the same.
+    let mut named = BTreeSet::new();
+    drafts.retain(|(_, draft)| named.insert(draft.object.clone()));
     drafts.into_iter().map(|(_, draft)| draft).collect()
 }
 
-fn covered(index: &Index, by: &Index, title: String) -> Draft {
+/// A small one costs little, and is only a hint.
+fn told_as(index: &Index, warn_bytes: u64) -> Severity {
+    if index.size_bytes >= warn_bytes {
+        Severity::Warning
+    } else {
+        Severity::Info
+    }
+}
+
+fn covered(severity: Severity, index: &Index, by: &Index, title: String) -> Draft {
     Draft::new(
-        Severity::Warning,
+        severity,
         title,
         "Drop it: the other one answers the same searches, and each write pays for both",
     )
@@ -180,11 +274,12 @@ fn covered(index: &Index, by: &Index, title: String) -> Draft {
     .seen("idx_scan", index.idx_scan)
     .seen("definition", &index.definition)
     .seen("covered by", &by.definition)
-    .cured_by(drop_sql(index), DROP_LOCK)
+    .cured_by(drop_of(index).0, drop_of(index).1)
 }
 
 pub(super) fn invalid(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
-    let broken = snapshot.indexes.iter().filter(|i| !i.is_valid);
+    let broken = snapshot.indexes.iter();
+    let broken = broken.filter(|i| !i.is_valid && !i.is_building);
     broken
         .filter(|i| i.size_bytes >= set.invalid_index.size_bytes_min)
         .map(|index| {
@@ -194,21 +289,31 @@ pub(super) fn invalid(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
                     "index {} is invalid: writes keep it up, no search uses it",
                     full_name(index)
                 ),
-                "A concurrent build failed, or is under way (see pg_stat_progress_create_index). \
-                 Build it anew, or drop it",
+                "A concurrent build of it failed. Build it anew, or drop it; one whose name ends in \
+                 _ccnew or _ccold is what a rebuild left behind, and is only dropped",
             )
             .about(full_name(index))
             .seen("size", size(index.size_bytes))
             .seen("definition", &index.definition)
             .cured_by(
-                format!(
-                    "REINDEX INDEX CONCURRENTLY {};",
-                    sql::qualified(&index.schema, &index.name)
-                ),
+                if is_left_behind(&index.name) {
+                    drop_of(index).0
+                } else {
+                    format!(
+                        "REINDEX INDEX CONCURRENTLY {};",
+                        sql::qualified(&index.schema, &index.name)
+                    )
+                },
                 DROP_LOCK,
             )
         })
         .collect()
+}
+
+/// What `REINDEX CONCURRENTLY` calls its own, with a number where that was taken.
+fn is_left_behind(name: &str) -> bool {
+    let bare = name.trim_end_matches(|c: char| c.is_ascii_digit());
+    bare.ends_with("_ccnew") || bare.ends_with("_ccold")
 }
 
 #[cfg(test)]
@@ -216,7 +321,7 @@ mod tests {
     use super::*;
     use crate::advise::checks::fixture::{index, quiet, thresholds};
     use crate::model::database::Replica;
-    use crate::model::units::{Millis, Timestamp};
+    use crate::model::units::Millis;
 
     const MB: u64 = 1 << 20;
 
@@ -269,10 +374,6 @@ mod tests {
                 ..idle("r")
             },
             Index {
-                size_bytes: MB,
-                ..idle("s")
-            },
-            Index {
                 idx_scan: 1,
                 ..idle("b")
             },
@@ -289,7 +390,13 @@ mod tests {
         let mut snapshot = with(vec![idle("by_a")]);
         snapshot.replicas.push(Replica::default());
         let drafts = unused(&snapshot, thresholds());
-        assert!(drafts[0].evidence.iter().any(|e| e.label == "standbys"));
+        assert_eq!(drafts[0].severity, Severity::Info, "nobody looks there");
+        snapshot.standby_scans.standbys = vec!["replica".into()];
+        let drafts = unused(&snapshot, thresholds());
+        assert_eq!(drafts[0].severity, Severity::Warning);
+        let oid = snapshot.indexes[0].oid;
+        snapshot.standby_scans.by_index.insert(oid, 3);
+        assert!(unused(&snapshot, thresholds()).is_empty(), "used there");
     }
 
     #[test]

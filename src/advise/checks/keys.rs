@@ -10,8 +10,24 @@ use crate::model::database::{Snapshot, Table};
 use crate::model::finding::Severity;
 use crate::model::structure::ForeignKey;
 
-fn by_oid(snapshot: &Snapshot) -> BTreeMap<u32, &Table> {
-    snapshot.tables.iter().map(|t| (t.oid, t)).collect()
+/// Tables by oid, partitioned ones with the rows and deletes of their partitions added up.
+fn by_oid(snapshot: &Snapshot) -> BTreeMap<u32, Table> {
+    let mut all: BTreeMap<u32, Table> = BTreeMap::new();
+    for table in &snapshot.tables {
+        if let Some(whole) = &table.parent {
+            let sum = all.entry(whole.oid).or_insert_with(|| Table {
+                oid: whole.oid,
+                schema: whole.schema.clone(),
+                name: whole.name.clone(),
+                parent: Some(whole.clone()),
+                ..Table::default()
+            });
+            sum.n_live_tup = sum.n_live_tup.saturating_add(rows(table));
+            sum.n_tup_del = sum.n_tup_del.saturating_add(table.n_tup_del);
+        }
+        all.insert(table.oid, table.clone());
+    }
+    all
 }
 
 fn rows(table: &Table) -> u64 {
@@ -30,8 +46,8 @@ pub(super) fn without_index(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft>
     let mut found: Vec<(&ForeignKey, &Table, Option<&Table>)> = keys
         .filter(|key| !key.is_indexed)
         .filter_map(|key| {
-            let table = *tables.get(&key.table_oid)?;
-            Some((key, table, tables.get(&key.target_oid).copied()))
+            let table = tables.get(&key.table_oid)?;
+            Some((key, table, tables.get(&key.target_oid)))
         })
         .filter(|(_, table, _)| rows(table) >= set.foreign_key_without_index.rows_min)
         .collect();
@@ -55,8 +71,17 @@ pub(super) fn without_index(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft>
             );
             let advice = "Index its columns: each delete or change of key in the table referred to \
                           reads this whole table, under a lock";
+            // A partitioned table takes no concurrent build.
+            let (how, lock) = if table.parent.is_some() {
+                (
+                    "",
+                    "ShareLock on the table and its partitions: writers wait",
+                )
+            } else {
+                (" CONCURRENTLY", "ShareUpdateExclusiveLock on the table")
+            };
             let command = format!(
-                "CREATE INDEX CONCURRENTLY ON {} ({});",
+                "CREATE INDEX{how} ON {} ({});",
                 sql::qualified(&table.schema, &table.name),
                 columns.join(", ")
             );
@@ -71,9 +96,14 @@ pub(super) fn without_index(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft>
                     ),
                 )
                 .seen("deletes there", deletes)
-                .cured_by(command, "ShareUpdateExclusiveLock on the table")
+                .cured_by(command, lock)
         })
         .collect()
+}
+
+/// Types of one form, which the server compares without converting.
+fn is_text(name: &str) -> bool {
+    ["text", "character varying"].contains(&name)
 }
 
 pub(super) fn other_type(snapshot: &Snapshot, _: &Thresholds) -> Vec<Draft> {
@@ -83,7 +113,7 @@ pub(super) fn other_type(snapshot: &Snapshot, _: &Thresholds) -> Vec<Draft> {
         let table = tables.get(&key.table_oid)?;
         let pairs = key.columns.iter().zip(&key.types).zip(&key.target_types);
         let differing: Vec<(&String, &String, &String)> = pairs
-            .filter(|((_, own), other)| own != other)
+            .filter(|((_, own), other)| own != other && !(is_text(own) && is_text(other)))
             .map(|((column, own), other)| (column, own, other))
             .collect();
         let (column, own, other) = *differing.first()?;

@@ -4,12 +4,14 @@
 //! 20.4.6 "Asynchronous Behavior". Shares are the manual's where it gives them (a quarter of memory
 //! for `shared_buffers`, seldom more than 40 %), and bounds of `data/findings.toml` elsewhere.
 
+use super::thresholds::Shares;
 use super::{Draft, Thresholds, percent, size};
 use crate::model::database::Snapshot;
 use crate::model::finding::Severity;
 
 const BLOCK: f64 = 8_192.0;
 const KIB: f64 = 1_024.0;
+const GIB: f64 = 1_073_741_824.0;
 
 fn number(snapshot: &Snapshot, setting: &str) -> Option<f64> {
     snapshot.settings.get(setting)?.parse().ok()
@@ -31,6 +33,14 @@ fn megabytes(bytes: f64) -> String {
 
 fn set(setting: &str, value: &str) -> String {
     format!("ALTER SYSTEM SET {setting} = {value};\nSELECT pg_reload_conf();")
+}
+
+/// What sets `shared_buffers` to its good share; `None` where it has that, or memory is not known.
+pub(super) fn good_buffers(snapshot: &Snapshot, bounds: &Shares) -> Option<String> {
+    let wanted = snapshot.machine.memory_bytes? * bounds.good_ratio;
+    let buffers = number(snapshot, "shared_buffers")? * BLOCK;
+    (buffers < 0.9 * wanted)
+        .then(|| format!("ALTER SYSTEM SET shared_buffers = {};", megabytes(wanted)))
 }
 
 pub(super) fn shared_buffers(snapshot: &Snapshot, thresholds: &Thresholds) -> Vec<Draft> {
@@ -74,12 +84,9 @@ pub(super) fn shared_buffers(snapshot: &Snapshot, thresholds: &Thresholds) -> Ve
             .seen("shared_buffers", shown(buffers))
             .seen("memory", shown(memory))
             .seen("databases", size(data))
-            .cured_by(
-                format!(
-                    "ALTER SYSTEM SET shared_buffers = {};\n-- then restart the server",
-                    megabytes(wanted)
-                ),
-                "none; a restart",
+            .cured_here(
+                format!("ALTER SYSTEM SET shared_buffers = {};", megabytes(wanted)),
+                "then a restart",
             ),
     ]
 }
@@ -116,7 +123,7 @@ pub(super) fn work_memory(snapshot: &Snapshot, thresholds: &Thresholds) -> Vec<D
         .seen("hash_mem_multiplier", multiplier)
         .seen("max_connections", snapshot.pool.max)
         .seen("memory", shown(memory))
-        .cured_by(set("work_mem", &megabytes(wanted)), "none"),
+        .cured_here(set("work_mem", &megabytes(wanted)), ""),
     ]
 }
 
@@ -141,12 +148,12 @@ pub(super) fn planner(snapshot: &Snapshot, thresholds: &Thresholds) -> Vec<Draft
                 .about("effective_cache_size")
                 .seen("effective_cache_size", shown(cache))
                 .seen("memory", shown(memory))
-                .cured_by(
+                .cured_here(
                     set(
                         "effective_cache_size",
                         &megabytes(memory * bounds.good_ratio),
                     ),
-                    "none",
+                    "",
                 ),
             );
         }
@@ -167,10 +174,58 @@ pub(super) fn planner(snapshot: &Snapshot, thresholds: &Thresholds) -> Vec<Draft
             .about("random_page_cost")
             .seen("random_page_cost", cost)
             .seen("disk", "does not spin")
-            .cured_by(set("random_page_cost", "1.1"), "none"),
+            .cured_here(set("random_page_cost", "1.1"), ""),
         );
     }
     drafts
+}
+
+/// What builds of indexes and vacuum may use, against memory and the largest index.
+pub(super) fn maintenance(snapshot: &Snapshot, thresholds: &Thresholds) -> Vec<Draft> {
+    let bounds = &thresholds.maintenance_machine;
+    let Some(memory) = snapshot.machine.memory_bytes else {
+        return Vec::new();
+    };
+    let Some(work) = number(snapshot, "maintenance_work_mem").map(|kb| kb * KIB) else {
+        return Vec::new();
+    };
+    let sizes = snapshot.indexes.iter().map(|index| index.size_bytes);
+    let largest = sizes.max().unwrap_or(0) as f64;
+    let workers = number(snapshot, "autovacuum_max_workers").unwrap_or(3.0);
+    // Each worker of autovacuum may take as much, unless that has a limit of its own.
+    let is_own = number(snapshot, "autovacuum_work_mem").is_some_and(|kb| kb >= 0.0);
+    let together = work * if is_own { 1.0 } else { workers + 1.0 };
+    let wanted = (memory * bounds.good_ratio).min(GIB);
+    let (severity, title, advice) = if together > bounds.high_ratio * memory {
+        (
+            Severity::Warning,
+            format!(
+                "vacuum and builds of indexes together may take {} of this machine's memory",
+                percent(together / memory)
+            ),
+            "Lower it: each autovacuum worker may take as much, beside what sessions need",
+        )
+    } else if work < bounds.low_ratio * memory && work < wanted && largest > 4.0 * work {
+        (
+            Severity::Info,
+            format!(
+                "builds of indexes may use {} on a machine of {}",
+                shown(work),
+                shown(memory)
+            ),
+            "Raise it: a build or rebuild of the largest index sorts on disk with so little",
+        )
+    } else {
+        return Vec::new();
+    };
+    vec![
+        Draft::new(severity, title, advice)
+            .about("maintenance_work_mem")
+            .seen("maintenance_work_mem", shown(work))
+            .seen("largest index", shown(largest))
+            .seen("memory", shown(memory))
+            .cured_here(set("maintenance_work_mem", &megabytes(wanted)), ""),
+    ]
 }
 
 pub(super) fn workers(snapshot: &Snapshot, thresholds: &Thresholds) -> Vec<Draft> {
@@ -190,7 +245,7 @@ pub(super) fn workers(snapshot: &Snapshot, thresholds: &Thresholds) -> Vec<Draft
         let wanted = cores.floor().max(1.0);
         let command = format!(
             "ALTER SYSTEM SET max_worker_processes = {:.0};\nALTER SYSTEM SET \
-             max_parallel_workers = {wanted:.0};\n-- then restart the server",
+             max_parallel_workers = {wanted:.0};",
             wanted + 8.0
         );
         drafts.push(
@@ -201,7 +256,7 @@ pub(super) fn workers(snapshot: &Snapshot, thresholds: &Thresholds) -> Vec<Draft
             )
             .about("max_parallel_workers")
             .seen("cores", cores)
-            .cured_by(command, "none; a restart"),
+            .cured_here(command, "then a restart"),
         );
     }
     if let Some(gather) = gather.filter(|gather| *gather > cores.max(2.0)) {
@@ -215,12 +270,12 @@ pub(super) fn workers(snapshot: &Snapshot, thresholds: &Thresholds) -> Vec<Draft
             .about("max_parallel_workers_per_gather")
             .seen("max_parallel_workers_per_gather", gather)
             .seen("cores", cores)
-            .cured_by(
+            .cured_here(
                 set(
                     "max_parallel_workers_per_gather",
                     &format!("{:.0}", (cores / 2.0).floor().max(1.0)),
                 ),
-                "none",
+                "",
             ),
         );
     }
@@ -232,8 +287,6 @@ mod tests {
     use super::*;
     use crate::advise::checks::fixture::{quiet, thresholds};
     use crate::model::structure::Machine;
-
-    const GIB: f64 = 1_073_741_824.0;
 
     fn with(settings: &[(&str, &str)]) -> Snapshot {
         let mut snapshot = quiet();

@@ -30,6 +30,7 @@ use crate::model::database::Snapshot;
 use crate::model::finding::{Cure, Evidence, Finding, Severity};
 use crate::model::units::Bytes;
 
+pub use indexes::has_old_counters;
 pub use thresholds::Thresholds;
 
 /// A check by its id.
@@ -43,7 +44,7 @@ const fn check(id: &'static str, run: fn(&Snapshot, &Thresholds) -> Vec<Draft>) 
 }
 
 /// All checks.
-const CHECKS: [Check; 53] = [
+const CHECKS: [Check; 59] = [
     check("connections-near-max", sessions::connections_near_max),
     check("idle-in-transaction", sessions::idle_in_transaction),
     check("blocked-sessions", sessions::blocked_sessions),
@@ -97,13 +98,20 @@ const CHECKS: [Check; 53] = [
     check("correlated-columns", correlated::without_statistics),
     check("vacuum-settings", horizon::vacuum_settings),
     check("public-schema", rights::public_schema),
+    check("slot-behind", replication::slot_behind),
+    check("standby-behind", replication::standby_behind),
+    check("vacuum-memory", vacuum::vacuum_memory),
+    check("maintenance-machine", machine::maintenance),
+    check("planner-switches", settings::planner_switches),
+    check("max-connections-high", settings::max_connections_high),
 ];
 
 /// Checks that give advice only.
-const HINTS: [Check; 3] = [
+const HINTS: [Check; 4] = [
     check("shared-buffers-default", settings::shared_buffers_default),
     check("io-timing-off", settings::io_timing_off),
     check("password-md5", rights::password_method),
+    check("logs-everything", settings::logs_everything),
 ];
 
 /// Runs every check; findings come worst first, then in the order of the checks.
@@ -121,7 +129,15 @@ pub fn run(snapshot: &Snapshot, thresholds: &Thresholds) -> Vec<Finding> {
         if let (Some(last), true) = (own.last_mut(), more > 0) {
             last.evidence.push(Evidence::new("more of the same", more));
         }
-        findings.extend(own.into_iter().map(|draft| draft.named(check.id)));
+        let is_standby = snapshot.server.in_recovery;
+        findings.extend(own.into_iter().map(|draft| {
+            let draft = if is_standby {
+                draft.of_a_standby()
+            } else {
+                draft
+            };
+            draft.named(check.id)
+        }));
     }
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
@@ -135,6 +151,8 @@ struct Draft {
     evidence: Vec<Evidence>,
     advice: String,
     cure: Option<Cure>,
+    /// The cure also runs on a standby: it writes nothing to the database.
+    runs_anywhere: bool,
 }
 
 impl Draft {
@@ -146,6 +164,7 @@ impl Draft {
             evidence: Vec::new(),
             advice: advice.into(),
             cure: None,
+            runs_anywhere: false,
         }
     }
 
@@ -164,6 +183,27 @@ impl Draft {
             sql: sql.into(),
             lock: lock.to_owned(),
         });
+        self
+    }
+
+    /// A cure that takes no lock and runs on the server that was looked at, whatever it is: a signal,
+    /// a setting, a slot. `after` is what must follow, such as a restart; else empty.
+    fn cured_here(mut self, sql: impl Into<String>, after: &str) -> Self {
+        self.runs_anywhere = true;
+        let lock = if after.is_empty() {
+            "none".to_owned()
+        } else {
+            format!("none; {after}")
+        };
+        self.cured_by(sql, &lock)
+    }
+
+    /// A standby takes no writes: what changes the database is said to be for its primary.
+    fn of_a_standby(mut self) -> Self {
+        if let (Some(cure), false) = (&mut self.cure, self.runs_anywhere) {
+            cure.lock.push_str("; on the primary");
+            self.advice = format!("On the primary, since this is a standby: {}", self.advice);
+        }
         self
     }
 
@@ -210,6 +250,19 @@ fn percent(ratio: f64) -> String {
     format!("{:.1} %", 100.0 * ratio)
 }
 
+/// A count with its thousands set apart.
+fn count(value: f64) -> String {
+    let digits = format!("{:.0}", value.max(0.0));
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
 /// `schema.name`, as a person writes it.
 fn plain(schema: &str, name: &str) -> String {
     format!("{schema}.{name}")
@@ -226,6 +279,8 @@ fn short(query: &str) -> String {
     format!("{head}…")
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod fixture;
 

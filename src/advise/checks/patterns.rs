@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use super::shape::{Compare, Shape, Verb};
-use super::{Draft, Thresholds, plain, short, size};
+use super::{Draft, Thresholds, count, plain, short, size};
 use crate::advise::sql;
 use crate::model::database::{Index, Snapshot, Statement, Table};
 use crate::model::finding::Severity;
@@ -34,11 +34,28 @@ fn table<'s>(snapshot: &'s Snapshot, name: &str) -> Option<&'s Table> {
     named.next().is_none().then_some(first)
 }
 
+/// A mean of few rows, with a digit where it matters.
+fn few(rows: f64) -> String {
+    if rows < 10.0 && rows.fract() > 0.05 {
+        format!("{rows:.1}")
+    } else {
+        count(rows)
+    }
+}
+
+fn times(each: f64) -> String {
+    match each.round() {
+        n if n <= 1.0 => "once".to_owned(),
+        2.0 => "twice".to_owned(),
+        n => format!("{n:.0} times"),
+    }
+}
+
 fn named(severity: Severity, title: String, advice: &str, statement: &Statement) -> Draft {
     Draft::new(severity, title, advice)
         .about(short(&statement.query))
         .seen("queryid", statement.query_id)
-        .seen("calls", statement.calls)
+        .seen("calls", count(statement.calls as f64))
 }
 
 fn worst_first(mut found: Vec<(f64, Draft)>) -> Vec<Draft> {
@@ -82,9 +99,9 @@ pub(super) fn missing_index(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft>
 fn missing(snapshot: &Snapshot, statement: &Statement, shape: &Shape, table: &Table) -> Draft {
     let name = plain(&table.schema, &table.name);
     let title = format!(
-        "a statement touches {:.0} blocks of {name} a call and gives {:.1} rows",
-        blocks(statement),
-        rows(statement)
+        "a statement touches {} blocks of {name} a call and gives {} rows",
+        count(blocks(statement)),
+        few(rows(statement))
     );
     let draft = named(
         Severity::Warning,
@@ -187,16 +204,19 @@ pub(super) fn unbounded(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
         }
         let mut draft = named(
             Severity::Warning,
-            format!("a statement returns {given:.0} rows a call, without a limit"),
+            format!(
+                "a statement returns {} rows a call, without a limit",
+                count(given)
+            ),
             "Let the server count, sum or page: the rows cross the network and fill the \
              application's memory, and there are more of them each day",
             statement,
         )
-        .seen("rows in all", statement.rows);
+        .seen("rows in all", count(statement.rows as f64));
         if let Some(table) = of {
             draft = draft.seen(
                 &plain(&table.schema, &table.name),
-                format!("{live:.0} rows"),
+                format!("{} rows", count(live)),
             );
         }
         found.push((statement.rows as f64, draft));
@@ -230,12 +250,17 @@ pub(super) fn deep_offset(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
              n): without an order pages repeat and miss rows, and OFFSET reads all before them"
         };
         let title = format!(
-            "a page of {:.0} rows touches {touched:.0} blocks: rows before it are read and thrown away",
-            rows(statement)
+            "a page of {} rows touches {} blocks: rows before it are read and thrown away",
+            count(rows(statement)),
+            count(touched)
         );
         let draft = named(Severity::Warning, title, advice, statement)
             .seen("mean", format!("{:.1} ms", statement.mean_exec_time))
             .seen("largest", format!("{:.1} ms", statement.max_exec_time));
+        let draft = match by_last_row(snapshot, &shape) {
+            Some(rewrite) => draft.seen("instead of OFFSET", rewrite),
+            None => draft,
+        };
         found.push((touched * statement.calls as f64, draft));
     }
     worst_first(found)
@@ -259,8 +284,9 @@ pub(super) fn n_plus_one(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
             continue;
         }
         let title = format!(
-            "a statement runs {:.0} times for each row of another, which gives {:.0} rows",
-            repeat.calls_per_row, repeat.rows
+            "a statement runs {} for each row of another, which gives {} rows",
+            times(repeat.calls_per_row),
+            count(repeat.rows)
         );
         let draft = named(
             Severity::Warning,
@@ -311,26 +337,7 @@ fn slower(snapshot: &Snapshot, set: &Thresholds, by_plan: bool) -> Vec<Draft> {
         if !is_enough || is_plan != by_plan || (!by_plan && ms < set.time_factor_min * more_work) {
             continue;
         }
-        let (title, advice) = if by_plan {
-            (
-                format!(
-                    "a statement takes {ms:.1} times as long as {} and touches {blocks:.1} times \
-                     the blocks: its plan has changed",
-                    slowdown.against
-                ),
-                "Compare its plans; first ANALYZE its tables. Usual reasons: stale statistics, an \
-                 index that went or is invalid, values that were rare and are common now",
-            )
-        } else {
-            (
-                format!(
-                    "a statement takes {ms:.1} times as long as {} for the same blocks",
-                    slowdown.against
-                ),
-                "Its plan is as it was: look at what it waits for (locks, disk, processor) and at \
-                 what was deployed",
-            )
-        };
+        let (title, advice) = told_slower(&slowdown.against, (ms, blocks), by_plan);
         let draft = named(Severity::Warning, title, advice, statement)
             .seen(
                 "mean",
@@ -342,18 +349,91 @@ fn slower(snapshot: &Snapshot, set: &Thresholds, by_plan: bool) -> Vec<Draft> {
             .seen(
                 "blocks a call",
                 format!(
-                    "{:.0}, now {:.0}",
-                    slowdown.blocks_per_call.0, slowdown.blocks_per_call.1
+                    "{}, now {}",
+                    count(slowdown.blocks_per_call.0),
+                    count(slowdown.blocks_per_call.1)
                 ),
             )
             .seen(
                 "calls compared",
-                format!("{:.0} with {:.0}", slowdown.calls.1, slowdown.calls.0),
+                format!(
+                    "{} with {}",
+                    count(slowdown.calls.1),
+                    count(slowdown.calls.0)
+                ),
             );
         let cost = (slowdown.mean_ms.1 - slowdown.mean_ms.0) * slowdown.calls.1;
-        found.push((cost, draft));
+        let analyse = by_plan.then(|| analyse(snapshot, &Shape::read(&statement.query)));
+        found.push((
+            cost,
+            match analyse.flatten() {
+                Some(command) => draft.cured_by(command, INDEX_LOCK),
+                None => draft,
+            },
+        ));
     }
     worst_first(found)
+}
+
+/// What is said of one: by its plan or not, so many times as long, with so many times the blocks.
+fn told_slower(against: &str, (ms, blocks): (f64, f64), by_plan: bool) -> (String, &'static str) {
+    if by_plan {
+        (
+            format!(
+                "a statement takes {ms:.1} times as long as {against} and touches {blocks:.1} \
+                 times the blocks: its plan has changed"
+            ),
+            "Compare its plans; first ANALYZE its tables. Usual reasons: stale statistics, an \
+             index that went or is invalid, values that were rare and are common now",
+        )
+    } else {
+        (
+            format!("a statement takes {ms:.1} times as long as {against} for the same blocks"),
+            "Its plan is as it was: look at what it waits for (locks, disk, processor) and at \
+             what was deployed",
+        )
+    }
+}
+
+/// ANALYZE of the tables that a statement names; `None` where none of them is known.
+fn analyse(snapshot: &Snapshot, shape: &Shape) -> Option<String> {
+    let known = shape.tables.iter().filter_map(|name| table(snapshot, name));
+    let mut commands: Vec<String> = known
+        .map(|t| format!("ANALYZE {};", sql::qualified(&t.schema, &t.name)))
+        .collect();
+    commands.sort();
+    commands.dedup();
+    (!commands.is_empty()).then(|| commands.join("\n"))
+}
+
+/// The page after a row, instead of the page after so many; `None` where the text does not say how.
+fn by_last_row(snapshot: &Snapshot, shape: &Shape) -> Option<String> {
+    let of = shape.tables.first().filter(|_| shape.is_plain())?;
+    let of = table(snapshot, of)?;
+    let mut indexes = snapshot.indexes.iter();
+    let key = indexes.find(|i| i.table_oid == of.oid && i.is_primary)?;
+    let mut columns: Vec<String> = shape.order.iter().map(|(c, _)| sql::name(c)).collect();
+    let descends = shape.order.first().is_some_and(|(_, descends)| *descends);
+    // A row comparison goes one way for all of its columns.
+    if shape.order.iter().any(|(_, other)| *other != descends) {
+        return None;
+    }
+    for column in &key.keys {
+        let bare = column.trim_matches('"').replace("\"\"", "\"");
+        let quoted = sql::name(&bare);
+        if !columns.contains(&quoted) {
+            columns.push(quoted);
+        }
+    }
+    let (sign, way) = if descends { ("<", " DESC") } else { (">", "") };
+    let last: Vec<String> = (1..=columns.len()).map(|n| format!("$last{n}")).collect();
+    let order: Vec<String> = columns.iter().map(|c| format!("{c}{way}")).collect();
+    Some(format!(
+        "… AND ({}) {sign} ({}) ORDER BY {} LIMIT $n",
+        columns.join(", "),
+        last.join(", "),
+        order.join(", ")
+    ))
 }
 
 #[cfg(test)]

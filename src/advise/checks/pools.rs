@@ -6,6 +6,9 @@ use super::{Draft, Thresholds, graded, span};
 use crate::model::database::Snapshot;
 use crate::model::finding::Severity;
 
+/// Where a pooler takes its orders.
+const CONSOLE: &str = "on the pooler's admin console, and in its file for its next start";
+
 pub(super) fn waiting(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     let set = &set.pool_waiting;
     let pools = snapshot
@@ -24,21 +27,33 @@ pub(super) fn waiting(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
                 "Server connections are at rest and clients wait all the same: look at \
                  max_db_connections, max_user_connections and the pooler's own processor"
             };
+            let draft = Draft::new(
+                severity,
+                format!(
+                    "{} clients wait for a connection of pool {name}, the first for {}",
+                    pool.clients_waiting,
+                    span(pool.max_wait_ms)
+                ),
+                advice,
+            )
+            .about(name)
+            .seen("clients served", pool.clients_active)
+            .seen("server connections in use", pool.servers_active)
+            .seen("at rest", pool.servers_idle)
+            .seen("pool_mode", &pool.mode);
+            // More server connections only where the server still has room for them.
+            let usable = snapshot.pool.max.saturating_sub(snapshot.pool.reserved);
+            let room = u64::from(usable.saturating_sub(snapshot.pool.total));
+            let wanted = pool.size.map(|size| size + (size / 2).max(1));
             Some(
-                Draft::new(
-                    severity,
-                    format!(
-                        "{} clients wait for a connection of pool {name}, the first for {}",
-                        pool.clients_waiting,
-                        span(pool.max_wait_ms)
-                    ),
-                    advice,
-                )
-                .about(name)
-                .seen("clients served", pool.clients_active)
-                .seen("server connections in use", pool.servers_active)
-                .seen("at rest", pool.servers_idle)
-                .seen("pool_mode", &pool.mode),
+                match wanted.filter(|wanted| {
+                    pool.servers_idle == 0 && wanted - pool.size.unwrap_or(0) <= room
+                }) {
+                    Some(wanted) => {
+                        draft.cured_here(format!("SET default_pool_size = {wanted};"), CONSOLE)
+                    }
+                    None => draft,
+                },
             )
         })
         .collect()
@@ -60,7 +75,14 @@ pub(super) fn oversized(snapshot: &Snapshot, _: &Thresholds) -> Vec<Draft> {
         )
         .about("pool_size")
         .seen("pools", sizes.len())
-        .seen("max_connections less the reserved ones", room),
+        .seen("max_connections less the reserved ones", room)
+        .cured_here(
+            format!(
+                "SET default_pool_size = {};",
+                (room / u64::try_from(sizes.len()).unwrap_or(1)).max(1)
+            ),
+            CONSOLE,
+        ),
     ]
 }
 

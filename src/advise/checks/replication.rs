@@ -33,13 +33,81 @@ pub(super) fn inactive_slot(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft>
                     .about(&slot.name)
                     .seen("type", &slot.kind)
                     .seen("wal_status", slot.wal_status.as_deref().unwrap_or("not known"))
-                    .cured_by(
-                        format!("SELECT pg_drop_replication_slot({});", sql::literal(&slot.name).trim()),
-                        "none",
-                    ),
+                    .cured_here(drop_slot(&slot.name), ""),
             )
         })
         .collect()
+}
+
+fn drop_slot(name: &str) -> String {
+    format!(
+        "SELECT pg_drop_replication_slot({});",
+        sql::literal(name).trim()
+    )
+}
+
+/// A slot in use whose reader does not keep up.
+pub(super) fn slot_behind(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
+    let set = &set.slot_behind;
+    let read = snapshot.slots.iter().filter(|slot| slot.active);
+    read.filter_map(|slot| {
+        let kept = slot.retained_bytes?;
+        let severity = graded(&kept, &set.warn_bytes, &set.critical_bytes)?;
+        let title = format!(
+            "the reader of slot {} is {} of WAL behind",
+            slot.name,
+            size(kept)
+        );
+        let limit = snapshot.settings.get("max_slot_wal_keep_size");
+        let draft = Draft::new(
+            severity,
+            title,
+            "Look at what the reader waits for: the server keeps this WAL for it, until the disk \
+             is full. The statement here sets a bound, past which the slot is lost and not the disk",
+        )
+        .about(&slot.name)
+        .seen("type", &slot.kind)
+        .seen("max_slot_wal_keep_size", limit.map_or("not known", String::as_str));
+        let command = format!(
+            "ALTER SYSTEM SET max_slot_wal_keep_size = '{}MB';\nSELECT pg_reload_conf();",
+            set.critical_bytes >> 20
+        );
+        // What is bounded already needs no bound.
+        let is_bounded = limit.is_some_and(|limit| limit != "-1");
+        Some(if is_bounded {
+            draft
+        } else {
+            draft.cured_here(command, "")
+        })
+    })
+    .collect()
+}
+
+/// This server is a standby and does not keep up.
+pub(super) fn standby_behind(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
+    let set = &set.replica_lag;
+    let Some(lag) = snapshot.counters.replay_lag_ms else {
+        return Vec::new();
+    };
+    let severity = graded(&lag, &set.warn_ms, &set.critical_ms);
+    let Some(severity) = severity.filter(|_| snapshot.server.in_recovery) else {
+        return Vec::new();
+    };
+    let draft = Draft::new(
+        severity,
+        format!("this standby is {} behind its primary", span(lag)),
+        "Look at its disk and at long queries here that hold back replay \
+         (max_standby_streaming_delay); what is read here is that old",
+    )
+    .about(&snapshot.server.database)
+    .seen("replay lag", span(lag));
+    vec![if snapshot.counters.is_replay_paused {
+        draft
+            .seen("replay", "paused")
+            .cured_here("SELECT pg_wal_replay_resume();", "")
+    } else {
+        draft
+    }]
 }
 
 pub(super) fn replica_lag(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {

@@ -83,12 +83,12 @@ pub(super) fn password_method(snapshot: &Snapshot, _: &Thresholds) -> Vec<Draft>
         )
         .about("password_encryption")
         .seen("password_encryption", "md5")
-        .cured_by(
+        .cured_here(
             format!(
                 "ALTER SYSTEM SET password_encryption = {};\nSELECT pg_reload_conf();",
                 sql::literal("scram-sha-256").trim()
             ),
-            "none",
+            "then set each password anew",
         ),
     ]
 }

@@ -9,9 +9,6 @@ use crate::model::finding::Severity;
 
 use super::{Draft, Thresholds, graded, percent, short, span};
 
-/// No table lock: a signal to one backend.
-const NO_LOCK: &str = "none";
-
 pub(super) fn connections_near_max(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     let set = &set.connections_near_max;
     let pool = &snapshot.pool;
@@ -39,8 +36,21 @@ pub(super) fn connections_near_max(snapshot: &Snapshot, set: &Thresholds) -> Vec
     for (application, count) in pool.by_application.iter().take(3) {
         draft = draft.seen(&format!("application {application:?}"), count);
     }
-    vec![draft]
+    // Only sessions at rest can go without harm, and only where there are many of them.
+    let are_idle = f64::from(pool.idle) >= IDLE_SHARE * f64::from(pool.total);
+    vec![if are_idle {
+        draft.cured_here(CLOSE_IDLE, "clients that reconnect open a new session")
+    } else {
+        draft
+    }]
 }
+
+/// Share of the connections from which on those at rest are to blame.
+const IDLE_SHARE: f64 = 0.5;
+/// Ends sessions that have been at rest for an hour.
+const CLOSE_IDLE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity\nWHERE state = \
+                          'idle' AND backend_type = 'client backend'\nAND state_change < now() - \
+                          interval '1 hour';";
 
 pub(super) fn idle_in_transaction(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     let set = &set.idle_in_transaction;
@@ -60,10 +70,8 @@ pub(super) fn idle_in_transaction(snapshot: &Snapshot, set: &Thresholds) -> Vec<
                           idle_in_transaction_session_timeout, so that a forgotten transaction \
                           cannot hold locks and old row versions for ever";
             Some(
-                described(Draft::new(severity, title, advice), session).cured_by(
-                    format!("SELECT pg_terminate_backend({});", session.pid),
-                    NO_LOCK,
-                ),
+                described(Draft::new(severity, title, advice), session)
+                    .cured_here(format!("SELECT pg_terminate_backend({});", session.pid), ""),
             )
         })
         .collect()
@@ -86,10 +94,8 @@ pub(super) fn long_transaction(snapshot: &Snapshot, set: &Thresholds) -> Vec<Dra
             let advice = "Split the work into smaller transactions: vacuum cannot remove rows that \
                           died after this one began, in any table";
             Some(
-                described(Draft::new(severity, title, advice), session).cured_by(
-                    format!("SELECT pg_cancel_backend({});", session.pid),
-                    NO_LOCK,
-                ),
+                described(Draft::new(severity, title, advice), session)
+                    .cured_here(format!("SELECT pg_cancel_backend({});", session.pid), ""),
             )
         })
         .collect()
@@ -154,7 +160,7 @@ pub(super) fn blocked_sessions(snapshot: &Snapshot, set: &Thresholds) -> Vec<Dra
                 let place = format!("pid {} waits for {}", session.pid, ahead.join(", "));
                 draft = draft.seen(&place, waits);
             }
-            Some(draft.cured_by(format!("SELECT {cure}({root});"), NO_LOCK))
+            Some(draft.cured_here(format!("SELECT {cure}({root});"), ""))
         })
         .collect()
 }

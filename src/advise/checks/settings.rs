@@ -5,9 +5,7 @@
 use crate::model::database::Snapshot;
 use crate::model::finding::Severity;
 
-use super::{Draft, Thresholds, size};
-
-const RELOAD_LOCK: &str = "none";
+use super::{Draft, Thresholds, percent, size};
 
 fn is_off(snapshot: &Snapshot, setting: &str) -> bool {
     snapshot
@@ -25,7 +23,7 @@ fn switched_off(snapshot: &Snapshot, setting: &str, severity: Severity, why: &st
         Draft::new(severity, format!("{setting} is off"), why)
             .about(setting)
             .seen(setting, "off")
-            .cured_by(command, RELOAD_LOCK),
+            .cured_here(command, ""),
     ]
 }
 
@@ -52,6 +50,101 @@ pub(super) fn io_timing_off(snapshot: &Snapshot, _: &Thresholds) -> Vec<Draft> {
     switched_off(snapshot, "track_io_timing", Severity::Info, why)
 }
 
+/// Ways of planning that are switched off for everybody.
+pub(super) fn planner_switches(snapshot: &Snapshot, _: &Thresholds) -> Vec<Draft> {
+    // Partitionwise plans and the like are off unless somebody asks for them.
+    const ON_BY_DEFAULT: [&str; 9] = [
+        "enable_bitmapscan",
+        "enable_hashagg",
+        "enable_hashjoin",
+        "enable_indexonlyscan",
+        "enable_indexscan",
+        "enable_mergejoin",
+        "enable_nestloop",
+        "enable_seqscan",
+        "enable_sort",
+    ];
+    let off: Vec<&str> = ON_BY_DEFAULT
+        .into_iter()
+        .filter(|setting| is_off(snapshot, setting))
+        .collect();
+    if off.is_empty() {
+        return Vec::new();
+    }
+    let mut command: Vec<String> = off
+        .iter()
+        .map(|setting| format!("ALTER SYSTEM RESET {setting};"))
+        .collect();
+    command.push("SELECT pg_reload_conf();".to_owned());
+    vec![
+        Draft::new(
+            Severity::Warning,
+            format!(
+                "the planner must not use what {} switches off",
+                off.join(", ")
+            ),
+            "Switch it on again, and mend the one statement that it was for: these are for \
+             experiments in a session, and as a setting they spoil every other plan",
+        )
+        .about(off.join(", "))
+        .seen("off", off.join(", "))
+        .cured_here(
+            command.join("\n"),
+            "if it is set in the file, take it out there",
+        ),
+    ]
+}
+
+/// Every statement goes to the server's log.
+pub(super) fn logs_everything(snapshot: &Snapshot, _: &Thresholds) -> Vec<Draft> {
+    let value = |name: &str| snapshot.settings.get(name).map_or("", String::as_str);
+    let (which, wanted) = if value("log_statement") == "all" {
+        ("log_statement", "'ddl'")
+    } else if value("log_min_duration_statement") == "0" {
+        ("log_min_duration_statement", "'1s'")
+    } else {
+        return Vec::new();
+    };
+    vec![
+        Draft::new(
+            Severity::Info,
+            format!("{which} writes every statement to the server's log"),
+            "Log what is slow instead: the log takes disk and processor, and holds the values of \
+             statements, personal data among them. Statements are counted in pg_stat_statements",
+        )
+        .about(which)
+        .seen(which, value(which))
+        .cured_here(
+            format!("ALTER SYSTEM SET {which} = {wanted};\nSELECT pg_reload_conf();"),
+            "",
+        ),
+    ]
+}
+
+/// More connections are allowed than any machine can serve at once.
+pub(super) fn max_connections_high(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
+    let set = &set.max_connections_high;
+    let allowed = snapshot.pool.max;
+    if allowed < set.connections_min {
+        return Vec::new();
+    }
+    let share = f64::from(snapshot.pool.active) / f64::from(allowed.max(1));
+    vec![
+        Draft::new(
+            Severity::Info,
+            format!("max_connections is {allowed}"),
+            "Let a pooler share out a few dozen instead: each open session costs memory and makes \
+             every snapshot dearer, and a crowd that all runs at once is slower than a queue",
+        )
+        .about("max_connections")
+        .seen(
+            "active now",
+            format!("{}, {}", snapshot.pool.active, percent(share)),
+        )
+        .seen("open now", snapshot.pool.total),
+    ]
+}
+
 pub(super) fn shared_buffers_default(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     let set = &set.shared_buffers_default;
     let blocks = snapshot
@@ -74,11 +167,16 @@ pub(super) fn shared_buffers_default(snapshot: &Snapshot, set: &Thresholds) -> V
         Draft::new(
             Severity::Warning,
             "shared_buffers is at its built-in default, which suits a laptop",
-            "Set it to about a quarter of the machine's memory, as the manual advises, and restart",
+            "Set it to about a quarter of the machine's memory, as the manual advises, and restart. \
+             That memory is not known here: 512 MB suit any machine of 2 GB or more",
         )
         .about("shared_buffers")
         .seen("shared_buffers", size(blocks.saturating_mul(8192)))
-        .seen("databases", size(bytes)),
+        .seen("databases", size(bytes))
+        .cured_here(
+            "ALTER SYSTEM SET shared_buffers = '512MB';",
+            "then a restart",
+        ),
     ]
 }
 

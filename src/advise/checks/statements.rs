@@ -5,7 +5,8 @@
 use crate::model::database::{Snapshot, Statement};
 use crate::model::finding::Severity;
 
-use super::{Draft, Thresholds, percent, short, size};
+use super::{Draft, Thresholds, count, percent, short, size};
+use crate::advise::sql;
 
 /// The server's block size unless it was built otherwise.
 const BLOCK_BYTES: u64 = 8192;
@@ -77,8 +78,9 @@ pub(super) fn temp_spill(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     spilling
         .into_iter()
         .map(|s| {
-            let a_call = size(s.temp_blks_written / s.calls.max(1) * BLOCK_BYTES);
-            named(
+            let bytes = s.temp_blks_written / s.calls.max(1) * BLOCK_BYTES;
+            let a_call = size(bytes);
+            let draft = named(
                 Severity::Warning,
                 format!("a statement writes {a_call} of temporary files a call"),
                 "Raise work_mem for the role or the session that runs it, or give it an index that \
@@ -88,13 +90,33 @@ pub(super) fn temp_spill(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
             .seen(
                 "temporary bytes in all",
                 size(s.temp_blks_written.saturating_mul(BLOCK_BYTES)),
-            )
+            );
+            match (&s.role, work_mem_for(snapshot, bytes)) {
+                (Some(role), Some(wanted)) => draft.cured_by(
+                    format!(
+                        "ALTER ROLE {} SET work_mem = '{wanted}MB';",
+                        sql::name(role)
+                    ),
+                    "none; for new sessions of the role",
+                ),
+                _ => draft,
+            }
         })
         .collect()
 }
 
-pub(super) fn cache_hit_low(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
-    let set = &set.cache_hit_low;
+/// Megabytes that hold what was spilled; `None` where that is more than a session should have.
+///
+/// In memory rows take about twice the room that they take in a file (manual, 20.4.1 `work_mem`).
+fn work_mem_for(snapshot: &Snapshot, spilled: u64) -> Option<u64> {
+    const SESSION_MAX_MB: u64 = 256;
+    let now_kb = snapshot.settings.get("work_mem")?.parse::<u64>().ok()?;
+    let wanted = (spilled.saturating_mul(2) >> 20) + (now_kb >> 10) + 1;
+    (wanted <= SESSION_MAX_MB).then_some(wanted)
+}
+
+pub(super) fn cache_hit_low(snapshot: &Snapshot, all_set: &Thresholds) -> Vec<Draft> {
+    let set = &all_set.cache_hit_low;
     let hit: u64 = snapshot.statements.iter().map(|s| s.shared_blks_hit).sum();
     let read: u64 = snapshot.statements.iter().map(|s| s.shared_blks_read).sum();
     let all = hit.saturating_add(read);
@@ -114,22 +136,28 @@ pub(super) fn cache_hit_low(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft>
          Then raise shared_buffers, if memory allows it",
     )
     .about("shared_buffers")
-    .seen("blocks in the buffers", hit)
-    .seen("blocks from outside", read);
+    .seen("blocks in the buffers", count(hit as f64))
+    .seen("blocks from outside", count(read as f64));
     for s in worst.into_iter().take(3) {
         draft = draft.seen(
-            &format!("read {} blocks", s.shared_blks_read),
+            &format!("read {} blocks", count(s.shared_blks_read as f64)),
             short(&s.query),
         );
     }
-    vec![draft]
+    // Only where memory is known, and not yet used for it.
+    vec![
+        match super::machine::good_buffers(snapshot, &all_set.shared_buffers_machine) {
+            Some(command) => draft.cured_here(command, "then a restart"),
+            None => draft,
+        },
+    ]
 }
 
 fn named(severity: Severity, title: String, advice: &str, statement: &Statement) -> Draft {
     Draft::new(severity, title, advice)
         .about(short(&statement.query))
         .seen("queryid", statement.query_id)
-        .seen("calls", statement.calls)
+        .seen("calls", count(statement.calls as f64))
         .seen("total", format!("{:.0} s", statement.total_exec_time / 1e3))
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Source: PostgreSQL manual, section 5.4.4 "Primary keys" and `CREATE SEQUENCE`.
 
-use crate::model::database::Snapshot;
+use std::collections::BTreeSet;
+
+use crate::model::database::{Index, Sequence, Snapshot, Table};
 use crate::model::finding::Severity;
 
 use super::{Draft, Thresholds, graded, percent, plain};
@@ -10,18 +12,60 @@ use crate::advise::sql;
 
 pub(super) fn no_primary_key(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     let keyless = snapshot.tables.iter().filter(|t| !t.has_primary_key);
-    keyless
-        .filter(|t| t.n_live_tup >= set.no_primary_key.rows_min)
+    let filled = keyless.filter(|t| t.n_live_tup >= set.no_primary_key.rows_min);
+    // A key is the partitioned table's affair; its partitions cannot have one that it lacks.
+    let mut told = BTreeSet::new();
+    filled
+        .filter(|t| t.parent.as_ref().is_none_or(|whole| told.insert(whole.oid)))
         .map(|t| {
-            Draft::new(
+            let whole = t.parent.as_ref();
+            let (schema, name) =
+                whole.map_or((&t.schema, &t.name), |whole| (&whole.schema, &whole.name));
+            let draft = Draft::new(
                 Severity::Info,
-                format!("{} has no primary key", plain(&t.schema, &t.name)),
+                format!("{} has no primary key", plain(schema, name)),
                 "Give it one: logical replication, upserts and finding a single row rest on it",
             )
-            .about(plain(&t.schema, &t.name))
-            .seen("n_live_tup", t.n_live_tup)
+            .about(plain(schema, name))
+            .seen("n_live_tup", t.n_live_tup);
+            let relation = sql::qualified(schema, name);
+            if whole.is_some() {
+                // Its key must hold the columns that it is split by, which are for a person to name.
+                return draft.seen("partition", plain(&t.schema, &t.name));
+            }
+            match unique_columns(snapshot, t) {
+                // The scan for nulls is all that it waits for.
+                Some(index) => draft.cured_by(
+                    format!(
+                        "ALTER TABLE {relation} ADD PRIMARY KEY USING INDEX {};",
+                        sql::name(&index.name)
+                    ),
+                    "AccessExclusiveLock on the table, and a read of it if the columns may be null",
+                ),
+                None => draft.cured_by(
+                    format!(
+                        "ALTER TABLE {relation} ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY \
+                         PRIMARY KEY;"
+                    ),
+                    "AccessExclusiveLock on the table, and a rewrite of it",
+                ),
+            }
         })
         .collect()
+}
+
+/// A unique index of plain columns and all rows, that may become the primary key.
+fn unique_columns<'s>(snapshot: &'s Snapshot, table: &Table) -> Option<&'s Index> {
+    let mut own = snapshot.indexes.iter().filter(|i| i.table_oid == table.oid);
+    own.find(|i| {
+        let is_plain = |key: &String| {
+            let quoted = key.strip_prefix('"').and_then(|key| key.strip_suffix('"'));
+            let bare = |c: char| c.is_alphanumeric() || c == '_';
+            quoted.is_some_and(|key| !key.contains('"')) || key.chars().all(bare)
+        };
+        let is_whole = i.predicate.is_none() && i.method == "btree" && i.keys.iter().all(is_plain);
+        i.is_unique && i.is_valid && !i.is_constraint && is_whole
+    })
 }
 
 pub(super) fn sequence_exhaustion(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
@@ -44,30 +88,51 @@ pub(super) fn sequence_exhaustion(snapshot: &Snapshot, set: &Thresholds) -> Vec<
             let draft = Draft::new(
                 severity,
                 title,
-                "Turn the column into bigint before the last number: the next insert then fails. \
-                 Rewriting a large table takes long; add a bigint column, fill it in batches and \
-                 swap. A sequence that is itself int is widened by the statement here",
+                "Widen it before the last number: the next insert then fails. Where the column is \
+                 narrow the statement rewrites its table: for a large one add a bigint column, fill \
+                 it in batches and swap. Columns that refer to it must be widened, too",
             );
-            let command = format!(
-                "ALTER SEQUENCE {} AS bigint;",
-                sql::qualified(&s.schema, &s.name)
-            );
+            let (command, lock) = widen(s);
             Some(
                 draft
                     .about(name)
                     .seen("last_value", s.last_value.unwrap_or(0))
                     .seen("largest possible", s.max_value)
-                    .cured_by(command, "ShareRowExclusiveLock on the sequence"),
+                    .cured_by(command, lock),
             )
         })
         .collect()
+}
+
+/// What widens a sequence, and its column where that is the narrower of the two.
+fn widen(s: &Sequence) -> (String, &'static str) {
+    let sequence = format!(
+        "ALTER SEQUENCE {} AS bigint NO MAXVALUE;",
+        sql::qualified(&s.schema, &s.name)
+    );
+    let Some(column) = s.column.as_ref().filter(|column| column.is_narrow) else {
+        return (sequence, "ShareRowExclusiveLock on the sequence");
+    };
+    let table = format!(
+        "ALTER TABLE {} ALTER COLUMN {} TYPE bigint;",
+        sql::qualified(&column.schema, &column.table),
+        sql::name(&column.name)
+    );
+    let both = if column.is_identity {
+        table
+    } else {
+        format!("{sequence}\n{table}")
+    };
+    (
+        both,
+        "AccessExclusiveLock on the table, and a rewrite of it",
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::advise::checks::fixture::{quiet, table, thresholds};
-    use crate::model::database::Sequence;
 
     #[test]
     fn a_table_with_rows_and_no_key_is_told() {
@@ -91,6 +156,7 @@ mod tests {
             name: "lead_id_seq".into(),
             last_value,
             max_value: i64::from(i32::MAX),
+            column: None,
         };
         snapshot.sequences = vec![
             sequence(Some(2_000_000_000)),

@@ -65,8 +65,8 @@ pub struct Overdue {
 pub struct Unused {
     /// At most so many scans.
     pub scans_max: u64,
-    /// Smaller ones are not worth a change, in bytes.
-    pub size_bytes_min: u64,
+    /// Smaller ones are only a hint, in bytes.
+    pub warn_bytes: u64,
     /// Younger statistics prove nothing, in ms.
     pub stats_age_ms_min: u64,
 }
@@ -77,6 +77,14 @@ pub struct Unused {
 pub struct SizeMin {
     /// Smaller ones are left alone, in bytes.
     pub size_bytes_min: u64,
+}
+
+/// A size from which on it matters.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SizeWarn {
+    /// Smaller ones are only a hint, in bytes.
+    pub warn_bytes: u64,
 }
 
 /// A least number of rows.
@@ -286,6 +294,24 @@ pub struct Slower {
     pub mean_ms_min: f64,
 }
 
+/// How much of what vacuum must remember fits.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VacuumMemory {
+    /// Updates and deletes below which a table does not matter.
+    pub rows_min: u64,
+    /// Passes over its indexes that are no matter.
+    pub passes_max: f64,
+}
+
+/// When there are too many seats.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Seats {
+    /// `max_connections` from which on it is told.
+    pub connections_min: u32,
+}
+
 /// Shares of this machine's memory.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -353,8 +379,8 @@ pub struct Thresholds {
     pub dead_rows: Overdue,
     pub stale_statistics: Overdue,
     pub unused_index: Unused,
-    pub duplicate_index: SizeMin,
-    pub redundant_index: SizeMin,
+    pub duplicate_index: SizeWarn,
+    pub redundant_index: SizeWarn,
     pub invalid_index: SizeMin,
     pub no_primary_key: RowsMin,
     pub sequence_exhaustion: Ratios,
@@ -400,6 +426,13 @@ pub struct Thresholds {
     pub password_md5: Fixed,
     pub pool_waiting: Waits,
     pub pool_oversized: Fixed,
+    pub slot_behind: Sizes,
+    pub standby_behind: Fixed,
+    pub vacuum_memory: VacuumMemory,
+    pub maintenance_machine: Shares,
+    pub planner_switches: Fixed,
+    pub max_connections_high: Seats,
+    pub logs_everything: Fixed,
 }
 
 impl Thresholds {

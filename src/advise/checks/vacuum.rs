@@ -7,7 +7,7 @@ use crate::model::database::{Snapshot, Table};
 use crate::model::finding::Severity;
 
 use super::thresholds::TransactionAges;
-use super::{Draft, Thresholds, graded, horizon, plain};
+use super::{Draft, Thresholds, count, graded, horizon, plain};
 use crate::advise::sql;
 
 const VACUUM_LOCK: &str = "ShareUpdateExclusiveLock on the table";
@@ -83,10 +83,74 @@ fn wraparound(
             .map(|t| format!("VACUUM (FREEZE) {};", sql::qualified(&t.schema, &t.name)))
             .collect();
         if !commands.is_empty() {
-            draft = draft.cured_by(commands.join("\n"), VACUUM_LOCK);
+            return Some(draft.cured_by(commands.join("\n"), VACUUM_LOCK));
         }
     }
-    Some(draft)
+    let lock = format!("{VACUUM_LOCK}, one after the other; in database {database}");
+    Some(draft.cured_by("VACUUM (FREEZE);", &lock))
+}
+
+/// Before 17 vacuum remembers dead rows in six bytes each; what does not fit makes it read every
+/// index of the table once more.
+pub(super) fn vacuum_memory(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
+    const A_ROW: f64 = 6.0;
+    const FLAT_UNTIL: u32 = 17_00_00;
+    const MOST_MB: f64 = 1_024.0;
+    let set = &set.vacuum_memory;
+    let server = &snapshot.server;
+    if server.in_recovery || server.version_num >= FLAT_UNTIL {
+        return Vec::new();
+    }
+    let own = number(snapshot, "autovacuum_work_mem").filter(|kb| *kb >= 0.0);
+    let Some(room) = own.or_else(|| number(snapshot, "maintenance_work_mem")) else {
+        return Vec::new();
+    };
+    let room = room * 1_024.0;
+    let passes = |table: &Table| {
+        let base = horizon::option(snapshot, table, "autovacuum_vacuum_threshold", 50.0);
+        let share = horizon::option(snapshot, table, "autovacuum_vacuum_scale_factor", 0.2);
+        let rows = table.row_estimate.unwrap_or(0.0);
+        let dead = (base + share * rows).max(table.n_dead_tup as f64);
+        (dead * A_ROW / room.max(1.0), dead)
+    };
+    let written = |t: &&Table| t.n_tup_upd + t.n_tup_del >= set.rows_min && t.index_bytes > 0;
+    let tables = snapshot.tables.iter().filter(written);
+    let mut found: Vec<(&Table, f64, f64)> = tables
+        .map(|table| (table, passes(table).0, passes(table).1))
+        .filter(|(_, passes, _)| *passes > set.passes_max)
+        .collect();
+    found.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let Some((_, _, most)) = found.first().copied() else {
+        return Vec::new();
+    };
+    let wanted = (most * A_ROW / 1_048_576.0).ceil().clamp(64.0, MOST_MB);
+    let mut draft = Draft::new(
+        Severity::Info,
+        format!(
+            "vacuum reads all indexes of {} tables more than once a run",
+            found.len()
+        ),
+        "Give it more room, or let it come sooner for these tables (autovacuum_vacuum_scale_factor): \
+         dead rows that do not fit make it read every index once more",
+    )
+    .about("autovacuum_work_mem");
+    for (table, passes, dead) in found.iter().take(3) {
+        draft = draft.seen(
+            &plain(&table.schema, &table.name),
+            format!("{dead:.0} dead rows, {:.0} passes", passes.ceil()),
+        );
+    }
+    vec![
+        draft
+            .seen("room", format!("{:.0} MB", room / 1_048_576.0))
+            .cured_here(
+                format!(
+                    "ALTER SYSTEM SET autovacuum_work_mem = '{wanted:.0}MB';\nSELECT \
+                     pg_reload_conf();"
+                ),
+                "",
+            ),
+    ]
 }
 
 pub(super) fn dead_rows(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
@@ -94,6 +158,10 @@ pub(super) fn dead_rows(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     if snapshot.server.in_recovery {
         return Vec::new();
     }
+    let is_server_off = snapshot
+        .settings
+        .get("autovacuum")
+        .is_some_and(|on| on == "off");
     let mut overdue: Vec<&Table> = snapshot
         .tables
         .iter()
@@ -102,7 +170,13 @@ pub(super) fn dead_rows(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
             let base = horizon::option(snapshot, t, "autovacuum_vacuum_threshold", 50.0);
             let share = horizon::option(snapshot, t, "autovacuum_vacuum_scale_factor", 0.2);
             let trigger = base + share * t.n_live_tup as f64;
-            t.n_dead_tup as f64 >= set.overdue_factor * trigger
+            // Where autovacuum will not come, what it would come for is overdue.
+            let factor = if is_server_off || horizon::is_off(t) {
+                1.0
+            } else {
+                set.overdue_factor
+            };
+            t.n_dead_tup as f64 >= factor * trigger
         })
         .collect();
     overdue.sort_by_key(|t| std::cmp::Reverse(t.n_dead_tup));
@@ -111,7 +185,7 @@ pub(super) fn dead_rows(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
         .map(|t| {
             let title = format!(
                 "{} dead rows wait in {}",
-                t.n_dead_tup,
+                count(t.n_dead_tup as f64),
                 plain(&t.schema, &t.name)
             );
             let advice = "Vacuum the table; if this comes back, lower its \
@@ -159,7 +233,7 @@ pub(super) fn stale_statistics(snapshot: &Snapshot, set: &Thresholds) -> Vec<Dra
             } else {
                 format!(
                     "{table} changed by {} rows since it was analysed",
-                    t.n_mod_since_analyze
+                    count(t.n_mod_since_analyze as f64)
                 )
             };
             let advice = "Analyse the table: the planner guesses from what it knew last, and its \

@@ -122,9 +122,9 @@ pub(super) fn checkpoint_pressure(snapshot: &Snapshot, set: &Thresholds) -> Vec<
     if let Some(since) = counters.checkpoints_since {
         draft = draft.seen("counted since", since);
     }
-    vec![draft.cured_by(
+    vec![draft.cured_here(
         format!("ALTER SYSTEM SET max_wal_size = '{wanted}MB';\nSELECT pg_reload_conf();"),
-        "none",
+        "",
     )]
 }
 
@@ -141,18 +141,26 @@ pub(super) fn deadlocks(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
         return Vec::new();
     }
     let ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX);
-    vec![
-        Draft::new(
-            Severity::Warning,
-            format!("{count} deadlocks in {}", span(ms)),
-            "Let every transaction take its locks in one order, such as by primary key; the \
+    let logs_waits = snapshot.settings.get("log_lock_waits");
+    let draft = Draft::new(
+        Severity::Warning,
+        format!("{count} deadlocks in {}", span(ms)),
+        "Let every transaction take its locks in one order, such as by primary key; the \
              server's log names both statements of each (log_lock_waits tells of near ones). The \
              transaction that was ended must be tried again",
+    )
+    .about(&snapshot.server.database)
+    .seen("deadlocks", count)
+    .seen("counted since", since);
+    // Once waits are logged, only the application can do more.
+    vec![if logs_waits.is_some_and(|on| on == "off") {
+        draft.cured_here(
+            "ALTER SYSTEM SET log_lock_waits = on;\nSELECT pg_reload_conf();",
+            "it names who waits for whom in the log, and cures nothing itself",
         )
-        .about(&snapshot.server.database)
-        .seen("deadlocks", count)
-        .seen("counted since", since),
-    ]
+    } else {
+        draft
+    }]
 }
 
 pub(super) fn archive_failing(snapshot: &Snapshot, _: &Thresholds) -> Vec<Draft> {

@@ -75,7 +75,8 @@ impl<'p> Packing<'p> {
         for (statement, mine) in of.iter_mut().enumerate() {
             let weight = problem.weights.get(statement).copied().unwrap_or(0.0);
             let mut sorted: Vec<_> = atoms.of(statement).iter().collect();
-            sorted.sort_by(|a, b| (a.cost + a.risk).total_cmp(&(b.cost + b.risk)));
+            // The planner takes the cheapest, whatever else it does.
+            sorted.sort_by(|a, b| a.cost.total_cmp(&b.cost));
             for (place, atom) in sorted.iter().enumerate() {
                 let cheaper = sorted.get(..place).unwrap_or_default();
                 if cheaper
@@ -109,8 +110,9 @@ impl<'p> Packing<'p> {
         }
     }
 
-    /// The best set found from nothing and from `start`; `seed` varies what is tried.
-    pub(super) fn pack(&self, start: &IndexSet, seed: u64) -> IndexSet {
+    /// The best set found from nothing and from `start`; `seed` varies what is tried, and `is_late` ends
+    /// it early.
+    pub(super) fn pack(&self, start: &IndexSet, seed: u64, is_late: &dyn Fn() -> bool) -> IndexSet {
         let greedy = self.filled(self.state(&IndexSet::default()), &IndexSet::default());
         let kept = self.filled(self.state(start), &IndexSet::default());
         let mut best = if kept.total() < greedy.total() {
@@ -119,6 +121,9 @@ impl<'p> Packing<'p> {
             greedy
         };
         for wave in 0..NEIGHBOURS / ABREAST {
+            if is_late() {
+                break;
+            }
             let tries: Vec<State> = (0..ABREAST)
                 .into_par_iter()
                 .map(|lane| {

@@ -60,3 +60,49 @@ fn tuples_that_are_not_shared_are_near_what_was_built() {
 fn an_index_over_nothing_has_two_pages() {
     assert_eq!(bytes(0.0, &[], &Groups::Single), 3 * 8_192 - 8_192);
 }
+
+/// `(l_shipinstruct, l_partkey)` where `l_shipmode` is AIR: four kinds, 200,000 parts; built 31.1 MB.
+#[test]
+fn a_thin_sample_of_a_pair_leaves_the_word_to_the_columns() {
+    use super::*;
+    use crate::advise::candidates::Key;
+    use crate::advise::relation::Column;
+    let column = |distinct: f64, fixed_width: Option<u16>, align: u16| Column {
+        distinct: Some(distinct),
+        fixed_width,
+        align,
+        is_deduplicable: true,
+        is_orderable: true,
+        ..Column::default()
+    };
+    // Nearly every pair was met once: the few that were met twice say little.
+    let rows: u64 = 4_285;
+    let part = |row: u64| if row % 500 == 1 { row - 1 } else { row };
+    let sample = Sample {
+        pages: 900,
+        page_of: (0..rows)
+            .map(|row| u32::try_from(row / 5).unwrap())
+            .collect(),
+        columns: vec![0, 1],
+        hashes: vec![
+            vec![7; usize::try_from(rows).unwrap()],
+            (0..rows).map(|row| 1_000 + part(row * 7 % rows)).collect(),
+        ],
+        widths: vec![vec![26; 4_285], vec![4; 4_285]],
+        predicates: Vec::new(),
+    };
+    let relation = Relation {
+        rows: 857_000.0,
+        pages: 112_000.0,
+        columns: vec![column(4.0, None, 4), column(200_000.0, Some(4), 4)],
+        sample: Some(sample),
+        ..Relation::default()
+    };
+    let candidate = Candidate {
+        relation: 0,
+        keys: vec![Key::plain(0), Key::plain(1)],
+        include: Vec::new(),
+        predicate: None,
+    };
+    near(of(&candidate, &relation).bytes, 31.1);
+}

@@ -41,13 +41,18 @@ fn assert_sound(extension: &Extension, horizon: usize) {
     assert!(extension.mean.iter().all(|v| v.is_finite()));
     for band in &extension.bands {
         assert_eq!((band.lo.len(), band.hi.len()), (horizon, horizon));
-        for (lo, hi) in band.lo.iter().zip(&band.hi) {
-            assert!(lo.is_finite() && hi.is_finite() && lo <= hi);
+        for ((lo, hi), mean) in band.lo.iter().zip(&band.hi).zip(&extension.mean) {
+            assert!(lo.is_finite() && hi.is_finite() && lo <= mean && mean <= hi);
         }
     }
     for pair in extension.bands.windows(2) {
         let nested = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| a <= b);
         assert!(nested(&pair[1].lo, &pair[0].lo) && nested(&pair[0].hi, &pair[1].hi));
+    }
+    if let Some(backtest) = &extension.backtest {
+        let shares = [backtest.coverage_p80, backtest.coverage_p95];
+        assert!(shares.iter().all(|share| (0.0..=1.0).contains(share)));
+        assert!(backtest.mae.is_finite() && backtest.relative_mae.is_finite());
     }
     for reached in &extension.reached {
         assert!((0.0..=1.0).contains(&reached.probability));
@@ -227,7 +232,7 @@ fn told_periods_last_through_days_that_hours_are_folded_to() {
 
 #[test]
 fn hostile_values_never_leave_finite_ground() {
-    let shapes: [&dyn Fn(usize) -> f64; 10] = [
+    let shapes: [&dyn Fn(usize) -> f64; 12] = [
         &|_| 5.0,
         &|_| 0.0,
         &|i| if i % 2 == 0 { 1e308 } else { -1e308 },
@@ -238,6 +243,8 @@ fn hostile_values_never_leave_finite_ground() {
         &|i| if i < 50 { 0.0 } else { 1e-300 },
         &|i| if i == 0 { 1.0 } else { f64::NAN },
         &|i| if i % 24 == 3 { 1e12 } else { 1e-12 },
+        &|i| 10.0_f64.powf(4.0 * (i % 150) as f64 - 300.0),
+        &|i| 10.0_f64.powf(300.0 - 4.0 * (i % 150) as f64),
     ];
     for shape in shapes {
         for n in [1, 2, 13, 14, 15, 40, 130, 400] {

@@ -10,6 +10,8 @@ mod saturating;
 mod smoothing;
 mod trend;
 
+use std::cell::OnceCell;
+
 use crate::stats::median;
 
 /// A series without its seasons; NaN is a gap, the last value is present.
@@ -20,6 +22,19 @@ pub(super) struct Past<'a> {
     pub(super) shifts: &'a [usize],
     /// Steps in a year, where the past holds at least two of them.
     pub(super) year: Option<f64>,
+    /// Its logistic curve, once somebody has asked for it.
+    rising: OnceCell<Option<saturating::Rising>>,
+}
+
+impl<'a> Past<'a> {
+    pub(super) const fn new(values: &'a [f64], shifts: &'a [usize], year: Option<f64>) -> Self {
+        Self {
+            values,
+            shifts,
+            year,
+            rising: OnceCell::new(),
+        }
+    }
 }
 
 /// A method by its name.

@@ -55,8 +55,9 @@ fn extend(past: &Past<'_>, values: &[f64], horizon: usize) -> Option<Vec<f64>> {
     let targets: Vec<f64> = points.iter().map(|(_, v)| *v).collect();
     let always: Vec<usize> = std::iter::once(0).chain(columns - fixed..columns).collect();
     let residuals_of = |fit: &Fit| -> Vec<f64> {
-        let pairs = points.iter();
-        pairs.map(|(i, v)| v - fit.at(row(*i))).collect()
+        let rows = design.iter().zip(&targets);
+        rows.map(|(row, v)| v - fit.at(row.iter().copied()))
+            .collect()
     };
     let gram = Gram::new(&design, &targets, &vec![1.0; points.len()]).ok()?;
     let (kept, mut fit) = choose(&gram, &always, columns, &residuals_of);

@@ -20,8 +20,7 @@ const MEANS: usize = 128;
 
 /// A rising logistic curve, moved half-way to the level of the last steps; nothing where it falls.
 pub(super) fn logistic(past: &Past<'_>, horizon: usize) -> Option<Vec<f64>> {
-    let thin = Thin::of(past)?;
-    let curve = Curve::fit(&thin)?;
+    let Rising { thin, curve } = rising(past)?;
     let recent: Vec<f64> = present(past.values)
         .rev()
         .take(settings().history.level)
@@ -40,10 +39,27 @@ pub(super) fn logistic(past: &Past<'_>, horizon: usize) -> Option<Vec<f64>> {
 /// 1, near 0 unless the difference is beyond doubt.
 pub(in crate::forecast) fn evidence(past: &Past<'_>) -> f64 {
     let set = &settings().saturating;
-    let Some(difference) = Thin::of(past).and_then(|thin| thin.evidence()) else {
+    let difference = rising(past).and_then(|rising| rising.thin.evidence(&rising.curve));
+    let Some(difference) = difference else {
         return 0.0;
     };
     set.most / (1.0 + (-(difference - set.evidence) / set.slack).exp())
+}
+
+/// The best rising curve of a past, and what it was fitted on.
+pub(super) struct Rising {
+    thin: Thin,
+    curve: Curve,
+}
+
+/// Fitted once, for forecast and evidence alike.
+fn rising<'a>(past: &'a Past<'_>) -> Option<&'a Rising> {
+    let fitted = past.rising.get_or_init(|| {
+        let thin = Thin::of(past)?;
+        let curve = Curve::fit(&thin)?;
+        Some(Rising { thin, curve })
+    });
+    fitted.as_ref()
 }
 
 /// Means of equally many steps, their places from 0 to about 1.
@@ -89,9 +105,8 @@ impl Thin {
     }
 
     /// Criterion of the best unbounded shape less that of the curve; positive speaks for the curve.
-    fn evidence(&self) -> Option<f64> {
+    fn evidence(&self, curve: &Curve) -> Option<f64> {
         let set = &settings().saturating;
-        let curve = Curve::fit(self)?;
         // A curve that has not bent back yet is any growth; a steep one is a step.
         if curve.middle > set.latest || curve.width < set.narrowest {
             return None;
@@ -138,8 +153,8 @@ impl Thin {
                     _ => 0.0,
                 })
                 .sum();
-            // What is left of a perfect fit is rounding.
-            let floor = 1e-18 * square(&self.values);
+            // What is left of a perfect fit is rounding; squares of values far below 1 underflow.
+            let floor = (1e-18 * square(&self.values)).max(f64::MIN_POSITIVE);
             n * (fresh.max(floor) / n).ln() + free * n.ln()
         };
         let [line, exponential, bend, curve] = all.map(|(left, free)| criterion(left, free));
@@ -294,11 +309,7 @@ mod tests {
     use super::*;
 
     fn past(values: &[f64]) -> Past<'_> {
-        Past {
-            values,
-            shifts: &[],
-            year: None,
-        }
+        Past::new(values, &[], None)
     }
 
     fn noise(i: usize) -> f64 {
@@ -315,6 +326,13 @@ mod tests {
         assert!(evidence(&past(&values)) > 0.8);
         let future = logistic(&past(&values), 300).unwrap();
         assert!((future[299] - 300.0).abs() < 6.0, "{}", future[299]);
+    }
+
+    #[test]
+    fn values_whose_squares_underflow_are_no_curve() {
+        // They come before a value of another size, which all are scaled by.
+        let values: Vec<f64> = (0..60).map(|i| 1e-200 * noise(i)).collect();
+        assert!(evidence(&past(&values)) < 0.1);
     }
 
     #[test]

@@ -80,9 +80,8 @@ fn start(values: &[f64]) -> Option<(f64, f64)> {
 /// learning.
 fn run(values: &[f64], start: (f64, f64), c: Constants, far: usize) -> (f64, f64, f64) {
     let (mut level, mut slope) = start;
-    let reach: f64 = (1..=far)
-        .map(|k| c.phi.powi(i32::try_from(k).unwrap_or(i32::MAX)))
-        .sum();
+    // The sum of the first `far` powers of the factor.
+    let reach = (0..far).fold(0.0, |sum, _| (sum + 1.0) * c.phi);
     let root = (far as f64).sqrt();
     let mut loss = 0.0;
     for (i, v) in values.iter().enumerate() {

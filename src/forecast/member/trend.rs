@@ -2,7 +2,7 @@
 
 use super::{Past, present, yearly};
 use crate::forecast::settings::settings;
-use crate::stats::regress::{Design, least_squares};
+use crate::stats::regress::{Design, Fit, least_squares};
 use crate::stats::{MAD_TO_SD, mad, median};
 
 /// Residuals beyond this many robust standard deviations are left out of the second fit.
@@ -21,34 +21,34 @@ pub(super) fn line(past: &Past<'_>, horizon: usize) -> Option<Vec<f64>> {
             .chain(yearly(past.year, i))
     };
     let columns = 1 + past.shifts.len() + past.year.map_or(0, |_| 4);
-    let fit_of = |points: &[(usize, f64)]| {
-        let mut design = Design::new(columns);
-        for (i, _) in points {
-            design.push(row(*i));
-        }
-        let targets: Vec<f64> = points.iter().map(|(_, v)| *v).collect();
-        least_squares(&design, &targets).ok()
-    };
     let points: Vec<(usize, f64)> = present(past.values).collect();
-    let mut fit = fit_of(&points)?;
-    let residuals: Vec<f64> = points.iter().map(|(i, v)| v - fit.at(row(*i))).collect();
-    let bound = OUTLYING * MAD_TO_SD * mad(&residuals).ok()?;
-    let calm: Vec<(usize, f64)> = points
-        .iter()
-        .zip(&residuals)
-        .filter(|(_, r)| r.abs() <= bound)
-        .map(|(point, _)| *point)
-        .collect();
-    if calm.len() < points.len() && calm.len() * 2 > points.len() {
-        fit = fit_of(&calm)?;
+    let mut design = Design::new(columns);
+    for (i, _) in &points {
+        design.push(row(*i));
     }
-    let recent: Vec<f64> = points
-        .iter()
-        .rev()
-        .take(settings().history.level)
-        .map(|(i, v)| v - fit.at(row(*i)))
-        .collect();
-    let off = median(&recent).ok()?;
+    let targets: Vec<f64> = points.iter().map(|(_, v)| *v).collect();
+    let residuals_of = |fit: &Fit| -> Vec<f64> {
+        let rows = design.iter().zip(&targets);
+        rows.map(|(row, v)| v - fit.at(row.iter().copied()))
+            .collect()
+    };
+    let mut fit = least_squares(&design, &targets).ok()?;
+    let mut residuals = residuals_of(&fit);
+    let bound = OUTLYING * MAD_TO_SD * mad(&residuals).ok()?;
+    let (mut calm, mut calm_targets) = (Design::new(columns), Vec::new());
+    for ((row, v), r) in design.iter().zip(&targets).zip(&residuals) {
+        if r.abs() <= bound {
+            calm.push(row.iter().copied());
+            calm_targets.push(*v);
+        }
+    }
+    if calm_targets.len() < points.len() && calm_targets.len() * 2 > points.len() {
+        fit = least_squares(&calm, &calm_targets).ok()?;
+        residuals = residuals_of(&fit);
+    }
+    let from = residuals.len().saturating_sub(settings().history.level);
+    let recent = residuals.get(from..)?;
+    let off = median(recent).ok()?;
     let n = past.values.len();
     Some((n..n + horizon).map(|i| fit.at(row(i)) + off).collect())
 }

@@ -84,6 +84,13 @@ impl Past {
         }
     }
 
+    /// The end of the last value before `at`: a gap is filled by what came after it, which an origin
+    /// within it must not know.
+    fn on_a_value(&self, at: usize) -> usize {
+        let before = self.present.get(..at).unwrap_or_default();
+        before.iter().rposition(|there| *there).map_or(0, |i| i + 1)
+    }
+
     fn origins(&self, horizon: usize) -> Vec<Origin> {
         let set = &settings().near;
         let n = self.values.len();
@@ -101,11 +108,14 @@ impl Past {
         let back = (1..=set.origins).map(|k| k * stride);
         let mut origins: Vec<Origin> = back
             .take_while(|back| back + least <= n)
-            .map(|back| Origin {
-                at: n - back,
-                ahead: horizon.min(back),
+            .map(|back| self.on_a_value(n - back))
+            .take_while(|at| *at >= least)
+            .map(|at| Origin {
+                at,
+                ahead: horizon.min(n - at),
             })
             .collect();
+        origins.dedup();
         origins.reverse();
         origins.push(Origin {
             at: n,
@@ -402,4 +412,49 @@ fn drift(values: &[f64], origin: Origin, moves: bool) -> Option<Vec<f64>> {
         0.0
     };
     Some((1..=origin.ahead).map(|j| last + step * j as f64).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_origin_stands_in_a_gap_that_the_future_fills() {
+        let mut values: Vec<f64> = (0..120).map(|i| f64::from(i % 7)).collect();
+        values[80..95].fill(f64::NAN);
+        values[110] = f64::NAN;
+        let told = |values: &[f64]| {
+            let past = Past::of(values, &[1]);
+            let origins = past.origins(10);
+            let mut told = Vec::new();
+            smoothed(&past, &origins, &mut told);
+            by_walk(&past, &origins, &mut told);
+            (origins, told)
+        };
+        let (origins, before) = told(&values);
+        assert!(origins.windows(2).all(|pair| pair[0].at < pair[1].at));
+        for origin in &origins {
+            assert!(values[origin.at - 1].is_finite(), "{origin:?}");
+            assert_eq!(
+                origin.ahead,
+                if origin.at == 120 {
+                    10
+                } else {
+                    10.min(120 - origin.at)
+                }
+            );
+        }
+        let at_gap = origins.iter().position(|origin| origin.at == 80).unwrap();
+        values[95..].fill(50.0);
+        let (_, after) = told(&values);
+        for (a, b) in before.iter().zip(&after).filter(|(a, _)| a.name != "level") {
+            let pairs = a.forecasts[at_gap]
+                .iter()
+                .flatten()
+                .zip(b.forecasts[at_gap].iter().flatten());
+            for (x, y) in pairs {
+                assert!((x - y).abs() < 1e-6, "{}: {x} {y}", a.name);
+            }
+        }
+    }
 }

@@ -1,8 +1,11 @@
 //! Exponential smoothing: a level, perhaps a slope that may fade, followed along the series.
 //!
-//! Constants come from a grid by squared errors one step ahead; all of the grid runs along the
-//! series at once, so that every origin on the way costs only its forecast. Source: Gardner 1985,
-//! "Exponential smoothing: the state of the art".
+//! Constants come from a grid by squared errors one step ahead and over a whole horizon, multiplied:
+//! those of one step alone follow noise that is gone by the end of the horizon, those of the horizon
+//! alone are few. All of the grid runs along the series at once, so that every origin on the way costs
+//! only its forecast. Sources: Gardner 1985, "Exponential smoothing: the state of the art"; Tiao and
+//! Xu 1993, "Robustness of maximum likelihood estimates for multi-step predictions: the exponential
+//! smoothing case".
 
 use super::Origin;
 
@@ -18,11 +21,50 @@ struct Runners {
     phi: f64,
     level: [f64; ABREAST],
     slope: [f64; ABREAST],
+    /// Squared errors one step ahead.
+    loss: [f64; ABREAST],
+    held: Held,
+}
+
+/// Forecasts that were made some steps ago, and how they did since.
+#[derive(Debug, Clone, Copy)]
+struct Held {
+    level: [f64; ABREAST],
+    slope: [f64; ABREAST],
+    /// Steps since.
+    age: usize,
+    /// What the slope has faded to, and the sum of it.
+    fade: f64,
+    grown: f64,
+    /// Squared errors up to a horizon ahead.
     loss: [f64; ABREAST],
 }
 
+impl Held {
+    fn take(&mut self, v: f64, phi: f64) {
+        self.age += 1;
+        self.fade *= phi;
+        self.grown += self.fade;
+        let state = self.level.iter().zip(&self.slope);
+        for ((level, slope), loss) in state.zip(&mut self.loss) {
+            let error = v - (level + slope * self.grown);
+            *loss += error * error;
+        }
+    }
+
+    const fn hold(&mut self, level: [f64; ABREAST], slope: [f64; ABREAST]) {
+        (self.level, self.slope) = (level, slope);
+        (self.age, self.fade, self.grown) = (0, 1.0, 0.0);
+    }
+}
+
 impl Runners {
-    fn take(&mut self, v: f64) {
+    /// Takes a value; forecasts are held for `every` steps.
+    fn take(&mut self, v: f64, every: usize) {
+        if self.held.age >= every {
+            self.held.hold(self.level, self.slope);
+        }
+        self.held.take(v, self.phi);
         let constants = self.alpha.iter().zip(&self.beta);
         let state = self.level.iter_mut().zip(&mut self.slope);
         let all = constants.zip(state).zip(&mut self.loss);
@@ -38,9 +80,11 @@ impl Runners {
 
     /// The least loss, with level, slope and fade.
     fn best(&self) -> Option<(f64, f64, f64, f64)> {
-        let state = self.level.iter().zip(&self.slope).zip(&self.loss);
+        let losses = self.loss.iter().zip(&self.held.loss);
+        let losses = losses.map(|(one, all)| one.sqrt() * all.sqrt());
+        let state = self.level.iter().zip(&self.slope).zip(losses);
         state
-            .map(|((level, slope), loss)| (*loss, *level, *slope, self.phi))
+            .map(|((level, slope), loss)| (loss, *level, *slope, self.phi))
             .min_by(|a, b| a.0.total_cmp(&b.0))
     }
 }
@@ -91,6 +135,14 @@ impl Slope {
                     level: [level; ABREAST],
                     slope: [slope; ABREAST],
                     loss: [0.0; ABREAST],
+                    held: Held {
+                        level: [level; ABREAST],
+                        slope: [slope; ABREAST],
+                        age: 0,
+                        fade: 1.0,
+                        grown: 0.0,
+                        loss: [0.0; ABREAST],
+                    },
                 });
             }
         }
@@ -98,9 +150,14 @@ impl Slope {
     }
 }
 
+/// Forecasts are held for so small a part of the past at most, so that there are some.
+const QUARTER: usize = 4;
+
 /// One forecast an origin.
 pub(super) fn forecasts(values: &[f64], slope: Slope, origins: &[Origin]) -> Vec<Option<Vec<f64>>> {
     let mut runners = slope.runners(values);
+    let horizon = origins.last().map_or(1, |last| last.ahead);
+    let every = horizon.min(values.len() / QUARTER).max(1);
     let mut next = 0;
     origins
         .iter()
@@ -108,7 +165,7 @@ pub(super) fn forecasts(values: &[f64], slope: Slope, origins: &[Origin]) -> Vec
             let fresh = values.get(next..origin.at).unwrap_or_default();
             for abreast in &mut runners {
                 for v in fresh {
-                    abreast.take(*v);
+                    abreast.take(*v, every);
                 }
             }
             next = next.max(origin.at);
@@ -174,9 +231,35 @@ mod tests {
     }
 
     #[test]
+    fn constants_serve_the_whole_horizon() {
+        // Each value is 0.8 of the one before and fresh noise: one step ahead the last value says most,
+        // sixty steps ahead the mean, which is 0.
+        let mut z = 1_u64;
+        let mut at = 0.0;
+        let values: Vec<f64> = (0..600)
+            .map(|_| {
+                z = z
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
+                at = 0.8 * at + (z >> 11) as f64 / (1_u64 << 53) as f64 - 0.5;
+                at
+            })
+            .collect();
+        let strayed = |ahead: usize| -> f64 {
+            let ends = (300..=600).step_by(10);
+            let origins: Vec<Origin> = ends.map(|at| Origin { at, ahead }).collect();
+            let levels = forecasts(&values, Slope::None, &origins);
+            levels.iter().flatten().map(|f| f[0] * f[0]).sum()
+        };
+        let (near, far) = (strayed(1), strayed(60));
+        assert!(far < 0.5 * near, "{far} {near}");
+    }
+
+    #[test]
     fn an_origin_on_the_way_is_as_the_end_of_its_past() {
         let values: Vec<f64> = (0..90).map(|i| f64::from((i * i) % 17)).collect();
         let both = [Origin { at: 50, ahead: 4 }, Origin { at: 90, ahead: 4 }];
+        // Both pasts are long enough for forecasts to be held over the whole horizon.
         for slope in [Slope::None, Slope::Lasting, Slope::Damped] {
             let found = forecasts(&values, slope, &both);
             assert_eq!(found[0], Some(last(&values[..50], slope, 4)));

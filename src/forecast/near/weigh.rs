@@ -21,9 +21,10 @@ pub(super) struct Trial {
 
 impl Trial {
     pub(super) fn new(past: &Past, origins: &[Origin], mut told: Vec<Told>) -> Self {
-        told.retain(
-            |t| matches!(t.forecasts.last(), Some(Some(f)) if f.iter().all(|v| v.is_finite())),
-        );
+        for forecast in told.iter_mut().flat_map(|t| &mut t.forecasts) {
+            *forecast = forecast.take().and_then(sound);
+        }
+        told.retain(|t| matches!(t.forecasts.last(), Some(Some(_))));
         let before = origins.len().saturating_sub(1);
         let loss = |forecast: &Option<Vec<f64>>, origin: &Origin| {
             let forecast = forecast.as_ref()?;
@@ -185,6 +186,16 @@ impl Trial {
 
 const TINY: f64 = 1e-12;
 
+/// A forecast as far as it is of use: nothing where it is no number, and never beyond a thousand
+/// times the past, which is scaled to 1.
+fn sound(mut forecast: Vec<f64>) -> Option<Vec<f64>> {
+    const REACH: f64 = 1e3;
+    for v in &mut forecast {
+        *v = v.clamp(-REACH, REACH);
+    }
+    forecast.iter().all(|v| !v.is_nan()).then_some(forecast)
+}
+
 /// Mean of a weighted distribution between two of its quantiles.
 fn middle(column: &mut [(f64, f64)]) -> f64 {
     let set = &settings().near;
@@ -244,6 +255,18 @@ mod tests {
         assert_eq!(near.shares.len(), 1);
         assert!(near.mean.iter().all(|v| v.is_finite()));
         assert!((near.errors.0 - 0.5).abs() < 1e-9 && (near.errors.1 - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn what_is_no_number_at_one_origin_spoils_nothing_there() {
+        let (past, made) = trial(&[("naive", 0.6), ("ses", 0.1)]);
+        let mut told = made.told;
+        told[1].forecasts[0] = Some(vec![1.0, f64::NAN, 1.0, 1.0, 1.0]);
+        told[0].forecasts[1] = Some(vec![f64::INFINITY; 5]);
+        let trial = Trial::new(&past, &made.origins, told);
+        assert_eq!(trial.losses[1][0], None);
+        let near = trial.near(&past, 5);
+        assert!(near.errors.0.is_finite() && near.sd.iter().all(|sd| sd.is_finite()));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! `/jobs/…`: queues over HTTP, for those who send jobs, those who do them and those who look after them.
 //!
 //! For: reading requests and showing answers. Not for: what a verb does (`queue`). Read [`list`]
-//! and [`enqueue`] first; `work` is the worker's side, `letters` the dead letters, `events` the
-//! stream of what happens, `wire` the shapes.
+//! and [`enqueue`] first; `work` is the worker's side, `letters` the dead letters, `schedules`
+//! what comes again, `events` the stream of what happens, `wire` the shapes.
 
 pub(super) mod enqueue;
 pub(super) mod events;
 pub(super) mod letters;
+pub(super) mod overview;
+pub(super) mod schedules;
 mod wire;
 pub(super) mod work;
 

@@ -212,7 +212,7 @@ pub(super) fn job(job: &Job, role: Role) -> JobView<'_> {
     }
 }
 
-fn seen_by(role: Role, payload: &Payload) -> Cow<'_, Payload> {
+pub(super) fn seen_by(role: Role, payload: &Payload) -> Cow<'_, Payload> {
     match role {
         Role::Operator => Cow::Borrowed(payload),
         Role::Viewer => {

@@ -1,16 +1,26 @@
 //! Rows of `/database/…`.
 
+use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 
 use super::params::{DATABASE, ROLE, TARGET, WINDOW};
 use super::{JSON, Param, Route};
-use crate::http::{database, statements};
+use crate::http::{database, explain, statements, strategy};
 
 /// Where deploys are marked.
 const DEPLOYS: &str = "/api/v1/performance/database/deploys";
 
 /// The rows, as the description lists them.
 pub(super) const ROUTES: &[Route] = &[
+    Route {
+        method: "POST",
+        path: explain::ANALYZE,
+        summary: "Explains one statement: its plan with figures, what to mend, what it is expected to take.",
+        does: "analyze query",
+        params: &[TARGET],
+        answer: (JSON, "QueryOptimizationResult"),
+        serve: || post(explain::analyze).layer(DefaultBodyLimit::max(explain::BODY_MAX)),
+    },
     Route {
         method: "GET",
         path: "/api/v1/performance/database/size",
@@ -113,6 +123,15 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         answer: (JSON, "StatementHistory"),
         serve: || get(statements::history),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/database/indexing-strategy",
+        summary: "Indexes of each table, and which to build and to drop for the statements counted.",
+        does: "get the indexing strategy",
+        params: &[TARGET],
+        answer: (JSON, "[TableStrategy]"),
+        serve: || get(strategy::indexing),
     },
     Route {
         method: "GET",

@@ -11,6 +11,7 @@ mod name;
 mod options;
 mod payload;
 mod report;
+mod schedule;
 mod webhook;
 
 use serde::{Deserialize, Serialize};
@@ -21,6 +22,7 @@ pub use name::{QueueName, check_job_id};
 pub use options::{Deduplication, JobOptions, Keep, PRIORITY_MAX};
 pub use payload::Payload;
 pub use report::{AttemptError, Failure, LogLine};
+pub use schedule::{CatchUp, NewSchedule, check_schedule_name};
 pub use webhook::{MASK, Secret, Webhook};
 
 use super::units::{Bytes, Timestamp};
@@ -42,6 +44,11 @@ pub enum Error {
         "{0:?} cannot be a job's id; write 1 to 256 bytes that are no whole number and no word of the API such as pause"
     )]
     JobId(String),
+    /// A schedule's name that cannot be one.
+    #[error(
+        "{0:?} cannot name a schedule; write 1 to 128 bytes without line ends and other control characters"
+    )]
+    ScheduleName(String),
     /// An option outside its bounds.
     #[error("{field} is {given}; write {wanted}")]
     Bounds {

@@ -63,7 +63,7 @@ impl BlindSpots {
             Err(error) if error.is_fatal() => Err(error),
             Err(error) => {
                 let cure = match &error {
-                    Error::Denied { .. } => "GRANT pg_monitor TO the role;",
+                    Error::Denied { cure, .. } => cure,
                     Error::StatementTimeout { .. } => "raise statement_timeout of this target",
                     Error::LockTimeout { .. } => "nothing: it is read again in the next cycle",
                     _ => "see the server's log",
@@ -72,6 +72,11 @@ impl BlindSpots {
                 Ok(T::default())
             }
         }
+    }
+
+    /// Whether a part has a note.
+    pub(crate) fn has(&self, what: &str) -> bool {
+        self.0.contains_key(what)
     }
 
     /// All notes, in order of part.

@@ -78,6 +78,7 @@ pub(crate) struct IndexRow {
     pub(crate) pages: u64,
     /// `pg_class.relfilenode`.
     pub(crate) file: u32,
+    pub(crate) is_partition: bool,
     pub(crate) idx_tup_fetch: u64,
     versions: (Xid, Xid),
 }
@@ -86,7 +87,7 @@ pub(crate) struct IndexRow {
 pub(crate) async fn read(
     session: &mut Session,
     able: &Capability,
-    fixed: &mut Fixed,
+    (fixed, cycle): (&mut Fixed, u64),
 ) -> Result<Vec<IndexRow>> {
     const FIRST_FIELD: usize = 4;
     let last_scan = if able.is_at_least(V16) {
@@ -109,7 +110,12 @@ pub(crate) async fn read(
             Ok((cells.get(0)?, cells.get(1)?))
         })
         .collect::<Result<_>>()?;
-    fixed.refresh(session, &present).await?;
+    fixed.refresh(session, &present, cycle).await?;
+    let under_way = if fixed.has_invalid() {
+        under_way(session).await?
+    } else {
+        BTreeSet::new()
+    };
     let mut out = Vec::with_capacity(rows.len());
     for (row, (oid, _)) in rows.iter().zip(&present) {
         // One that was dropped between the two readings is gone.
@@ -118,6 +124,7 @@ pub(crate) async fn read(
         };
         let cells = Cells::new(PART, row);
         let mut index = entry.index.clone();
+        index.is_building = under_way.contains(oid);
         index.last_idx_scan = cells.time(3)?;
         index.idx_scan = cells.count(FIRST_FIELD)?;
         index.idx_tup_read = cells.count(FIRST_FIELD + 1)?;
@@ -125,11 +132,24 @@ pub(crate) async fn read(
             index,
             pages: u64::try_from(cells.get::<i32>(2)?).unwrap_or(0),
             file: entry.file,
+            is_partition: entry.is_partition,
             idx_tup_fetch: cells.count(FIRST_FIELD + 2)?,
             versions: entry.versions,
         });
     }
     Ok(out)
+}
+
+/// Indexes that are being built at this moment, those of REINDEX as well.
+async fn under_way(session: &mut Session) -> Result<BTreeSet<u32>> {
+    let sql = format!(
+        "select {MARKER} index_relid from pg_stat_progress_create_index \
+         where index_relid is not null and index_relid <> 0"
+    );
+    let rows = session.rows(PART, &sql, &[]).await?;
+    rows.iter()
+        .map(|row| Cells::new(PART, row).get(0))
+        .collect()
 }
 
 /// What an index is, as long as nobody changes it.

@@ -15,6 +15,7 @@ pub(super) mod horizon;
 mod indexes;
 pub(super) mod io;
 pub(super) mod locks;
+mod partitions;
 mod ranking;
 pub(super) mod relations;
 pub(super) mod replication;

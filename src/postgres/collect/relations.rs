@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::BlindSpots;
 use super::indexes::{self, Definitions, Fixed, IndexRow};
+use super::partitions::Parents;
 use super::ranking::{Weight, most_important};
-use super::sizes::{Sizes, Wanted};
+use super::sizes::{SMALL_PAGES, Size, Sizes, Wanted};
 use super::tables::{self, TableRow};
 use crate::model::database::{Index, Table};
 use crate::model::series::Sample;
@@ -30,6 +31,7 @@ pub(crate) struct Memory {
     sizes: Sizes,
     fixed: Fixed,
     definitions: Definitions,
+    parents: Parents,
 }
 
 /// Records of all relations, and series of those that matter most.
@@ -49,9 +51,11 @@ impl Reader<'_> {
         memory: &mut Memory,
         untouchable: &BTreeSet<u32>,
     ) -> Result<Relations> {
-        let tables = tables::read(self.session, self.able).await;
+        let is_new = memory.sizes.is_empty();
+        let tables = tables::read(self.session, self.able, is_new).await;
         let tables = self.blind.settle("tables", tables)?;
-        let indexes = indexes::read(self.session, self.able, &mut memory.fixed).await;
+        let known = (&mut memory.fixed, self.cycle);
+        let indexes = indexes::read(self.session, self.able, known).await;
         let mut indexes = self.blind.settle("indexes", indexes)?;
         let mut tables: BTreeMap<u32, TableRow> =
             tables.into_iter().map(|row| (row.table.oid, row)).collect();
@@ -71,6 +75,8 @@ impl Reader<'_> {
             .complete(self.session, &mut indexes, untouchable, self.cycle)
             .await;
         self.blind.settle("index definitions", completed)?;
+        self.climb(&mut memory.parents, &mut tables, &mut indexes)
+            .await?;
         for row in &indexes {
             if let Some(table) = tables.get_mut(&row.index.table_oid) {
                 table.add_index(row);
@@ -82,6 +88,30 @@ impl Reader<'_> {
         Ok(self.finish(tables.into_values().collect(), indexes))
     }
 
+    /// Says of each partition what it belongs to.
+    async fn climb(
+        &mut self,
+        parents: &mut Parents,
+        tables: &mut BTreeMap<u32, TableRow>,
+        indexes: &mut [IndexRow],
+    ) -> Result<()> {
+        let of_tables = tables.values().filter(|row| row.is_partition);
+        let of_indexes = indexes.iter().filter(|row| row.is_partition);
+        let children: Vec<u32> = of_tables
+            .map(|row| row.table.oid)
+            .chain(of_indexes.map(|row| row.index.oid))
+            .collect();
+        let read = parents.refresh(self.session, &children, self.cycle).await;
+        self.blind.settle("partitions", read)?;
+        for row in tables.values_mut() {
+            row.table.parent = parents.of(row.table.oid).cloned();
+        }
+        for row in indexes {
+            row.index.parent = parents.of(row.index.oid).cloned();
+        }
+        Ok(())
+    }
+
     async fn measure(
         &mut self,
         memory: &mut Memory,
@@ -89,19 +119,30 @@ impl Reader<'_> {
         indexes: &mut [IndexRow],
         untouchable: &BTreeSet<u32>,
     ) -> Result<()> {
+        let page = self.able.block_size;
         let stamps: Vec<Wanted> = tables
             .values()
             .map(|row| Wanted {
                 oid: row.table.oid,
                 stamp: row.stamp,
+                told: row.told(page),
+                is_index: false,
             })
             .chain(indexes.iter().map(|row| {
-                let table = tables
-                    .get(&row.index.table_oid)
-                    .map_or(0, |table| table.stamp);
+                let table = tables.get(&row.index.table_oid);
+                let stamp = table.map_or(0, |table| table.stamp);
+                // Counted together with its table, and as small.
+                let is_small = (1..SMALL_PAGES).contains(&row.pages);
+                let is_told = is_small && table.is_some_and(|table| table.told(page).is_some());
+                let bytes = row.pages * page;
                 Wanted {
                     oid: row.index.oid,
-                    stamp: table ^ row.pages.rotate_left(32) ^ u64::from(row.file).rotate_left(7),
+                    stamp: stamp ^ row.pages.rotate_left(32) ^ u64::from(row.file).rotate_left(7),
+                    told: is_told.then_some(Size {
+                        main: bytes,
+                        total: bytes,
+                    }),
+                    is_index: true,
                 }
             }))
             .collect();
@@ -131,7 +172,6 @@ impl Reader<'_> {
                 "wait for the lock's holder: sizes are the last known",
             );
         }
-        let page = self.able.block_size;
         for row in tables.values_mut() {
             let size = memory.sizes.of(row.table.oid, row.pages * page);
             row.table.table_bytes = size.main;

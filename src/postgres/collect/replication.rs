@@ -56,6 +56,8 @@ pub(crate) struct Replication {
     pub(crate) slots: Vec<Slot>,
     /// `None` where it is behind by an unknown time: nothing was replayed yet.
     lag_seconds: Option<f64>,
+    /// Somebody has paused the replay here.
+    pub(crate) is_paused: bool,
 }
 
 /// Reads standbys, slots and our own lag.
@@ -96,10 +98,12 @@ pub(crate) async fn read(session: &mut Session) -> Result<Replication> {
         "select {MARKER} case when not pg_is_in_recovery() \
          or pg_last_wal_receive_lsn() <= pg_last_wal_replay_lsn() then 0 else \
          extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp()) \
-         end::float8"
+         end::float8, case when pg_is_in_recovery() then pg_is_wal_replay_paused() else false end"
     );
     for row in session.rows(PART, &sql, &[]).await? {
-        out.lag_seconds = Cells::new(PART, &row).number(0)?;
+        let cells = Cells::new(PART, &row);
+        out.lag_seconds = cells.number(0)?;
+        out.is_paused = cells.get(1)?;
     }
     Ok(out)
 }
@@ -109,6 +113,12 @@ fn bytes(value: f64) -> u64 {
 }
 
 impl Replication {
+    /// How far this standby is behind, in ms; `None` where that is not known.
+    pub(crate) fn lag_ms(&self) -> Option<u64> {
+        let lag = self.lag_seconds?.max(0.0);
+        u64::try_from(crate::postgres::read::whole(lag * 1e3)).ok()
+    }
+
     /// Series of one scrape.
     pub(crate) fn samples(&self) -> Vec<Sample> {
         let mut out = vec![STANDBYS.sample(Labels::none(), self.replicas.len() as f64)];

@@ -16,6 +16,8 @@ const PART: &str = "statements";
 const RISING_MAX: usize = 20;
 /// Entries that are followed beside the top; the oldest go.
 const FOLLOWED_MAX: usize = 60;
+/// Readings after which an entry that has not begun is no longer new: its text came too late.
+const FRESH_MAX: u8 = 3;
 /// Entries that are remembered; `pg_stat_statements.max` is 5,000 unless set.
 const KNOWN_MAX: usize = 20_000;
 
@@ -24,12 +26,20 @@ const KNOWN_MAX: usize = 20_000;
 pub(crate) struct Rising {
     totals: HashMap<i64, f64>,
     followed: VecDeque<i64>,
+    /// Entries that were not there before, by the readings since they came.
+    fresh: HashMap<i64, u8>,
 }
 
 impl Rising {
     /// Query ids to read beside the top.
     pub(crate) fn followed(&self) -> Vec<i64> {
         self.followed.iter().copied().collect()
+    }
+
+    /// Whether an entry came within the last readings and has not begun yet: its counters were 0 then,
+    /// so that what it did in its first minute counts, too. Told once.
+    pub(crate) fn begins(&mut self, id: i64) -> bool {
+        self.fresh.remove(&id).is_some()
     }
 
     /// Whether an entry is read because it rose.
@@ -67,8 +77,14 @@ impl Rising {
     }
 
     fn take(&mut self, now: HashMap<i64, f64>, top: &[i64]) {
+        self.fresh.retain(|id, readings| {
+            *readings += 1;
+            *readings < FRESH_MAX && now.contains_key(id)
+        });
         // Without a reading before, nobody knows who rises.
         if !self.totals.is_empty() {
+            let came = now.keys().filter(|id| !self.totals.contains_key(id));
+            self.fresh.extend(came.map(|id| (*id, 0)));
             let grown = now.iter().map(|(id, total)| {
                 let before = self.totals.get(id).copied().unwrap_or(0.0);
                 (*id, total - before)
@@ -111,6 +127,23 @@ mod tests {
         assert_eq!(rising.followed(), [2]);
         rising.take(totals(&[(1, 1e9), (3, 50.0)]), &[1, 3]);
         assert!(rising.followed().is_empty());
+    }
+
+    #[test]
+    fn what_comes_between_two_readings_begins_at_nothing_once() {
+        let mut rising = Rising::default();
+        rising.take(totals(&[(1, 5.0)]), &[1]);
+        assert!(!rising.begins(1), "how long it has been there is not known");
+        rising.take(totals(&[(1, 6.0), (2, 3.0)]), &[1]);
+        assert!(rising.begins(2) && !rising.begins(2) && !rising.begins(1));
+        rising.take(totals(&[(1, 6.0), (2, 3.0), (3, 1.0)]), &[1]);
+        for _ in 0..3 {
+            rising.take(totals(&[(1, 6.0), (2, 3.0), (3, 1.0)]), &[1]);
+        }
+        assert!(
+            !rising.begins(3),
+            "minutes later its counters are of minutes"
+        );
     }
 
     #[test]

@@ -4,19 +4,22 @@
 
 use std::collections::BTreeSet;
 
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
-use crate::model::database::Sequence;
+use crate::model::database::{Sequence, SequenceColumn};
 use crate::model::series::{Labels, Metric, Sample};
 use crate::postgres::capability::Capability;
 use crate::postgres::read::Cells;
 use crate::postgres::session::Session;
-use crate::postgres::{MARKER, Result};
+use crate::postgres::{Error, MARKER, Result};
 
 const PART: &str = "sequences";
 
 /// Cycles between two readings.
 const EVERY: u64 = 10;
+/// How often a reading is tried while sequences vanish.
+const TRIES: u32 = 4;
 /// How many series are given: those nearest to their end.
 const SERIES_CAP: usize = 100;
 
@@ -33,6 +36,25 @@ pub(super) const METRICS: &[&Metric] = &[&USED];
 pub(crate) struct Sequences {
     list: Vec<Sequence>,
     read_in: Option<u64>,
+}
+
+/// One that is dropped between the question whether it is there and its reading fails them all; at the
+/// next try it is known to be gone.
+async fn patient(
+    session: &mut Session,
+    sql: &str,
+    untouchable: &BTreeSet<u32>,
+) -> Result<Vec<Row>> {
+    let skip: Vec<u32> = untouchable.iter().copied().collect();
+    let params = [(&skip as _, Type::OID_ARRAY)];
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match session.rows(PART, sql, &params).await {
+            Err(Error::Query { .. }) if tries < TRIES => {}
+            read => return read,
+        }
+    }
 }
 
 impl Sequences {
@@ -57,26 +79,40 @@ impl Sequences {
              case when has_sequence_privilege(c.oid, 'SELECT,USAGE') \
              then pg_sequence_last_value(c.oid) end, \
              least(s.seqmax, case a.atttypid when 'int2'::regtype then 32767 \
-             when 'int4'::regtype then 2147483647 else s.seqmax end) \
+             when 'int4'::regtype then 2147483647 else s.seqmax end), \
+             tn.nspname::text, t.relname::text, a.attname::text, \
+             a.atttypid in ('int2'::regtype, 'int4'::regtype), d.deptype = 'i' \
              from pg_sequence s join pg_class c on c.oid = s.seqrelid \
              join pg_namespace n on n.oid = c.relnamespace \
              left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = c.oid \
              and d.refclassid = 'pg_class'::regclass and d.deptype in ('a', 'i') \
              and d.refobjsubid > 0 \
              left join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid \
+             left join pg_class t on t.oid = d.refobjid \
+             left join pg_namespace tn on tn.oid = t.relnamespace \
              where c.relpersistence <> 't' {unlogged} and s.seqincrement > 0 \
              and c.oid <> all ($1)"
         );
-        let skip: Vec<u32> = untouchable.iter().copied().collect();
-        let params = [(&skip as _, Type::OID_ARRAY)];
+        let rows = patient(session, &sql, untouchable).await?;
         let mut list = Vec::new();
-        for row in session.rows(PART, &sql, &params).await? {
+        for row in rows {
             let cells = Cells::new(PART, &row);
+            let column = match cells.get::<Option<String>>(6)? {
+                Some(name) => Some(SequenceColumn {
+                    schema: cells.text(4)?,
+                    table: cells.text(5)?,
+                    name,
+                    is_narrow: cells.get(7)?,
+                    is_identity: cells.get(8)?,
+                }),
+                None => None,
+            };
             list.push(Sequence {
                 schema: cells.text(0)?,
                 name: cells.text(1)?,
                 last_value: cells.get(2)?,
                 max_value: cells.get(3)?,
+                column,
             });
         }
         let used = |s: &Sequence| s.last_value.unwrap_or(0) as f64 / s.max_value as f64;

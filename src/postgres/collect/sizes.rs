@@ -2,7 +2,9 @@
 //!
 //! Each size costs the server an open relation and several `stat` calls, so a size is read again
 //! when the relation's write counters, its pages or its file changed, and else once in
-//! [`ROUND`] cycles. Relations under an ACCESS EXCLUSIVE lock are not asked for.
+//! [`ROUND`] cycles. What is small and was not written to since VACUUM or ANALYZE counted its pages is
+//! taken from that count until its turn comes. Relations under an ACCESS EXCLUSIVE lock are not asked
+//! for.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -22,6 +24,8 @@ const PART: &str = "sizes";
 const ROUND: u64 = 60;
 /// The same for databases, which are fewer and cost more each.
 const DATABASE_ROUND: u64 = 10;
+/// Rows written to a database from which on its size is read before its turn.
+const WRITES_MIN: u64 = 1_000;
 /// Relations asked for in one statement, so that none comes near the statement timeout.
 pub(super) const CHUNK: usize = 500;
 
@@ -53,7 +57,13 @@ pub(crate) struct Wanted {
     pub(crate) oid: u32,
     /// Differs when the size may differ.
     pub(crate) stamp: u64,
+    /// What the catalog tells of one that is small and was not written to; else `None`.
+    pub(crate) told: Option<Size>,
+    pub(crate) is_index: bool,
 }
+
+/// Pages from which on a size is always read: a megabyte.
+pub(super) const SMALL_PAGES: u64 = 128;
 
 /// Bytes of one relation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,22 +89,46 @@ impl Sizes {
     ) -> Result<()> {
         let stamps: HashMap<u32, u64> = wanted.iter().map(|w| (w.oid, w.stamp)).collect();
         self.0.retain(|oid, _| stamps.contains_key(oid));
-        let due: Vec<u32> = wanted
+        for w in wanted {
+            if let Some(told) = w.told {
+                self.0.entry(w.oid).or_insert((told, w.stamp));
+            }
+        }
+        let due: Vec<&Wanted> = wanted
             .iter()
             .filter(|w| {
                 let known = self
                     .0
                     .get(&w.oid)
                     .is_some_and(|(_, stamp)| *stamp == w.stamp);
-                !known || is_turn(w.oid, cycle, ROUND)
+                // In the first cycle nothing has had its turn, nor need it have.
+                !known || (cycle > 0 && is_turn(w.oid, cycle, ROUND))
             })
-            .map(|w| w.oid)
-            .filter(|oid| !untouchable.contains(oid))
+            .filter(|w| !untouchable.contains(&w.oid))
             .collect();
-        let sql = format!(
-            "select {MARKER} o, pg_relation_size(o), pg_table_size(o) from unnest($1::oid[]) o"
-        );
-        for chunk in due.chunks(CHUNK) {
+        for is_index in [false, true] {
+            let kind = due.iter().filter(|w| w.is_index == is_index);
+            let oids: Vec<u32> = kind.map(|w| w.oid).collect();
+            self.read(session, (&oids, is_index), &stamps).await?;
+        }
+        Ok(())
+    }
+
+    async fn read(
+        &mut self,
+        session: &mut Session,
+        (oids, is_index): (&[u32], bool),
+        stamps: &HashMap<u32, u64>,
+    ) -> Result<()> {
+        // Each map is one more file to look for; an index has its main file and next to nothing else.
+        let total = if is_index {
+            "null::int8"
+        } else {
+            "pg_table_size(o)"
+        };
+        let sql =
+            format!("select {MARKER} o, pg_relation_size(o), {total} from unnest($1::oid[]) o");
+        for chunk in oids.chunks(CHUNK) {
             let chunk = chunk.to_vec();
             for row in session
                 .rows(PART, &sql, &[(&chunk as _, Type::OID_ARRAY)])
@@ -102,15 +136,21 @@ impl Sizes {
             {
                 let cells = Cells::new(PART, &row);
                 let oid: u32 = cells.get(0)?;
+                let main = cells.count(1)?;
                 let size = Size {
-                    main: cells.count(1)?,
-                    total: cells.count(2)?,
+                    main,
+                    total: cells.count(2)?.max(main),
                 };
                 let stamp = stamps.get(&oid).copied().unwrap_or(0);
                 self.0.insert(oid, (size, stamp));
             }
         }
         Ok(())
+    }
+
+    /// Nothing was read yet.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// The size of `oid`; from its page count where it was never read.
@@ -135,7 +175,7 @@ struct Row {
 }
 
 impl DatabaseSizes {
-    /// All databases; sizes are read again where rows were written, and else every few cycles.
+    /// All databases; sizes are read again where many rows were written, and else every few cycles.
     pub(crate) async fn read(
         &mut self,
         session: &mut Session,
@@ -149,10 +189,9 @@ impl DatabaseSizes {
             .filter(|row| row.is_readable)
             .filter(|row| {
                 let turn = is_turn(row.oid, cycle, DATABASE_ROUND);
-                turn || self
-                    .0
-                    .get(&row.oid)
-                    .is_none_or(|(_, writes)| *writes != row.writes)
+                let written = |writes: i64| row.writes.abs_diff(writes) >= WRITES_MIN;
+                let known = self.0.get(&row.oid);
+                turn || known.is_none_or(|(_, writes)| written(*writes))
             })
             .map(|row| row.oid)
             .collect();

@@ -4,7 +4,8 @@
 //! whole. Texts of new entries are fetched in the slow cycle; until then an entry has no series,
 //! because it may be one of our own, which the comment in its text tells.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use tokio_postgres::types::Type;
 
@@ -12,6 +13,7 @@ use super::activity::TEXT_CAP;
 use super::{BlindSpots, Field, View};
 use crate::model::database::Statement;
 use crate::model::series::{Labels, Metric, Sample};
+use crate::model::units::Timestamp;
 use crate::postgres::capability::{Capability, StatementsExtension, quote};
 use crate::postgres::read::Cells;
 use crate::postgres::session::Session;
@@ -21,6 +23,15 @@ const PART: &str = "statements";
 
 /// Texts that are kept before those outside of the top are forgotten.
 const TEXTS_CAP: usize = 2_000;
+
+/// For a text the server reads the file of all texts, which may be hundreds of megabytes: after each
+/// reading it is left alone for so many times as long as that took, so that where new statements never
+/// end it costs one per cent of the time.
+const REST: u32 = 100;
+/// What takes no longer needs no rest.
+const SHORT: Duration = Duration::from_millis(50);
+/// Longest such rest.
+const REST_MAX: Duration = Duration::from_mins(30);
 
 /// `object_not_in_prerequisite_state`: the library is not in `shared_preload_libraries`.
 const NOT_LOADED: &str = "55000";
@@ -117,9 +128,9 @@ enum Text {
     Other(String),
 }
 
-/// Texts by query id.
+/// Texts by query id, and when the next may be read.
 #[derive(Debug, Default)]
-pub(crate) struct Texts(HashMap<i64, Text>);
+pub(crate) struct Texts(HashMap<i64, Text>, Option<Timestamp>);
 
 impl Texts {
     /// Query ids of our own statements.
@@ -140,13 +151,18 @@ impl Texts {
         &mut self,
         session: &mut Session,
         extension: &StatementsExtension,
-        top: &Top,
+        (top, at): (&Top, Timestamp),
     ) -> Result<()> {
         let ids = || top.0.keys().map(|key| key.query_id);
         let missing: Vec<i64> = ids().filter(|id| !self.0.contains_key(id)).collect();
-        if missing.is_empty() {
+        if missing.is_empty()
+            || self
+                .1
+                .is_some_and(|next| at < next && next.since(at) <= REST_MAX)
+        {
             return Ok(());
         }
+        let begun = tokio::time::Instant::now();
         let sql = format!(
             "select {MARKER} queryid, left(query, {TEXT_CAP}), position('{MARKER}' in query) > 0 \
              from {}.pg_stat_statements(true) where queryid = any ($1)",
@@ -169,6 +185,8 @@ impl Texts {
             };
             self.0.insert(cells.get(0)?, text);
         }
+        let took = begun.elapsed();
+        self.1 = (took > SHORT).then(|| at.plus(took.saturating_mul(REST).min(REST_MAX)));
         Ok(())
     }
 }
@@ -264,8 +282,16 @@ impl Top {
         self.0.keys().map(|key| key.query_id).collect()
     }
 
-    /// Series of the entries that are known not to be our own.
-    pub(crate) fn samples(&self, texts: &Texts) -> Vec<Sample> {
+    /// Series of the entries that are known not to be our own; those that `begin` say so start at 0,
+    /// and have their counters with the next scrape.
+    pub(crate) fn samples(
+        &self,
+        texts: &Texts,
+        mut begins: impl FnMut(i64) -> bool,
+    ) -> Vec<Sample> {
+        let told = self.0.keys().map(|key| key.query_id);
+        let told = told.filter(|id| texts.other(*id).is_some());
+        let begun: BTreeSet<i64> = told.filter(|id| begins(*id)).collect();
         let mut out = Vec::with_capacity(self.0.len() * VIEW.fields.len());
         for (key, counters) in &self.0 {
             if texts.other(key.query_id).is_none() {
@@ -275,8 +301,13 @@ impl Top {
                 .with("datname", key.database.as_str())
                 .with("queryid", key.query_id.to_string())
                 .with("rolname", key.role.as_str());
+            let share = if begun.contains(&key.query_id) {
+                0.0
+            } else {
+                1.0
+            };
             for (field, value) in VIEW.fields.iter().zip(counters.values) {
-                out.push(field.metric.sample(labels.clone(), value));
+                out.push(field.metric.sample(labels.clone(), share * value));
             }
         }
         out

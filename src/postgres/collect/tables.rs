@@ -4,6 +4,7 @@
 //! which `indexes` reads anyway.
 
 use super::indexes::IndexRow;
+use super::sizes::{SMALL_PAGES, Size};
 use super::{Field, View};
 use crate::model::database::Table;
 use crate::model::series::{Labels, Metric, Sample};
@@ -206,18 +207,33 @@ pub(crate) struct TableRow {
     pub(crate) pages: u64,
     /// Differs when the size may differ.
     pub(crate) stamp: u64,
+    pub(crate) is_partition: bool,
+    /// Pages of its TOAST table and one of that one's index; `None` where they were not asked for.
+    toast_pages: Option<u64>,
+    has_visible: bool,
     idx_tup_fetch: u64,
     samples: Vec<Sample>,
 }
 
-/// Reads all user tables and materialized views.
-pub(crate) async fn read(session: &mut Session, able: &Capability) -> Result<Vec<TableRow>> {
-    const FIRST_FIELD: usize = 9;
+/// Reads all user tables and materialized views; pages of TOAST tables only where `sizes_are_new`.
+pub(crate) async fn read(
+    session: &mut Session,
+    able: &Capability,
+    sizes_are_new: bool,
+) -> Result<Vec<TableRow>> {
+    const FIRST_FIELD: usize = 12;
+    // One look-up a table, which is only worth it while no size is known.
+    let toast = if sizes_are_new {
+        "(select t.relpages::int8 + 1 from pg_class t where t.oid = c.reltoastrelid)"
+    } else {
+        "null::int8"
+    };
     let columns = VIEW.columns(able.version_num).join(", ");
     let sql = format!(
         "select {MARKER} c.oid, n.nspname::text, c.relname::text, c.reltuples, c.relpages::int8, \
          c.relfilenode, case when c.relfrozenxid::text <> '0' then age(c.relfrozenxid)::int8 end, \
-         pg_stat_get_tuples_fetched(c.oid), coalesce(c.reloptions, '{{}}'), {columns} \
+         pg_stat_get_tuples_fetched(c.oid), coalesce(c.reloptions, '{{}}'), \
+         c.relispartition, {toast}, c.relallvisible > 0, {columns} \
          from {} join pg_namespace n on n.oid = c.relnamespace \
          where c.relkind in ('r', 'm') and c.relpersistence <> 't' and c.oid >= {FIRST_USER_OID}",
         VIEW.from
@@ -260,6 +276,9 @@ pub(crate) async fn read(session: &mut Session, able: &Capability) -> Result<Vec
             table,
             pages,
             stamp,
+            is_partition: cells.get(9)?,
+            toast_pages: sizes_are_new.then(|| cells.count(10)).transpose()?,
+            has_visible: cells.get(11)?,
             idx_tup_fetch: cells.count(7)?,
             samples,
         });
@@ -303,6 +322,22 @@ impl TableRow {
         self.idx_tup_fetch += row.idx_tup_fetch;
         self.table.index_bytes += row.index.size_bytes;
         self.table.has_primary_key |= row.index.is_primary;
+    }
+
+    /// What the catalog tells of its size, if it is small and was not written to since it was counted.
+    ///
+    /// The maps take three pages and one.
+    pub(crate) fn told(&self, page: u64) -> Option<Size> {
+        const FREE_SPACE_FROM: u64 = 4;
+        let table = &self.table;
+        let is_small = (1..SMALL_PAGES).contains(&self.pages);
+        let is_counted = table.row_estimate.is_some() && table.n_mod_since_analyze == 0;
+        let toast = self.toast_pages.filter(|pages| *pages < SMALL_PAGES)?;
+        let maps = u64::from(self.pages > FREE_SPACE_FROM) * 3 + u64::from(self.has_visible);
+        (is_small && is_counted).then(|| Size {
+            main: self.pages * page,
+            total: (self.pages + maps + toast) * page,
+        })
     }
 
     /// Scans and writes since the statistics were reset.

@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::model::plan::{PlanNode, Role};
 
 /// The plan in an answer of the server; `None` where there is none, as for a utility statement.
-pub(super) fn read(answer: &Value) -> Option<PlanNode> {
+pub(in crate::postgres) fn read(answer: &Value) -> Option<PlanNode> {
     let plan = answer.get(0)?.get("Plan")?;
     Some(node(plan))
 }
@@ -41,6 +41,7 @@ fn node(value: &Value) -> PlanNode {
         kind: text("Node Type").unwrap_or_default(),
         relationship: text("Parent Relationship").unwrap_or_default(),
         relation,
+        operation: text("Operation"),
         alias: text("Alias"),
         index: text("Index Name"),
         startup_cost: number("Startup Cost"),

@@ -8,9 +8,15 @@
 //! index lives in the memory of one backend and goes with it. Read [`WhatIf`] first.
 
 mod backend;
-mod explain;
+mod examine;
+pub(super) mod explain;
+mod learn;
+mod partitions;
+mod recorded;
 mod relations;
+mod safe;
 mod sample;
+mod tree;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,11 +26,16 @@ use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 
 use self::backend::Backend;
+pub use self::recorded::{Record, Recorded};
 use super::observer::Manner;
+use super::scratch::{self, Identity};
 use super::{Options, Result};
 use crate::advise::cost::{Ask, IndexSet, Planned, Planner, PlannerError};
 use crate::advise::relation::Relation;
 use crate::model::plan::PlanNode;
+
+pub use examine::{Checked, Examined, NotRun, Run, STATEMENT, Values};
+pub use learn::{Lesson, Seen};
 
 /// What the server can do for an advisor.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,6 +108,44 @@ impl WhatIf {
             return Err(super::Error::NotConnected);
         };
         backend.lock().await.explain(statement).await
+    }
+
+    /// What the server has recorded of its statements, at most `limit` of them.
+    ///
+    /// # Errors
+    /// Where `pg_stat_statements` is missing or may not be read, with the cure.
+    pub async fn recorded(&self, limit: u32) -> Result<Record> {
+        let Some(backend) = self.backends.first() else {
+            return Err(super::Error::NotConnected);
+        };
+        recorded::read(&mut *backend.lock().await, limit).await
+    }
+
+    /// Which database this is.
+    ///
+    /// # Errors
+    /// Those of the line.
+    pub async fn identity(&self) -> Result<Identity> {
+        let Some(backend) = self.backends.first() else {
+            return Err(super::Error::NotConnected);
+        };
+        let mut backend = backend.lock().await;
+        let rows = backend.rows("identity", scratch::IDENTITY, &[]).await?;
+        scratch::identity(&rows)
+    }
+
+    /// The types of a statement's parameters, and its plan with the parameters left in it.
+    ///
+    /// # Errors
+    /// Those of the server, such as a parameter whose type nobody can tell.
+    pub async fn generic(&self, text: &str) -> Result<(Vec<String>, PlanNode)> {
+        let Some(backend) = self.backends.first() else {
+            return Err(super::Error::NotConnected);
+        };
+        let mut backend = backend.lock().await;
+        let types = recorded::parameter_types(&mut backend, text).await?;
+        let plan = recorded::generic_plan(&mut backend, &self.ability, text, types.len()).await?;
+        Ok((types, plan))
     }
 
     /// What the catalog knows of these relations (schema, name); those that have vanished are left
@@ -206,7 +255,45 @@ impl WhatIf {
     }
 }
 
+impl WhatIf {
+    /// From HypoPG 1.4 on, indexes that are there can be hidden from the planner.
+    fn can_hide(&self) -> bool {
+        let version = self.ability.hypopg.as_deref().unwrap_or("0");
+        let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0_u32));
+        (parts.next(), parts.next()) >= (Some(1), Some(4))
+    }
+
+    async fn answer_hiding(&self, hidden: &[String], asks: &[Ask]) -> Result<Vec<Option<Planned>>> {
+        let Some(backend) = self.backends.first() else {
+            return Err(super::Error::NotConnected);
+        };
+        let mut backend = backend.lock().await;
+        let question = backend::Question {
+            schema: &self.ability.hypopg_schema,
+            statements: &self.statements,
+            candidates: &self.candidates,
+        };
+        backend.hide(question, hidden).await?;
+        let answers = backend.answer(question, asks).await;
+        backend.show_all(question).await?;
+        answers
+    }
+}
+
 impl Planner for WhatIf {
+    fn plan_hiding(
+        &self,
+        hidden: &[String],
+        asks: &[Ask],
+    ) -> std::result::Result<Option<Vec<Option<Planned>>>, PlannerError> {
+        if !self.can_hide() {
+            return Ok(None);
+        }
+        let answers = self.runtime.block_on(self.answer_hiding(hidden, asks));
+        let answers = answers.map_err(|error| PlannerError(error.to_string()))?;
+        Ok(Some(answers))
+    }
+
     fn plan(&self, asks: &[Ask]) -> std::result::Result<Vec<Option<Planned>>, PlannerError> {
         let answers = self.runtime.block_on(self.answer(asks));
         answers.map_err(|error| PlannerError(error.to_string()))

@@ -47,11 +47,11 @@ const COLUMNS: &str = "\
     join pg_type t0 on t0.oid = a.atttypid \
     join pg_type t on t.oid = case when t0.typtype = 'd' then t0.typbasetype else t0.oid end \
     left join pg_collation co on co.oid = a.attcollation \
-    left join lateral (select o.oid opc, o.opcfamily family, o.opcintype intype \
+    left join lateral (select o.oid opc, o.opcfamily as family, o.opcintype as intype \
       from pg_opclass o join pg_am am on am.oid = o.opcmethod and am.amname = 'btree' \
       where o.opcdefault and (o.opcintype = t.oid \
         or o.opcintype = case when t.typtype = 'e' then 'anyenum'::regtype when t.typtype = 'r' \
-             then 'anyrange'::regtype when t.typtype = 'm' then 'anymultirange'::regtype \
+             then 'anyrange'::regtype when t.typtype = 'm' then to_regtype('pg_catalog.anymultirange') \
              when t.typcategory = 'A' then 'anyarray'::regtype end \
         or exists (select from pg_cast k where k.castsource = t.oid and k.casttarget = o.opcintype \
                    and k.castmethod = 'b' and k.castcontext = 'i')) \

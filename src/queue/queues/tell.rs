@@ -27,6 +27,7 @@ impl Queues {
         let mut is_later = false;
         for change in changes {
             let now = self.now();
+            self.schedules.outcomes.hear(change, now);
             if let Some(state) = change.state {
                 let mut meters = lock(&self.meters);
                 let meter = meters.entry(change.queue.clone()).or_default();

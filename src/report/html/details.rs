@@ -205,7 +205,16 @@ fn evidence(evidence: &[Evidence]) -> String {
 
 /// What to mend, each with its evidence and its cure.
 pub(super) fn findings(findings: &[Finding], silenced: &[Silenced]) -> String {
-    let mut items = each(findings.iter(), finding);
+    let mut items = String::new();
+    let mut rest = findings;
+    // They come by severity and check: of many of a kind the first few stand for all.
+    while let Some(first) = rest.first() {
+        let is_same = |one: &&Finding| one.id == first.id && one.severity == first.severity;
+        let count = rest.iter().take_while(is_same).count();
+        let (same, others) = rest.split_at(count);
+        items.push_str(&kind(same));
+        rest = others;
+    }
     if !silenced.is_empty() {
         let reasons = each(silenced.iter(), |one| {
             let reason = escape(&words::one_line(&one.reason, 200));
@@ -231,6 +240,45 @@ pub(super) fn findings(findings: &[Finding], silenced: &[Silenced]) -> String {
     }
 }
 
+/// Findings of one check, the most important first: some open, the others folded.
+fn kind(same: &[Finding]) -> String {
+    const OPEN: usize = 3;
+    // One more is no reason to fold.
+    let open = if same.len() <= OPEN + 1 {
+        same.len()
+    } else {
+        OPEN
+    };
+    let (shown, folded) = same.split_at(open);
+    let mut items = each(shown.iter(), finding);
+    if let Some(first) = folded.first() {
+        // Writing to a string cannot go wrong.
+        let _ = write!(
+            items,
+            "<details class=\"more\"><summary>{} more of {}</summary>{}</details>",
+            folded.len(),
+            escape(&words::one_line(&first.id, 80)),
+            each(folded.iter(), finding)
+        );
+    }
+    items
+}
+
+/// Escaped text whose `` `commands` `` are set as such.
+fn with_code(text: &str) -> String {
+    let escaped = escape(&words::one_line(text, 1_000));
+    let mut out = String::with_capacity(escaped.len());
+    for (i, part) in escaped.split('`').enumerate() {
+        match i % 2 {
+            0 => out.push_str(part),
+            _ => {
+                let _ = write!(out, "<code>{part}</code>");
+            }
+        }
+    }
+    out
+}
+
 fn finding(finding: &Finding) -> String {
     let standing = Standing::from(finding.severity);
     let badge = match finding.severity {
@@ -240,6 +288,7 @@ fn finding(finding: &Finding) -> String {
     let object = finding
         .object
         .as_deref()
+        .filter(|object| !finding.title.contains(object))
         .map_or_else(String::new, |object| {
             format!(
                 "<p class=\"object\"><code>{}</code></p>",
@@ -255,7 +304,7 @@ fn finding(finding: &Finding) -> String {
     let lock = finding.cure.as_ref().map_or_else(String::new, |cure| {
         format!(
             "<span>Strongest lock: {}</span> ",
-            escape(&words::one_line(&cure.lock, 80))
+            escape(&words::one_line(&cure.lock, 200))
         )
     });
     format!(
@@ -264,7 +313,7 @@ fn finding(finding: &Finding) -> String {
         class(standing),
         escape(&words::one_line(&finding.title, 300)),
         evidence(&finding.evidence),
-        escape(&words::one_line(&finding.advice, 1_000)),
+        with_code(&finding.advice),
         escape(&words::one_line(&finding.id, 80))
     )
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::report::fixture::{self, HOSTILE};
+use crate::report::jobs::fixture::queues;
 
 /// Walks the tags; gives the first that is not closed in its place.
 fn badly_nested(page: &str) -> Option<String> {
@@ -34,13 +35,13 @@ fn badly_nested(page: &str) -> Option<String> {
 fn pages() -> [(&'static str, String); 8] {
     [
         ("report-odd", page(&fixture::odd())),
-        ("dashboard-odd", dashboard(&fixture::odd())),
+        ("dashboard-odd", dashboard(&fixture::odd(), &queues())),
         ("report", page(&fixture::rich())),
         ("report-calm", page(&fixture::calm())),
         ("report-fresh", page(&fixture::fresh())),
-        ("dashboard", dashboard(&fixture::rich())),
-        ("dashboard-calm", dashboard(&fixture::calm())),
-        ("dashboard-fresh", dashboard(&fixture::fresh())),
+        ("dashboard", dashboard(&fixture::rich(), &queues())),
+        ("dashboard-calm", dashboard(&fixture::calm(), &queues())),
+        ("dashboard-fresh", dashboard(&fixture::fresh(), &queues())),
     ]
 }
 
@@ -63,7 +64,7 @@ fn the_report_asks_nothing_of_any_network() {
 
 #[test]
 fn the_dashboard_loads_its_two_files_and_holds_nothing_inline() {
-    let page = dashboard(&fixture::rich());
+    let page = dashboard(&fixture::rich(), &queues());
     assert!(page.contains("href=\"/ui/style.css\"") && page.contains("src=\"/ui/app.js\""));
     for inline in [
         "style=",
@@ -103,7 +104,7 @@ fn a_hostile_target_name_is_escaped_everywhere() {
     for projection in &mut input.targets[0].projections {
         HOSTILE.clone_into(&mut projection.target);
     }
-    for page in [page(&input), dashboard(&input)] {
+    for page in [page(&input), dashboard(&input, &queues())] {
         assert!(!page.contains("<script>"));
         assert_eq!(badly_nested(&page), None);
     }
@@ -112,14 +113,20 @@ fn a_hostile_target_name_is_escaped_everywhere() {
 #[test]
 fn the_same_input_gives_the_same_bytes() {
     assert_eq!(page(&fixture::rich()), page(&fixture::rich()));
-    assert_eq!(dashboard(&fixture::rich()), dashboard(&fixture::rich()));
+    assert_eq!(
+        dashboard(&fixture::rich(), &queues()),
+        dashboard(&fixture::rich(), &queues())
+    );
 }
 
 #[test]
 fn the_fragment_is_what_stands_in_main() {
     let input = fixture::rich();
-    let main = format!("<main id=\"main\">{}</main>", dashboard_main(&input));
-    assert!(dashboard(&input).contains(&main));
+    let main = format!(
+        "<main id=\"main\">{}</main>",
+        dashboard_main(&input, &queues())
+    );
+    assert!(dashboard(&input, &queues()).contains(&main));
 }
 
 #[test]
@@ -163,4 +170,28 @@ fn pages_are_left_to_look_at() {
         let page = page.replace(linked, &format!("<style>{STYLE}</style>"));
         std::fs::write(folder.join(format!("{name}.html")), page).unwrap();
     }
+}
+
+#[test]
+fn the_page_tells_of_queues_and_schedules_and_of_none_where_there_are_none() {
+    let page = dashboard(&fixture::rich(), &queues());
+    for shown in [
+        "<h2>Jobs</h2>",
+        "1,204",
+        "12.5",
+        "1.24 s",
+        "; 2 queues more not shown",
+        "2026-05-02 03:00:00 +02:00",
+        "completed</span>, 10 min ago",
+        ">ended<",
+    ] {
+        assert!(page.contains(shown), "{shown}");
+    }
+    let warned = page.split("Dead letters\"><span>").nth(1).unwrap();
+    assert!(
+        warned.starts_with("<span class=\"badge warning\">"),
+        "{warned:.80}"
+    );
+    let none = dashboard(&fixture::rich(), &JobsReport::default());
+    assert!(!none.contains("<h2>Jobs</h2>"));
 }

@@ -173,7 +173,7 @@ fn repeated(query: &str, bursts: u32, rows: f64) -> Snapshot {
 fn one_by_one_is_told_once_it_was_seen_often_enough() {
     let each = "SELECT * FROM \"Lead\" WHERE \"id\" = $1";
     let drafts = n_plus_one(&repeated(each, 4, 100.0), thresholds());
-    assert!(drafts[0].title.contains("2 times for each row"));
+    assert!(drafts[0].title.contains("twice for each row"));
     assert!(n_plus_one(&repeated(each, 1, 100.0), thresholds()).is_empty());
     assert!(n_plus_one(&repeated(each, 9, 3.0), thresholds()).is_empty());
     let write = "UPDATE \"Lead\" SET s = $1 WHERE \"id\" = $2";

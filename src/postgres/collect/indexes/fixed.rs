@@ -1,7 +1,9 @@
 //! What an index is, apart from its counters: read again only when somebody changed a definition.
 //!
 //! Joining `pg_index` to `pg_class` and sending names and flags costs the server more than the
-//! counters do, so a fingerprint of both catalogs decides whether it is done.
+//! counters do, so a fingerprint of both catalogs decides whether it is done. Indexes that come, go or
+//! are renamed are noticed at once by their row versions; what changes in `pg_index` or in constraints
+//! alone within [`ROUND`] cycles, or at once while an index is invalid.
 
 use std::collections::HashMap;
 
@@ -14,11 +16,15 @@ use crate::postgres::{MARKER, Result};
 
 const PART: &str = "indexes";
 
+/// Cycles between two fingerprints while nothing else tells of a change.
+const ROUND: u64 = 5;
+
 /// One index without its counters.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) index: Index,
     pub(super) file: u32,
+    pub(super) is_partition: bool,
     /// Row versions in `pg_index` and `pg_class`.
     pub(super) versions: (Xid, Xid),
 }
@@ -37,20 +43,25 @@ impl Fixed {
         &mut self,
         session: &mut Session,
         present: &[(u32, Xid)],
+        cycle: u64,
     ) -> Result<()> {
-        let fingerprint = fingerprint(session).await?;
         let known = |(oid, version): &(u32, Xid)| {
             let entry = self.entries.get(oid);
             entry.is_some_and(|entry| entry.versions.1 == *version)
         };
-        if self.fingerprint == Some(fingerprint) && present.iter().all(known) {
+        let is_known = self.fingerprint.is_some() && present.iter().all(known);
+        if is_known && !cycle.is_multiple_of(ROUND) && !self.has_invalid() {
+            return Ok(());
+        }
+        let fingerprint = fingerprint(session).await?;
+        if is_known && self.fingerprint == Some(fingerprint) {
             return Ok(());
         }
         let sql = format!(
             "select {MARKER} i.indexrelid, i.indrelid, c.relname::text, c.relfilenode, \
              i.indisunique, i.indisprimary, i.indisvalid, i.indisreplident, \
-             i.indexrelid in (select conindid from pg_constraint), i.xmin, c.xmin \
-             from pg_index i join pg_class c on c.oid = i.indexrelid \
+             i.indexrelid in (select conindid from pg_constraint), i.xmin, c.xmin, \
+             c.relispartition from pg_index i join pg_class c on c.oid = i.indexrelid \
              where i.indexrelid >= {FIRST_USER_OID}"
         );
         let mut entries = HashMap::new();
@@ -70,6 +81,7 @@ impl Fixed {
             let entry = Entry {
                 file: cells.get(3)?,
                 versions: (cells.get(9)?, cells.get(10)?),
+                is_partition: cells.get(11)?,
                 index,
             };
             entries.insert(entry.index.oid, entry);
@@ -79,6 +91,11 @@ impl Fixed {
             entries,
         };
         Ok(())
+    }
+
+    /// Whether any of them is broken, or being built.
+    pub(super) fn has_invalid(&self) -> bool {
+        self.entries.values().any(|entry| !entry.index.is_valid)
     }
 
     pub(super) fn get(&self, oid: u32) -> Option<&Entry> {
