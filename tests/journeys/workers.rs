@@ -120,3 +120,62 @@ async fn a_worker_in_the_shell_does_jobs() {
         try_worker(Command::new("bash").arg(script).args(arguments)).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn own_tasks_are_jobs_and_a_backup_of_theirs_can_be_restored() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut serve = Serve::start(folder.path(), &crate::QUICK).await;
+    let list = format!("{JOBS}/plimsoll?state=completed");
+    // Without a target this machine is watched, and its forecast is due at once.
+    let made = serve
+        .wait_for(&list, |r| {
+            r.status.is_success() && r.text().contains("\"forecast\"")
+        })
+        .await;
+    assert_eq!(
+        made.json()["items"][0]["returnvalue"],
+        json!({"targets": ["host"]})
+    );
+    let path = format!("{JOBS}/plimsoll");
+    for n in 0..3 {
+        let job =
+            json!({"name": "backup", "data": {"keep": 2}, "opts": {"jobId": format!("b{n}")}});
+        http::post(serve.address, &path, &job.to_string())
+            .await
+            .unwrap();
+        let done = |r: &Response| r.json()["state"] == "completed";
+        serve.wait_for(&format!("{path}/b{n}"), done).await;
+    }
+    let odd = json!({"name": "odd", "opts": {"jobId": "odd"}}).to_string();
+    http::post(serve.address, &path, &odd).await.unwrap();
+    let dead = serve
+        .wait_for(&format!("{path}/odd"), |r| r.json()["state"] == "dead")
+        .await;
+    assert!(dead.text().contains("there is no task"), "{}", dead.text());
+    let last = serve.get(&format!("{path}/b2")).await.json();
+    let name = last["returnvalue"]["file"].as_str().unwrap().to_owned();
+    assert_eq!(serve.terminate().await, 0);
+    let backups = folder.path().join("backups");
+    assert_eq!(
+        std::fs::read_dir(&backups).unwrap().count(),
+        2,
+        "the newest are kept"
+    );
+    let file = backups.join(name).display().to_string();
+    let to = tempfile::tempdir().unwrap();
+    let again = to.path().join("again").display().to_string();
+    let restored = crate::support::plimsoll::run(&["restore", &file, "--data-dir", &again]).await;
+    assert_eq!(restored.code, 0, "{}", restored.stderr);
+    let checked = crate::support::plimsoll::run(&[
+        "history",
+        "verify",
+        "--data-dir",
+        &folder.path().display().to_string(),
+    ])
+    .await;
+    assert_eq!(
+        checked.code, 0,
+        "a folder with backups is whole: {}",
+        checked.stdout
+    );
+}

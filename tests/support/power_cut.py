@@ -145,6 +145,12 @@ def main():
     arguments.add_argument("binary", help="the built test binary, `store` or `queue`")
     arguments.add_argument("--play", choices=PLAYS, default="scrapes")
     arguments.add_argument("--rounds", type=int, default=20)
+    arguments.add_argument(
+        "--store",
+        choices=["fresh", "growing", "steady"],
+        default="growing",
+        help="fresh: a new disk each round; steady: what is done is removed, so that no file grows",
+    )
     arguments.add_argument("--seed", type=int, default=1)
     options = arguments.parse_args()
     chance = random.Random(options.seed)
@@ -156,6 +162,11 @@ def main():
             print("this machine cannot mount a loop device (root, losetup and mkfs.ext4 are needed)")
             return CANNOT_MOUNT
         for number in range(options.rounds):
+            if options.store == "steady":
+                os.environ["PLIMSOLL_TEST_STEADY"] = str(number)
+            if options.store == "fresh" and not (disk.unmount() and disk.make() and disk.mount()):
+                print(f"round {number}: no new disk can be made")
+                return 1
             said = write_until_cut(options.binary, writer, disk, chance.randrange(1, 900))
             if not (disk.unmount() and disk.mount()):
                 print(f"round {number}: the file system does not mount again")

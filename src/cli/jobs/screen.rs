@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::watch::Lines;
 use super::{BASE, asked, of};
 use crate::cli::client::{Client, parameter};
-use crate::cli::jobs::show::{bar, length, text, tone, whole};
+use crate::cli::jobs::show::{bar, cut, length, text, tone, whole};
 use crate::cli::table::{Paint, Tone};
 
 /// Between two drawings.
@@ -168,14 +168,6 @@ fn spark(values: &[f64], room: usize) -> String {
         at.next().map_or('▁', |(_, sign)| *sign)
     };
     values.map(sign).collect()
-}
-
-fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
-    kept + "…"
 }
 
 /// Takes lines of events.

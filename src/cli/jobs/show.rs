@@ -181,24 +181,22 @@ pub(super) fn stats(value: &Value, columns: usize, paint: Paint) -> String {
         .map(|queue| whole(queue, "waiting"))
         .max()
         .unwrap_or(0);
-    let longest = queues.iter().map(|queue| {
-        let paused = if queue.get("paused") == Some(&Value::Bool(true)) {
-            9
-        } else {
-            0
-        };
-        text(queue, "queueName").chars().count() + paused
-    });
+    let is_paused = |queue: &Value| queue.get("paused") == Some(&Value::Bool(true));
+    let name = |queue: &Value| {
+        let paused = if is_paused(queue) { " (paused)" } else { "" };
+        let name = format!("{}{paused}", text(queue, "queueName"));
+        cut(&name, columns.saturating_sub(REST).max(12))
+    };
+    let longest = queues.iter().map(|queue| name(queue).chars().count());
     let room = columns.saturating_sub(REST + longest.max().unwrap_or(0));
     let mut table = Table::new(&titles);
     for queue in queues {
-        let is_paused = queue.get("paused") == Some(&Value::Bool(true));
-        let name = if is_paused {
-            let text = format!("{} (paused)", text(queue, "queueName"));
-            Cell::toned(text, Tone::Warning)
+        let tone = if is_paused(queue) {
+            Tone::Warning
         } else {
-            text(queue, "queueName").into()
+            Tone::Plain
         };
+        let name = Cell::toned(name(queue), tone);
         let count = |field: &str, tone: Tone| match whole(queue, field) {
             0 => Cell::toned("0", Tone::Faint),
             many => Cell::toned(many.to_string(), tone),
@@ -226,6 +224,15 @@ pub(super) fn stats(value: &Value, columns: usize, paint: Paint) -> String {
     drawn
 }
 
+/// As much of a text as has room.
+pub(super) fn cut(text: &str, width: usize) -> String {
+    if text.chars().count() <= width {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(width.saturating_sub(1)).collect();
+    kept + "…"
+}
+
 /// A bar as long as its share of the longest; something is never drawn as nothing.
 pub(super) fn bar(value: u64, most: u64, longest: usize) -> String {
     let longest = longest as u64;
@@ -250,7 +257,8 @@ mod tests {
         let drawn = stats(&two, 120, Paint::new(false));
         assert!(drawn.contains("x (paused)"), "{drawn}");
         assert_eq!(drawn.matches('▇').count(), 25, "{drawn}");
-        let narrow = stats(&two, 80, Paint::new(false));
+        let long = json!([{"queueName": "a-queue-whose-name-is-rather-long"}, two[0]]);
+        let narrow = stats(&long, 80, Paint::new(false));
         assert!(
             narrow.lines().all(|line| line.chars().count() <= 80),
             "{narrow}"
