@@ -125,10 +125,10 @@ async fn a_worker_in_the_shell_does_jobs() {
 async fn own_tasks_are_jobs_and_a_backup_of_theirs_can_be_restored() {
     let folder = tempfile::tempdir().unwrap();
     let mut serve = Serve::start(folder.path(), &crate::QUICK).await;
-    let list = format!("{JOBS}/plimsoll?state=completed");
+    let done = format!("{JOBS}/plimsoll?state=completed");
     // Without a target this machine is watched, and its forecast is due at once.
     let made = serve
-        .wait_for(&list, |r| {
+        .wait_for(&done, |r| {
             r.status.is_success() && r.text().contains("\"forecast\"")
         })
         .await;
