@@ -78,7 +78,7 @@ pub fn worse(before: &Effort, after: &Effort) -> Option<Harm> {
 }
 
 /// What a plan that gets worse counts more than its cost says, in planner units: enough to make it a
-/// loss beside no index at all, [`WEIGHT`] times the share by which it gets worse. 0 for all others.
+/// loss beside no index at all, `WEIGHT` times the share by which it gets worse. 0 for all others.
 pub fn risk(before: &Effort, after: &Effort) -> f64 {
     if worse(before, after).is_none() {
         return 0.0;

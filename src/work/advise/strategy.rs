@@ -3,8 +3,8 @@
 //! For: `GET /database/indexing-strategy`, which reads what is here and waits for nothing. Not for: the
 //! command line, which asks the server itself (`work::advise`).
 //!
-//! A run plans the statements of `pg_stat_statements` with hypothetical indexes, within [`TIME`] and
-//! [`EXPLAINS`]. It is a record, so it outlives a restart; a failure is kept on the board alone.
+//! A run plans the statements of `pg_stat_statements` with hypothetical indexes, within `TIME` and
+//! `EXPLAINS`. It is a record, so it outlives a restart; a failure is kept on the board alone.
 
 use std::sync::Arc;
 use std::time::Duration;
