@@ -29,6 +29,11 @@ use crate::model::units::Millis;
 /// How much longer than its own `statement_timeout` a server may take before the line counts as
 /// dead.
 const NETWORK_SLACK: Duration = Duration::from_secs(2);
+/// `internal_error`: how the server says that a relation went away while it was looked up ("could not
+/// open relation with OID", "cache lookup failed"): its catalogs are older than the relation's end.
+const VANISHED: &str = "XX000";
+/// How often a query is asked before it is left for the next cycle.
+const TRIES: usize = 5;
 
 /// A parameter and its type.
 pub(super) type Param<'a> = (&'a (dyn ToSql + Sync), Type);
@@ -146,11 +151,28 @@ impl Session {
         Ok(())
     }
 
-    /// Rows of one query; `part` names it in errors.
+    /// Rows of one query; `part` names it in errors. Where a relation went away while it was looked
+    /// up, the query is asked again.
     ///
     /// # Errors
     /// Of this part alone, or fatal ones (see [`Error::is_fatal`]).
     pub(super) async fn rows(
+        &mut self,
+        part: &'static str,
+        sql: &str,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>> {
+        let mut outcome = self.once(part, sql, params).await;
+        for _ in 1..TRIES {
+            if !matches!(&outcome, Err(Error::Query { code, .. }) if code == VANISHED) {
+                break;
+            }
+            outcome = self.once(part, sql, params).await;
+        }
+        outcome
+    }
+
+    async fn once(
         &mut self,
         part: &'static str,
         sql: &str,

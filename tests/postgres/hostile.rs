@@ -47,8 +47,10 @@ async fn tables_that_come_and_go_disturb_no_look() {
             observer.scrape(later(look * 60)).await.unwrap();
             let (_, snapshot) = observer.catalog(later(look * 60)).await.unwrap();
             checks::run(&snapshot, &Thresholds::default());
+            // Whoever drops a table may hold its lock for longer than we wait on a busy machine.
             let failed = |spot: &&plimsoll::model::database::BlindSpot| {
                 spot.why.starts_with("it could not be read")
+                    && !spot.why.contains("waited too long for a lock")
             };
             // A definition is read of an oid that was dropped meanwhile: it is left out, not failed.
             assert_eq!(

@@ -18,13 +18,9 @@ use crate::model::series::{Labels, Metric, Sample};
 use crate::postgres::capability::{Capability, V16};
 use crate::postgres::read::Cells;
 use crate::postgres::session::Session;
-use crate::postgres::{Error, MARKER, Result};
+use crate::postgres::{MARKER, Result};
 
 const PART: &str = "indexes";
-
-/// `internal_error`: how the server says that a relation went away while it looked it up
-/// ("could not open relation with OID", "cache lookup failed").
-const VANISHED: &str = "XX000";
 
 const IDX_TUP_FETCH: Field = Field::new(
     "pg_stat_get_tuples_fetched(c.oid)",
@@ -226,25 +222,12 @@ impl Definitions {
              from pg_class c join pg_am m on m.oid = c.relam where c.oid = any ($1)"
         );
         let rows: HashMap<u32, &IndexRow> = rows.iter().map(|row| (row.index.oid, row)).collect();
-        let mut chunks: Vec<&[u32]> = due.chunks(CHUNK).collect();
-        while let Some(chunk) = chunks.pop() {
-            let oids = chunk.to_vec();
-            let answers = session
-                .rows(PART, &sql, &[(&oids as _, Type::OID_ARRAY)])
-                .await;
-            let answers = match answers {
-                // One was dropped while it was deparsed, and the whole statement fails: the halves
-                // are read alone, until that one is left out.
-                Err(Error::Query { code, .. }) if code == VANISHED => {
-                    let (left, right) = chunk.split_at(chunk.len() / 2);
-                    if !left.is_empty() {
-                        chunks.extend([left, right]);
-                    }
-                    continue;
-                }
-                answers => answers?,
-            };
-            for answer in answers {
+        for chunk in due.chunks(CHUNK) {
+            let chunk = chunk.to_vec();
+            for answer in session
+                .rows(PART, &sql, &[(&chunk as _, Type::OID_ARRAY)])
+                .await?
+            {
                 let cells = Cells::new(PART, &answer);
                 let oid: u32 = cells.get(0)?;
                 let text = cells.text(2)?;
