@@ -65,6 +65,12 @@ async fn tables_that_come_and_go_disturb_no_look() {
         }
         stop.store(true, Ordering::Relaxed);
         churn.await.unwrap();
+        // Once it is quiet nothing is missing any more, locks or not.
+        let (_, snapshot) = observer.catalog(later(100_000)).await.unwrap();
+        let mut spots = snapshot.blind_spots.iter();
+        let failed = spots.find(|spot| spot.why.starts_with("it could not be read"));
+        assert_eq!(failed, None);
+        assert_eq!(snapshot.tables.len(), 20);
     }
 }
 
