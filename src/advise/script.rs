@@ -316,7 +316,7 @@ fn word_or_prefixed(text: &str) -> usize {
 }
 
 /// Length of a quoted piece with doubled quotes inside, to the end where none closes it.
-fn quoted(text: &str, quote: char, escapes: bool) -> usize {
+pub(super) fn quoted(text: &str, quote: char, escapes: bool) -> usize {
     let mut chars = text.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
         if c == '\\' && escapes {
@@ -329,7 +329,7 @@ fn quoted(text: &str, quote: char, escapes: bool) -> usize {
 }
 
 /// Length of a comment that may hold others.
-fn block_comment(text: &str) -> usize {
+pub(super) fn block_comment(text: &str) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
         if rest.starts_with("/*") {
@@ -349,7 +349,7 @@ fn block_comment(text: &str) -> usize {
 }
 
 /// Length of `$1`, of `$tag$ … $tag$`, or of a lone sign.
-fn dollar(text: &str) -> usize {
+pub(super) fn dollar(text: &str) -> usize {
     let after = text.get(1..).unwrap_or("");
     let digits = after
         .find(|c: char| !c.is_ascii_digit())

@@ -3,6 +3,8 @@
 //! For: rules that have to show a part of a condition again, in DDL or in a rewrite. Not for:
 //! finding out which columns a condition reads: `clause` does.
 
+use crate::advise::script::{block_comment, dollar, quoted};
+
 /// A comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Comparison<'t> {
@@ -297,7 +299,7 @@ fn length(rest: &str, c: char) -> usize {
         return rest.find('\n').unwrap_or(rest.len());
     }
     if rest.starts_with("/*") {
-        return comment(rest);
+        return block_comment(rest);
     }
     match c {
         '\'' | '"' => quoted(rest, c, false),
@@ -312,55 +314,6 @@ fn length(rest: &str, c: char) -> usize {
         ':' if rest.starts_with("::") => 2,
         c => c.len_utf8(),
     }
-}
-
-/// Comments may hold others.
-fn comment(text: &str) -> usize {
-    let (mut depth, mut at) = (0_usize, 0);
-    while let Some(rest) = text.get(at..).filter(|rest| !rest.is_empty()) {
-        if rest.starts_with("/*") {
-            depth += 1;
-            at += 2;
-        } else if rest.starts_with("*/") {
-            depth -= 1;
-            at += 2;
-            if depth == 0 {
-                return at;
-            }
-        } else {
-            at += rest.chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    text.len()
-}
-
-fn quoted(text: &str, quote: char, escapes: bool) -> usize {
-    let mut chars = text.char_indices().skip(1).peekable();
-    while let Some((at, c)) = chars.next() {
-        if c == '\\' && escapes {
-            chars.next();
-        } else if c == quote && chars.next_if(|(_, next)| *next == quote).is_none() {
-            return at + 1;
-        }
-    }
-    text.len()
-}
-
-/// `$1`, `$tag$ … $tag$`, or a lone sign.
-fn dollar(text: &str) -> usize {
-    let after = text.get(1..).unwrap_or("");
-    let word = after
-        .find(|c: char| !is_word(c) || c == '$')
-        .unwrap_or(after.len());
-    let opens = after.get(word..).is_some_and(|rest| rest.starts_with('$'))
-        && !after.starts_with(|c: char| c.is_ascii_digit());
-    if !opens {
-        return 1 + word;
-    }
-    let tag = text.get(..word + 2).unwrap_or(text);
-    let body = text.get(tag.len()..).unwrap_or("");
-    body.find(tag)
-        .map_or(text.len(), |end| tag.len() + end + tag.len())
 }
 
 #[cfg(test)]
