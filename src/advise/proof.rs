@@ -60,26 +60,48 @@ pub fn saved(after: &[Run], weights: &[f64], without: &Without) -> (f64, f64) {
     each.fold((0.0, 0.0), |(ms, blocks), (m, b)| (ms + m, blocks + b))
 }
 
-/// Which of the indexes of a slower statement to take away: the one that the others lose least by
-/// among those that cure it, or by which it gains most where none does.
-pub fn blamed(
-    slower: usize,
-    before: &Run,
+/// The statement that lost most, of those that got slower than they may by indexes of the set.
+pub fn slowest(before: &[Run], after: &[Run]) -> Option<usize> {
+    let pairs = before.iter().zip(after).enumerate();
+    let slower = pairs.filter(|(_, (old, new))| is_slower(old, new) && !new.used.is_empty());
+    let lost = |(_, (old, new)): &(usize, (&Run, &Run))| new.ms - old.ms;
+    slower
+        .max_by(|a, b| lost(a).total_cmp(&lost(b)))
+        .map(|(q, _)| q)
+}
+
+/// The index that its users miss least.
+pub fn least_missed(
     after: &[Run],
     weights: &[f64],
     tried: &BTreeMap<usize, Without>,
 ) -> Option<usize> {
-    let cures = |without: &Without| {
-        let run = without.get(&slower);
-        run.is_some_and(|run| !is_slower(before, run))
-    };
-    let ranked = tried.iter().map(|(index, without)| {
-        let (lost, _) = saved(after, weights, without);
-        (!cures(without), lost, *index)
-    });
+    let lost = |without: &Without| saved(after, weights, without).0;
+    let ranked = tried.iter().map(|(index, without)| (lost(without), *index));
     ranked
-        .min_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.cmp(&b.2)))
-        .map(|(_, _, index)| index)
+        .min_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))
+        .map(|(_, index)| index)
+}
+
+/// Indexes that are gone together, what their users miss most first: what each statement lost or
+/// won counts for all that it used of them.
+pub fn by_worth(
+    gone: &BTreeSet<usize>,
+    with: &[Run],
+    without: &[Run],
+    weights: &[f64],
+) -> Vec<usize> {
+    let missed = |index: &usize| -> f64 {
+        let each = with.iter().zip(without).enumerate();
+        let users = each.filter(|(_, (with, _))| with.used.contains(index));
+        let lost = users.map(|(q, (with, without))| {
+            weights.get(q).copied().unwrap_or(1.0) * (without.ms - with.ms).max(0.0)
+        });
+        lost.sum()
+    };
+    let mut ranked: Vec<(f64, usize)> = gone.iter().map(|index| (missed(index), *index)).collect();
+    ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    ranked.into_iter().map(|(_, index)| index).collect()
 }
 
 /// Why an index does not pay, by its users' runs with and without it; `None` where it does.
@@ -144,25 +166,41 @@ mod tests {
     }
 
     #[test]
-    fn the_one_that_cures_and_costs_least_is_taken_away() {
-        // Statement 0 took 100 ms before and takes 300 now; 1 and 2 cure it, 2 costs statement 1 more.
+    fn the_statement_that_lost_most_is_cured_first() {
+        let used = |ms: f64| Run {
+            used: BTreeSet::from([0]),
+            ..run(ms, 0.0)
+        };
+        let before = [run(100.0, 0.0), run(100.0, 0.0), run(10.0, 0.0)];
+        let after = [used(150.0), used(300.0), run(500.0, 0.0)];
+        // The last is slower without any of the set: nothing of it is to blame.
+        assert_eq!(slowest(&before, &after), Some(1));
+        assert_eq!(slowest(&before, &before), None);
+    }
+
+    #[test]
+    fn of_those_that_cure_the_one_that_others_miss_least_goes() {
+        // Without either, statement 0 is cured; without 2, statement 1 takes nine times as long.
         let after = [run(300.0, 0.0), run(10.0, 0.0)];
-        let tried = BTreeMap::from([
-            (7, Without::from([(0, run(250.0, 0.0))])),
-            (
-                1,
-                Without::from([(0, run(101.0, 0.0)), (1, run(20.0, 0.0))]),
-            ),
-            (
-                2,
-                Without::from([(0, run(100.0, 0.0)), (1, run(90.0, 0.0))]),
-            ),
-        ]);
-        let before = run(100.0, 0.0);
-        assert_eq!(blamed(0, &before, &after, &[1.0, 1.0], &tried), Some(1));
+        let without = |second: f64| Without::from([(0, run(101.0, 0.0)), (1, run(second, 0.0))]);
+        let tried = BTreeMap::from([(1, without(20.0)), (2, without(90.0))]);
+        assert_eq!(least_missed(&after, &[1.0, 1.0], &tried), Some(1));
+        assert_eq!(least_missed(&after, &[1.0, 1.0], &BTreeMap::new()), None);
+    }
+
+    #[test]
+    fn what_is_missed_most_comes_back_first() {
+        let used = |ms: f64, of: &[usize]| Run {
+            used: of.iter().copied().collect(),
+            ..run(ms, 0.0)
+        };
+        let with = [used(300.0, &[0, 1, 2]), used(10.0, &[2]), used(5.0, &[1])];
+        let without = [run(100.0, 0.0), run(50.0, 0.0), run(10.0, 0.0)];
+        let gone = BTreeSet::from([0, 1, 2]);
+        assert_eq!(by_worth(&gone, &with, &without, &[1.0; 3]), [2, 1, 0]);
         assert_eq!(
-            blamed(0, &before, &after, &[1.0, 1.0], &BTreeMap::new()),
-            None
+            by_worth(&gone, &with, &without, &[1.0, 1.0, 9.0]),
+            [1, 2, 0]
         );
     }
 }

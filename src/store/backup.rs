@@ -199,8 +199,9 @@ impl Store {
                 frames.tree(&self.control, "control", &tree)?;
             }
             if let Some(jobs) = self.known_jobs()? {
-                let _writer = jobs.database().still();
-                frames.tree(jobs.database(), JOBS, ROWS)?;
+                let database = jobs.database()?;
+                let _writer = database.still();
+                frames.tree(database, JOBS, ROWS)?;
             }
             logs
         };

@@ -1,6 +1,6 @@
 //! One embedded database: guarded opening, bounded batches, and a barrier that reaches the disk.
 //!
-//! For: every access to sled; no other file names it, so that the engine can be changed here. Not
+//! For: every access to sled; only `engine` names it beside this file, so that it can be changed. Not
 //! for: what lies in the database (`keys`). Read [`Database::barrier`] first.
 //!
 //! What sled 0.34.7 does not do by itself, and this file does:
@@ -13,26 +13,27 @@
 //! - A left-over `snap.*.generating` or a cut snapshot prevents opening (issues 1527 and 1533), and
 //!   a damaged log may open as an empty database. So: half-written snapshots are removed, a copy is
 //!   made before any retry, and a sentinel key must be found in a database that was once finished.
+//!   A file that was cut opens as a shorter database: it is refused before (`mark`).
 //! - A full disk poisons the open database. Writes are refused while `disk::SPARE` is not free.
 #![expect(
     clippy::disallowed_types,
-    reason = "this is the one file that knows sled"
+    reason = "this file and `engine` are the ones that know sled"
 )]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io;
 use std::ops::Deref;
-use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
-use std::time::Duration;
 
 use super::blobs::Blobs;
 use super::codec::Damaged;
+use super::disk::sync_folder;
 use super::disk::{copy_aside, need_room, remove_half_written, remove_snapshots, set_aside};
-use super::disk::{sync_folder, sync_parent};
+use super::engine::{Opening, engine, open_engine, open_trees};
 use super::gate::Gate;
+use super::mark::{Mark, is_counted};
 use super::op::Op;
 use super::shape::Shape;
 use super::{Error, Result, failpoint};
@@ -42,10 +43,6 @@ use crate::model::units::Bytes;
 const BATCH_MAX: usize = 128;
 /// Payload of one batch: well inside one segment.
 const BATCH_BYTES: usize = 512 << 10;
-/// sled lets go of its lock a moment after the handle is dropped.
-pub(super) const LOCK_TRIES: u32 = 40;
-pub(super) const LOCK_PAUSE: Duration = Duration::from_millis(50);
-
 pub(super) const SENTINEL_KEY: &[u8] = b"plimsoll";
 pub(super) const SENTINEL: &[u8] = b"store 2";
 
@@ -71,6 +68,9 @@ pub(super) struct Database {
     writer: Mutex<()>,
     blobs: Blobs,
     gate: Gate,
+    mark: Mark,
+    /// Rows that are counted, as far as they were written; see `mark`.
+    rows: AtomicU64,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -83,9 +83,12 @@ impl Database {
     /// A finished database has a file `<path>.made` beside it. With the mark, the sentinel must be
     /// found, or the database is refused; without it, nothing was ever acknowledged in it.
     pub(super) fn open(path: &Path, shape: Shape) -> Result<Self> {
-        let mark = path.with_extension("made");
-        let finished = mark.exists();
+        let mark = Mark::of(path);
+        let finished = mark.is_there();
         remove_half_written(path)?;
+        if finished {
+            mark.check(path)?;
+        }
         let db = match open_engine(path, shape) {
             Ok(db) => db,
             Err(Opening::Locked) => {
@@ -123,22 +126,22 @@ impl Database {
             writer: Mutex::default(),
             blobs: Blobs::of(path),
             gate: Gate::default(),
+            rows: AtomicU64::new(mark.rows()),
+            mark,
         };
         if !finished {
-            database.finish(&mark)?;
+            database.finish()?;
         }
         Ok(database)
     }
 
-    fn finish(&self, mark: &Path) -> Result<()> {
+    fn finish(&self) -> Result<()> {
         self.db
             .insert(SENTINEL_KEY, SENTINEL)
             .map_err(|e| engine(&self.path, e))?;
-        self.barrier()?;
+        self.db.flush().map_err(|e| self.engine(e))?;
         sync_folder(&self.path)?;
-        let file = File::create(mark).map_err(|e| Error::io(mark, e))?;
-        file.sync_all().map_err(|e| Error::io(mark, e))?;
-        sync_parent(mark)
+        self.mark.make()
     }
 
     /// Names of the trees that hold data, sorted.
@@ -232,7 +235,18 @@ impl Database {
     pub(super) fn write(&self, tree: &str, ops: Vec<Op>) -> Result<()> {
         self.need_room(&ops)?;
         let _writer = lock(&self.writer);
+        let is_counted = is_counted(tree);
         let tree = self.tree_for_writing(tree)?;
+        let rows = if is_counted {
+            self.count(&tree, &ops)?
+        } else {
+            0
+        };
+        if let [op] = &*ops {
+            self.apply_one(&tree, op)?;
+            self.rows.fetch_add(rows, Ordering::Release);
+            return Ok(());
+        }
         let mut batch = sled::Batch::default();
         let (mut count, mut size) = (0, 0);
         for op in ops {
@@ -250,7 +264,31 @@ impl Database {
         if count > 0 {
             self.apply(&tree, batch)?;
         }
+        self.rows.fetch_add(rows, Ordering::Release);
         Ok(())
+    }
+
+    /// How many keys get a value that have none. Those that lose one are taken off the mark.
+    fn count(&self, tree: &sled::Tree, ops: &[Op]) -> Result<u64> {
+        let (mut new, mut gone) = (BTreeSet::new(), BTreeSet::new());
+        for op in ops {
+            let held = tree.get(op.key()).map_err(|e| self.engine(e))?;
+            let is_held = held.is_some_and(|held| !held.is_empty());
+            match op {
+                Op::Put(key, value) if !value.is_empty() && !is_held => _ = new.insert(key),
+                Op::Delete(key) if is_held => _ = gone.insert(key),
+                _ => {}
+            }
+        }
+        if !gone.is_empty() {
+            let gone = gone.len() as u64;
+            self.rows.fetch_sub(
+                gone.min(self.rows.load(Ordering::Acquire)),
+                Ordering::AcqRel,
+            );
+            self.mark.forget(gone);
+        }
+        Ok(new.len() as u64)
     }
 
     /// Makes ascending keys ready, each with an empty value unless it has one; one by one, since
@@ -277,7 +315,13 @@ impl Database {
         self.need_room(&ops)?;
         ops.sort_by(|a, b| a.key().cmp(b.key()));
         let _writer = lock(&self.writer);
+        let is_counted = is_counted(tree);
         let tree = self.tree_for_writing(tree)?;
+        let rows = if is_counted {
+            self.count(&tree, &ops)?
+        } else {
+            0
+        };
         for op in ops {
             match op {
                 Op::Put(key, value) => tree.insert(key, value),
@@ -285,12 +329,30 @@ impl Database {
             }
             .map_err(|e| self.engine(e))?;
         }
+        self.rows.fetch_add(rows, Ordering::Release);
         Ok(())
     }
 
     /// Whether `ops` fit into one batch, and so happen wholly or not at all.
     pub(super) fn is_atomic(ops: &[Op]) -> bool {
-        ops.len() <= BATCH_MAX && ops.iter().map(Op::size).sum::<usize>() <= BATCH_BYTES
+        Self::fits(ops.len(), ops.iter().map(Op::size).sum())
+    }
+
+    /// Whether so many operations of so many bytes fit into one batch.
+    pub(super) const fn fits(count: usize, size: usize) -> bool {
+        count <= BATCH_MAX && size <= BATCH_BYTES
+    }
+
+    /// One operation is whole without a batch, which would cost the engine two more writes.
+    fn apply_one(&self, tree: &sled::Tree, op: &Op) -> Result<()> {
+        failpoint::hit("before_batch");
+        match op {
+            Op::Put(key, value) => tree.insert(key, value.as_slice()),
+            Op::Delete(key) => tree.remove(key),
+        }
+        .map_err(|e| self.engine(e))?;
+        failpoint::hit("after_batch");
+        Ok(())
     }
 
     fn apply(&self, tree: &sled::Tree, batch: sled::Batch) -> Result<()> {
@@ -308,6 +370,7 @@ impl Database {
     }
 
     fn reach_disk(&self) -> Result<()> {
+        let rows = self.rows.load(Ordering::Acquire);
         self.db.flush().map_err(|e| self.engine(e))?;
         failpoint::hit("after_flush");
         self.blobs.sync()?;
@@ -315,10 +378,16 @@ impl Database {
             .sync_data()
             .map_err(|e| Error::io(&self.path, e))?;
         failpoint::hit("after_fdatasync");
+        if rows > 0 {
+            let file = self.disk.metadata();
+            let length = file.map_err(|e| Error::io(&self.path, e))?.len();
+            self.mark.remember(length, rows);
+        }
         Ok(())
     }
 
-    fn need_room(&self, ops: &[Op]) -> Result<()> {
+    /// Fails where the disk has no room for these operations.
+    pub(super) fn need_room(&self, ops: &[Op]) -> Result<()> {
         need_room(
             &self.path,
             Bytes(ops.iter().map(Op::size).sum::<usize>() as u64),
@@ -332,82 +401,6 @@ impl Database {
 
     fn engine(&self, error: sled::Error) -> Error {
         engine(&self.path, error)
-    }
-}
-
-enum Opening {
-    Locked,
-    Io(io::Error),
-    Damaged,
-}
-
-impl Opening {
-    fn refused(self, path: &Path, copy: Option<PathBuf>) -> Error {
-        match self {
-            Self::Io(source) => Error::io(path, source),
-            Self::Locked => Error::Locked {
-                path: path.to_owned(),
-                pid: None,
-            },
-            Self::Damaged => Error::Corrupt {
-                path: path.to_owned(),
-                what: "it does not open, also without its snapshot",
-                copy,
-            },
-        }
-    }
-}
-
-/// The one place where sled is opened. A damaged log may make sled panic: that is damage, too.
-fn open_engine(path: &Path, shape: Shape) -> std::result::Result<sled::Db, Opening> {
-    for attempt in 0.. {
-        let config = sled::Config::new()
-            .path(path)
-            .cache_capacity(shape.cache)
-            .flush_every_ms(Some(500))
-            .segment_size(shape.segment);
-        let opened = std::panic::catch_unwind(AssertUnwindSafe(|| config.open()));
-        match opened {
-            Ok(Ok(db)) => return Ok(db),
-            Ok(Err(sled::Error::Io(e))) if e.to_string().contains("acquire lock") => {
-                if attempt == LOCK_TRIES {
-                    return Err(Opening::Locked);
-                }
-                std::thread::sleep(LOCK_PAUSE);
-            }
-            Ok(Err(sled::Error::Io(e))) if e.kind() != io::ErrorKind::UnexpectedEof => {
-                return Err(Opening::Io(e));
-            }
-            Ok(Err(_)) | Err(_) => return Err(Opening::Damaged),
-        }
-    }
-    Err(Opening::Locked)
-}
-
-fn open_trees(db: &sled::Db) -> sled::Result<BTreeMap<String, sled::Tree>> {
-    let mut trees = BTreeMap::new();
-    for name in db.tree_names() {
-        if let Ok(text) = std::str::from_utf8(&name)
-            && !text.starts_with("__sled")
-        {
-            trees.insert(text.to_owned(), db.open_tree(&name)?);
-        }
-    }
-    Ok(trees)
-}
-
-fn engine(path: &Path, error: sled::Error) -> Error {
-    match error {
-        sled::Error::Io(source) => Error::io(path, source),
-        sled::Error::Corruption { .. } => Error::Corrupt {
-            path: path.to_owned(),
-            what: "a page that does not match its checksum",
-            copy: None,
-        },
-        other => Error::Engine {
-            path: path.to_owned(),
-            source: Box::new(other),
-        },
     }
 }
 

@@ -23,9 +23,9 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use super::barrier::{LOCK_PAUSE, LOCK_TRIES};
 use super::codec::Reader;
 use super::databases::{CONTROL, shape};
+use super::engine::{LOCK_PAUSE, LOCK_TRIES};
 use super::segments::{
     self, BATCH, Effect, MESSAGE_HEAD_MAX, Message, Place, Tear, effect, open_segment,
 };

@@ -94,7 +94,7 @@ impl Store {
             history.databases.close_idle();
         }
         if let Some(jobs) = self.known_jobs()? {
-            audit.database(JOBS, &Source::Open(Arc::clone(jobs.database())))?;
+            audit.database(JOBS, &Source::Open(Arc::clone(jobs.database()?)))?;
         }
         Ok(audit.finish())
     }

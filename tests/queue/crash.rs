@@ -164,7 +164,12 @@ fn is_durable((op, _): &(Op, i64)) -> bool {
 #[test]
 fn killed_between_any_two_writes_each_transition_is_there_wholly_or_not_at_all() {
     let mut deaths = 0;
-    for name in ["before_batch", "after_batch", "after_fdatasync"] {
+    for name in [
+        "before_batch",
+        "after_batch",
+        "after_flush",
+        "after_fdatasync",
+    ] {
         for nth in 1.. {
             let dir = tempfile::tempdir().unwrap();
             let store = dir.path().join("store");

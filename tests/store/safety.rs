@@ -229,6 +229,32 @@ fn cut_files_are_found_and_what_is_left_is_kept() {
 }
 
 #[test]
+fn a_database_that_was_cut_never_opens_as_a_smaller_one() {
+    let dir = folder();
+    let path = closed(&dir);
+    let open = |path: &Path| Store::open(Options::in_dir(path));
+    let whole = export(&open(&path).unwrap());
+    let mut refused = 0;
+    for name in ["control", "raw-20260310", "r5m-202603", "r1h-2026"] {
+        let name = format!("{name}/db");
+        let bytes = fs::read(path.join(&name)).unwrap();
+        let used = bytes.iter().rposition(|b| *b != 0).unwrap();
+        for share in 0..16 {
+            let bad = folder();
+            copy(&path, bad.path());
+            fs::write(bad.path().join(&name), &bytes[..used * share / 16]).unwrap();
+            let mut text = Vec::new();
+            let told = open(bad.path()).and_then(|store| store.export(&mut text));
+            match told {
+                Err(_) => refused += 1,
+                Ok(()) => assert!(text == whole, "{name} opened with {share}/16 of it"),
+            }
+        }
+    }
+    assert!(refused > 30, "only {refused} of 64 were refused");
+}
+
+#[test]
 fn what_can_be_made_anew_is_no_loss() {
     let dir = folder();
     let path = closed(&dir);

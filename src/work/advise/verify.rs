@@ -2,8 +2,9 @@
 //!
 //! Read [`verify`] first. Judgement is `advise::proof`'s; here is what is run, and in which order:
 //! every statement without and with the set in turn; then, for each that got slower, without each of
-//! the indexes that its plan uses, and the one to blame goes; then without each index that is left,
-//! and those that do not pay go; then what is left once more, in turn.
+//! the indexes that its plan uses, and the one to blame goes, or where none alone is to blame all of
+//! them, and those that do no harm come back; then without each index that is left, and those that do
+//! not pay go; then what is left once more, in turn.
 
 mod lab;
 

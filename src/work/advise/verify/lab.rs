@@ -26,11 +26,10 @@ impl Lab<'_> {
         let mut set: BTreeSet<usize> = (0..self.built.len()).collect();
         let mut dropped: BTreeMap<usize, String> = BTreeMap::new();
         let (mut before, mut after) = self.in_turn(&set, None).await?;
-        // One goes at a time, so this ends.
-        while let Some((index, reason)) = self.to_blame(&set, &before, &after).await? {
-            set.remove(&index);
-            dropped.insert(index, reason);
-            self.again(&set, index, &mut after).await?;
+        // Each cure takes at least one away, so this ends.
+        while let Some(q) = proof::slowest(&before, &after) {
+            let cured = self.cure(q, &mut set, &before, &mut after).await?;
+            dropped.extend(cured);
         }
         let mut saves: BTreeMap<usize, f64> = BTreeMap::new();
         for index in set.clone() {
@@ -38,7 +37,8 @@ impl Lab<'_> {
             if let Some(reason) = proof::idle(&after, &self.weights, &without) {
                 set.remove(&index);
                 dropped.insert(index, reason);
-                self.again(&set, index, &mut after).await?;
+                self.again(&set, &BTreeSet::from([index]), &mut after)
+                    .await?;
             } else {
                 saves.insert(index, proof::saved(&after, &self.weights, &without).0);
             }
@@ -46,11 +46,11 @@ impl Lab<'_> {
         // Plans may have turned to others since; what got slower now goes, too.
         loop {
             (before, after) = self.in_turn(&set, Some((&before, &after))).await?;
-            let Some((index, reason)) = self.to_blame(&set, &before, &after).await? else {
+            let Some(q) = proof::slowest(&before, &after) else {
                 break;
             };
-            set.remove(&index);
-            dropped.insert(index, reason);
+            let cured = self.cure(q, &mut set, &before, &mut after).await?;
+            dropped.extend(cured);
         }
         Ok(self.proof(advice, &set, &saves, &dropped, (&before, &after)))
     }
@@ -111,36 +111,118 @@ impl Lab<'_> {
         Ok((before, after))
     }
 
-    /// The index that is to blame for the statement that got slower most, with the reason.
-    async fn to_blame(
+    /// Takes away what makes a statement slower, and says what went and why.
+    ///
+    /// One index, where without it the statement is as fast as it must be: of several such the one
+    /// that the others miss least. Else all that its plan uses, again and again until it is cured;
+    /// then they come back one by one, what the others miss most first, while it stays so.
+    async fn cure(
         &self,
-        set: &BTreeSet<usize>,
+        q: usize,
+        set: &mut BTreeSet<usize>,
         before: &[Run],
-        after: &[Run],
-    ) -> Result<Option<(usize, String)>> {
-        let pairs = before.iter().zip(after).enumerate();
-        let slower = pairs
-            .filter(|(_, (old, new))| proof::is_slower(old, new) && !new.used.is_empty())
-            .max_by(|a, b| (a.1.1.ms - a.1.0.ms).total_cmp(&(b.1.1.ms - b.1.0.ms)));
-        let Some((q, (old, new))) = slower else {
-            return Ok(None);
+        after: &mut [Run],
+    ) -> Result<BTreeMap<usize, String>> {
+        let (Some(old), Some(new)) = (before.get(q), after.get(q).cloned()) else {
+            return Ok(BTreeMap::new());
         };
-        let mut tried: BTreeMap<usize, Without> = BTreeMap::new();
+        let mut alone = BTreeSet::new();
         for index in &new.used {
-            if self.is_over() && !tried.is_empty() {
+            let run = self.twice(q, &less(set, &BTreeSet::from([*index]))).await?;
+            if !proof::is_slower(old, &run) {
+                alone.insert(*index);
+            }
+            if self.is_over() {
                 break;
             }
-            tried.insert(*index, self.without(set, *index, after).await?);
         }
-        let index = proof::blamed(q, old, after, &self.weights, &tried);
-        Ok(index.map(|index| {
-            let name = self.statements.get(q).map_or("", |s| s.name.as_str());
-            let reason = format!(
-                "{name} takes {:.0} ms with it and {:.0} ms without any",
+        let mut gone = if alone.is_empty() {
+            self.all_of(q, set, old, &new).await?
+        } else {
+            let mut tried: BTreeMap<usize, Without> = BTreeMap::new();
+            for index in alone {
+                tried.insert(index, self.without(set, index, after).await?);
+            }
+            BTreeSet::from_iter(proof::least_missed(after, &self.weights, &tried))
+        };
+        let with = after.to_vec();
+        *set = less(set, &gone);
+        self.again(set, &gone, after).await?;
+        if gone.len() > 1 {
+            for index in proof::by_worth(&gone, &with, after, &self.weights) {
+                if self.is_over() {
+                    break;
+                }
+                if self.put_back(index, set, before, after, &with).await? {
+                    gone.remove(&index);
+                }
+            }
+        }
+        let name = self.statements.get(q).map_or("", |s| s.name.as_str());
+        let reason = |beside: &str| {
+            format!(
+                "{name} takes {:.0} ms with it{beside} and {:.0} ms without any",
                 new.ms, old.ms
-            );
-            (index, reason)
-        }))
+            )
+        };
+        let beside = if gone.len() > 1 { " and others" } else { "" };
+        Ok(gone.into_iter().map(|i| (i, reason(beside))).collect())
+    }
+
+    /// Indexes without which a statement is as fast as it must be: those of its plan, then those of
+    /// the plan that it has without them, and so on.
+    async fn all_of(
+        &self,
+        q: usize,
+        set: &BTreeSet<usize>,
+        old: &Run,
+        new: &Run,
+    ) -> Result<BTreeSet<usize>> {
+        let mut gone = new.used.clone();
+        loop {
+            let run = self.twice(q, &less(set, &gone)).await?;
+            if run.used.is_empty() || !proof::is_slower(old, &run) {
+                return Ok(gone);
+            }
+            gone.extend(run.used);
+        }
+    }
+
+    /// Takes an index in again if those that used it gain by it and nothing gets slower than it may.
+    async fn put_back(
+        &self,
+        index: usize,
+        set: &mut BTreeSet<usize>,
+        before: &[Run],
+        after: &mut [Run],
+        with: &[Run],
+    ) -> Result<bool> {
+        let mut wider = set.clone();
+        wider.insert(index);
+        let mut runs: Vec<(usize, Run)> = Vec::new();
+        let mut gained = 0.0;
+        for (q, (old, was)) in before.iter().zip(with).enumerate() {
+            if !was.used.contains(&index) {
+                continue;
+            }
+            let run = self.twice(q, &wider).await?;
+            if proof::is_slower(old, &run) {
+                return Ok(false);
+            }
+            let weight = self.weights.get(q).copied().unwrap_or(1.0);
+            gained += after.get(q).map_or(0.0, |now| weight * (now.ms - run.ms));
+            runs.push((q, run));
+        }
+        if gained <= proof::NOISE_MS {
+            return Ok(false);
+        }
+        for (q, run) in runs {
+            if let Some(place) = after.get_mut(q) {
+                *place = run;
+            }
+        }
+        set.insert(index);
+        Ok(true)
     }
 
     /// Each statement that uses `index`, run without it.
@@ -153,27 +235,34 @@ impl Lab<'_> {
             .enumerate()
             .filter(|(_, run)| run.used.contains(&index))
         {
-            self.tell(q, "without one of the set");
-            let first = self.run(q, &rest).await?;
-            let run = if first.is_cut || self.is_over() {
-                first
-            } else {
-                first.with(self.run(q, &rest).await?)
-            };
-            found.insert(q, run);
+            found.insert(q, self.twice(q, &rest).await?);
         }
         Ok(found)
     }
 
     /// Runs anew what used an index that is gone.
-    async fn again(&self, set: &BTreeSet<usize>, gone: usize, after: &mut [Run]) -> Result<()> {
+    async fn again(
+        &self,
+        set: &BTreeSet<usize>,
+        gone: &BTreeSet<usize>,
+        after: &mut [Run],
+    ) -> Result<()> {
         for (q, run) in after.iter_mut().enumerate() {
-            if run.used.contains(&gone) {
-                self.tell(q, "with what is left");
-                *run = self.run(q, set).await?.with(self.run(q, set).await?);
+            if !run.used.is_disjoint(gone) {
+                *run = self.twice(q, set).await?;
             }
         }
         Ok(())
+    }
+
+    /// The better of two runs, or the first where a second tells nothing.
+    async fn twice(&self, q: usize, set: &BTreeSet<usize>) -> Result<Run> {
+        self.tell(q, "with a part of the set");
+        let first = self.run(q, set).await?;
+        if first.is_cut || self.is_over() {
+            return Ok(first);
+        }
+        Ok(first.with(self.run(q, set).await?))
     }
 
     async fn run(&self, q: usize, set: &BTreeSet<usize>) -> Result<Run> {
@@ -280,6 +369,11 @@ impl Lab<'_> {
         }
         notes
     }
+}
+
+/// What is left of a set.
+fn less(set: &BTreeSet<usize>, gone: &BTreeSet<usize>) -> BTreeSet<usize> {
+    set.difference(gone).copied().collect()
 }
 
 /// The better of two runs with the same plan; the later one where the plans differ.
