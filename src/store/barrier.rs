@@ -242,10 +242,10 @@ impl Database {
         } else {
             0
         };
-        if let [op] = &*ops {
-            self.apply_one(&tree, op)?;
+        if ops.len() == 1 {
+            let one = ops.into_iter().try_for_each(|op| self.apply_one(&tree, op));
             self.rows.fetch_add(rows, Ordering::Release);
-            return Ok(());
+            return one;
         }
         let mut batch = sled::Batch::default();
         let (mut count, mut size) = (0, 0);
@@ -312,8 +312,13 @@ impl Database {
     /// Writes many small values in order of their keys, one by one: not atomic together, and a
     /// third of the bytes on disk that batches take, whose order is random.
     pub(super) fn write_in_order(&self, tree: &str, mut ops: Vec<Op>) -> Result<()> {
-        self.need_room(&ops)?;
         ops.sort_by(|a, b| a.key().cmp(b.key()));
+        self.write_each(tree, ops)
+    }
+
+    /// Writes operations one by one in their order, each whole; not yet past the barrier.
+    pub(super) fn write_each(&self, tree: &str, ops: Vec<Op>) -> Result<()> {
+        self.need_room(&ops)?;
         let _writer = lock(&self.writer);
         let is_counted = is_counted(tree);
         let tree = self.tree_for_writing(tree)?;
@@ -323,11 +328,7 @@ impl Database {
             0
         };
         for op in ops {
-            match op {
-                Op::Put(key, value) => tree.insert(key, value),
-                Op::Delete(key) => tree.remove(key),
-            }
-            .map_err(|e| self.engine(e))?;
+            self.apply_one(&tree, op)?;
         }
         self.rows.fetch_add(rows, Ordering::Release);
         Ok(())
@@ -344,10 +345,10 @@ impl Database {
     }
 
     /// One operation is whole without a batch, which would cost the engine two more writes.
-    fn apply_one(&self, tree: &sled::Tree, op: &Op) -> Result<()> {
+    fn apply_one(&self, tree: &sled::Tree, op: Op) -> Result<()> {
         failpoint::hit("before_batch");
         match op {
-            Op::Put(key, value) => tree.insert(key, value.as_slice()),
+            Op::Put(key, value) => tree.insert(key, value),
             Op::Delete(key) => tree.remove(key),
         }
         .map_err(|e| self.engine(e))?;

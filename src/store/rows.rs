@@ -53,6 +53,13 @@ struct Pending {
     first: u64,
 }
 
+/// What goes into the database next, and how.
+struct Next {
+    ops: Vec<Op>,
+    count: usize,
+    is_batch: bool,
+}
+
 impl Pending {
     fn add(&mut self, group: Vec<Op>) {
         let number = self.first + self.groups.len() as u64;
@@ -67,18 +74,33 @@ impl Pending {
         self.groups.push_back(group);
     }
 
-    /// The first groups that fit into one batch together, as one; how many those are.
-    fn batch(&self) -> (Vec<Op>, usize) {
-        let (mut merged, mut count, mut size) = (BTreeMap::new(), 0, 0);
+    /// The first groups that go in together, what they come to, and how many they are: as one batch,
+    /// or one by one where each is one operation, all at different keys. That is whole without a
+    /// batch, and saves what a batch costs.
+    fn next(&self) -> Next {
+        let (mut merged, mut count, mut ops, mut size) = (BTreeMap::new(), 0, 0, 0);
         for group in &self.groups {
             size += group.iter().map(Op::size).sum::<usize>();
             if count > 0 && !Database::fits(merged.len() + group.len(), size) {
                 break;
             }
             count += 1;
+            ops += group.len();
             merged.extend(group.iter().map(|op| (op.key(), op)));
         }
-        (merged.into_values().cloned().collect(), count)
+        if ops == count && merged.len() == count {
+            let alone = self.groups.iter().take(count).flatten();
+            return Next {
+                ops: alone.cloned().collect(),
+                count,
+                is_batch: false,
+            };
+        }
+        Next {
+            ops: merged.into_values().cloned().collect(),
+            count,
+            is_batch: true,
+        }
     }
 
     /// Forgets the first groups: they are in the database.
@@ -182,12 +204,16 @@ impl Rows {
     pub fn settle(&self) -> Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let (ops, count) = self.pending().batch();
-            if count == 0 {
+            let next = self.pending().next();
+            if next.count == 0 {
                 return Ok(());
             }
-            self.database.write(ROWS, ops)?;
-            self.pending().forget(count);
+            if next.is_batch {
+                self.database.write(ROWS, next.ops)?;
+            } else {
+                self.database.write_each(ROWS, next.ops)?;
+            }
+            self.pending().forget(next.count);
         }
     }
 
@@ -275,10 +301,10 @@ mod tests {
         drop(pending);
         // One that is written while an older one is on its way stays the newest.
         rows.write(vec![put(b"a", b"3")]).unwrap();
-        let (ops, count) = rows.pending().batch();
+        let next = rows.pending().next();
         rows.write(vec![put(b"a", b"4")]).unwrap();
-        rows.database.write(ROWS, ops).unwrap();
-        rows.pending().forget(count);
+        rows.database.write(ROWS, next.ops).unwrap();
+        rows.pending().forget(next.count);
         assert_eq!(rows.get(b"a").unwrap().as_deref(), Some(&b"4"[..]));
         rows.write(vec![Write::Delete(b"a".to_vec())]).unwrap();
         drop(rows);
@@ -294,8 +320,22 @@ mod tests {
         for n in 0..300 {
             rows.write(vec![put(n, 100)]).unwrap();
         }
-        let (ops, count) = rows.pending().batch();
-        assert_eq!((ops.len(), count), (128, 128));
+        let next = rows.pending().next();
+        assert_eq!(
+            (next.ops.len(), next.count, next.is_batch),
+            (128, 128, false)
+        );
+        drop(next);
+        rows.settle().unwrap();
+        for n in 0..100 {
+            rows.write(vec![put(n, 50), put(1_000, 50)]).unwrap();
+        }
+        let next = rows.pending().next();
+        assert_eq!(
+            (next.ops.len(), next.count, next.is_batch),
+            (101, 100, true)
+        );
+        drop(next);
         // What does not pack.
         let noise = |n: u32| (n * 15_000..).map(|i| crc32fast::hash(&i.to_le_bytes()));
         for n in 300..400 {
@@ -311,6 +351,6 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        assert_eq!(seen, 400);
+        assert_eq!(seen, 401);
     }
 }

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
-use crate::advise::query::{self, Subject, figures, parameters};
+use crate::advise::parameters;
+use crate::advise::query::{self, Subject, figures};
 use crate::advise::relation::Relation;
 use crate::advise::script;
 use crate::clock::{Clock, Stopwatch, SystemClock};
@@ -377,18 +378,13 @@ impl Look<'_> {
             let planned = Planned::of(examined, ParameterBasis::Given, watch);
             return self.asked_for(Planned { values, ..planned });
         }
-        let known = parameters::Known {
-            text: self.text,
-            generic,
-            types: &checked.types,
-            relations,
-        };
+        let seen = parameters::Seen::in_shown(generic, relations);
         let not_run = (run == Run::IfHarmless)
             .then(|| NotRun::Failed("its parameters have no values; give params".to_owned()));
         // A value that does not fit where it stands is nobody's fault: null does.
         let tries = [
-            parameters::values(&known),
-            parameters::compared_only(&known),
+            parameters::values(self.text, &checked.types, &seen),
+            parameters::compared_only(self.text, &checked.types, &seen),
         ];
         for values in tries {
             match self.with_samples(checked, &values).await {

@@ -9,7 +9,6 @@
 
 pub mod figures;
 pub mod index;
-pub mod parameters;
 pub mod text;
 
 mod condition;

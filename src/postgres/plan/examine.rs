@@ -1,7 +1,7 @@
 //! One statement, looked into: checked by the server, planned, and run where that is harmless.
 //!
 //! For: the plan of a statement that a person sent, with parameters or without. Not for: what is wrong
-//! with it (`advise::query`) nor what its parameters might be (`advise::query::parameters`).
+//! with it (`advise::query`) nor what its parameters might be (`advise::parameters`).
 //!
 //! What happens on the server, each time in a read-only transaction that is rolled back:
 //!

@@ -102,8 +102,10 @@ async fn filled(
     let relations = relations(planner, plans).await?;
     for (statement, generic) in kept.iter_mut().zip(&generic) {
         if let Some((types, plan)) = generic {
-            (statement.text, statement.made_up) =
-                parameters::fill(&statement.text, types, Some(plan), &relations);
+            let seen = parameters::Seen::in_plan(plan, &relations);
+            let values = parameters::values(&statement.text, types, &seen);
+            statement.text = parameters::filled(&statement.text, types, &values);
+            statement.made_up = values.into_iter().flatten().collect();
         }
     }
     Ok(kept)
