@@ -19,6 +19,9 @@ use super::{Error, Found, LOOKBACK_MS, Limits, Result, Sample, Source, Steps};
 use crate::model::samples::Samples;
 use crate::model::series::Labels;
 
+/// So many parts of the most values may be held together.
+const PARTS: u64 = 3;
+
 /// One evaluation.
 pub(super) struct Run<'r> {
     source: &'r dyn Source,
@@ -26,6 +29,8 @@ pub(super) struct Run<'r> {
     limits: Limits,
     stop: &'r AtomicBool,
     looked_at: AtomicU64,
+    /// Values that all parts held so far.
+    held: AtomicU64,
 }
 
 impl<'r> Run<'r> {
@@ -41,6 +46,7 @@ impl<'r> Run<'r> {
             limits,
             stop,
             looked_at: AtomicU64::new(0),
+            held: AtomicU64::new(0),
         }
     }
 
@@ -291,7 +297,10 @@ impl<'r> Run<'r> {
     fn find(&self, selector: &Selector) -> Result<Vec<Found>> {
         let found = self.source.find(&selector.matchers)?;
         let points = found.len().saturating_mul(self.steps.count);
-        if points > self.limits.points {
+        // What one part holds, and all parts together: an operator's left side waits for its right.
+        let before = self.held.fetch_add(points as u64, Ordering::Relaxed);
+        let all = before.saturating_add(points as u64);
+        if points > self.limits.points || all > PARTS * self.limits.points as u64 {
             return Err(Error::Points {
                 limit: self.limits.points,
             });

@@ -31,9 +31,9 @@ use super::blobs::Blobs;
 use super::codec::Damaged;
 use super::disk::sync_folder;
 use super::disk::{copy_aside, need_room, remove_half_written, remove_snapshots, set_aside};
-use super::engine::{Opening, engine, open_engine, open_trees};
+use super::engine::{Opening, engine, open_engine, open_trees, rows_of};
 use super::gate::Gate;
-use super::mark::{Mark, is_counted};
+use super::mark::{Mark, Suspicion, cut, is_counted};
 use super::op::Op;
 use super::shape::Shape;
 use super::{Error, Result, failpoint};
@@ -69,7 +69,7 @@ pub(super) struct Database {
     blobs: Blobs,
     gate: Gate,
     mark: Mark,
-    /// Rows that are counted, as far as they were written; see `mark`.
+    /// Rows that were there when it was opened, and those that were added; see `mark`.
     rows: AtomicU64,
 }
 
@@ -86,9 +86,15 @@ impl Database {
         let mark = Mark::of(path);
         let finished = mark.is_there();
         remove_half_written(path)?;
-        if finished {
-            mark.check(path)?;
-        }
+        let suspicion = if finished {
+            mark.check(path)?
+        } else {
+            Suspicion::None
+        };
+        let copy = match suspicion {
+            Suspicion::None => None,
+            Suspicion::TornHeads => Some(copy_aside(path)?),
+        };
         let db = match open_engine(path, shape) {
             Ok(db) => db,
             Err(Opening::Locked) => {
@@ -114,19 +120,31 @@ impl Database {
             return Err(Error::Corrupt {
                 path: path.to_owned(),
                 what: "it opened as an empty one",
-                copy: None,
+                copy,
             });
         }
+        let trees = open_trees(&db).map_err(|e| engine(path, e))?;
+        let rows = match mark.rows() {
+            Some(known) if copy.is_none() => known,
+            known => {
+                let held = rows_of(&trees).map_err(|e| engine(path, e))?;
+                if known.is_some_and(|known| held < known) {
+                    drop((trees, db));
+                    return Err(cut(path, copy));
+                }
+                known.unwrap_or(held)
+            }
+        };
         let disk = File::open(path.join("db")).map_err(|e| Error::io(path, e))?;
         let database = Self {
-            trees: RwLock::new(open_trees(&db).map_err(|e| engine(path, e))?),
+            trees: RwLock::new(trees),
             path: path.to_owned(),
             db,
             disk,
             writer: Mutex::default(),
             blobs: Blobs::of(path),
             gate: Gate::default(),
-            rows: AtomicU64::new(mark.rows()),
+            rows: AtomicU64::new(rows),
             mark,
         };
         if !finished {
@@ -281,12 +299,7 @@ impl Database {
             }
         }
         if !gone.is_empty() {
-            let gone = gone.len() as u64;
-            self.rows.fetch_sub(
-                gone.min(self.rows.load(Ordering::Acquire)),
-                Ordering::AcqRel,
-            );
-            self.mark.forget(gone);
+            self.mark.forget(gone.len() as u64)?;
         }
         Ok(new.len() as u64)
     }

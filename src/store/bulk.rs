@@ -9,11 +9,15 @@
 
 use std::sync::Arc;
 
+use super::barrier::Database;
 use super::catalogue::SeriesId;
+use super::codec::Damaged;
+use super::databases::Databases;
 use super::definition::put_key;
 use super::history::{History, LIVE, rounded};
 use super::intern::NewSeries;
-use super::keys::{SPAN, span_of};
+use super::keys::{BULK, DATA, META, SPAN, is_fence, read_raw_key, span_of};
+use super::op::Op;
 use super::segment::Segment;
 use super::{Error, Result, Store};
 use crate::model::units::Timestamp;
@@ -207,8 +211,48 @@ impl Bulk<'_> {
                 }
             }
         }
+        if let Ok(mut upkeep) = self.history.upkeep.lock() {
+            // What is written must fit.
+            upkeep.measured = None;
+            self.history.drop_surplus(&mut upkeep)?;
+        }
+        // No log would do this again: what is broken off is undone (`undo`).
+        let mark = Op::put(BULK, self.log.to_be_bytes());
+        self.history.control.write(META, vec![mark])?;
+        self.history.control.barrier()?;
         self.history.rest(&segment)
     }
+}
+
+/// Takes out what an import left that was broken off while it wrote: chunks of a log that nothing
+/// seals again. Buckets that were folded from them stay; the import made anew lays its own over them.
+pub(super) fn undo(control: &Database, databases: &Databases, sealed: u32) -> Result<()> {
+    let Some(mark) = control.get(META, BULK)? else {
+        return Ok(());
+    };
+    let number = mark.as_slice().try_into().map(u32::from_be_bytes);
+    let number = number.map_err(|_| control.damaged(Damaged("a mark that is no number")))?;
+    if number > sealed {
+        for name in databases.names()? {
+            if name.starts_with("raw-")
+                && let Some(database) = databases.find(&name)?
+            {
+                let mut left = Vec::new();
+                database.scan(DATA, &[], |key, _| {
+                    let (_, group, log) = read_raw_key(key).unwrap_or_default();
+                    if log == number && !is_fence(group) {
+                        left.push(Op::Delete(key.to_vec()));
+                    }
+                    Ok(())
+                })?;
+                database.write(DATA, left)?;
+                database.barrier()?;
+            }
+            databases.close_idle();
+        }
+    }
+    control.write(META, vec![Op::Delete(BULK.to_vec())])?;
+    control.barrier()
 }
 
 impl History {
@@ -221,5 +265,70 @@ impl History {
             self.rotate(&mut self.head_mut(), &[])?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::series::{Kind, SeriesKey};
+    use crate::store::keys::{raw_key, raw_part};
+    use crate::store::{Options, Selector};
+
+    const START: i64 = 1_767_225_600_000;
+
+    fn import(store: &mut Store, hours: std::ops::Range<i64>) {
+        let mut bulk = store.bulk().unwrap();
+        let new = NewSeries {
+            target: "import",
+            key: &SeriesKey::bare("m"),
+            kind: Kind::Gauge,
+            resolution: None,
+        };
+        let at = |n: i64| START + n * 60_000;
+        let id = bulk.series(&new, Timestamp::from_millis(at(0))).unwrap();
+        for n in hours.start * 60..hours.end * 60 {
+            bulk.take(id.unwrap(), at(n), n as f64).unwrap();
+        }
+        bulk.finish().unwrap();
+    }
+
+    fn held(store: &Store) -> usize {
+        let series = store.history().series(&Selector::default());
+        let (from, until) = (i64::MIN, i64::MAX);
+        let ends = (Timestamp::from_millis(from), Timestamp::from_millis(until));
+        let raw = store.history().raw(series[0].id, ends.0, ends.1);
+        raw.unwrap().len()
+    }
+
+    #[test]
+    fn what_an_import_left_that_was_broken_off_is_taken_out() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::in_dir(dir.path());
+        let mut store = Store::open(options.clone()).unwrap();
+        import(&mut store, 0..4);
+        let sealed = store.history.sealed_upto();
+        // A second part as it stands when the power goes: marked, its places made, one of them filled.
+        let number = sealed + 1;
+        let mark = Op::put(BULK, number.to_be_bytes());
+        store.control.write(META, vec![mark]).unwrap();
+        let start = Timestamp::from_millis(START);
+        let span = span_of(start, SPAN).unwrap();
+        let raw = store.history.databases.find(&raw_part(start));
+        let raw = raw.unwrap().unwrap();
+        let place = raw_key(span, 0, number);
+        raw.make_places(DATA, [place, raw_key(span + 1, 0, number)].iter())
+            .unwrap();
+        raw.write(DATA, vec![Op::put(place, b"half".as_slice())])
+            .unwrap();
+        raw.barrier().unwrap();
+        drop((raw, store));
+        let mut store = Store::open(options).unwrap();
+        assert_eq!(held(&store), 240);
+        import(&mut store, 2..8);
+        import(&mut store, 8..9);
+        assert!(store.history.sealed_upto() > number);
+        assert_eq!(held(&store), 540);
+        assert!(store.verify().unwrap().is_sound());
     }
 }

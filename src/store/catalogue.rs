@@ -23,6 +23,9 @@ use crate::model::units::Timestamp;
 
 /// Numbers that a store gives out at most, as a multiple of the limit on live series.
 const EVER_PER_LIVE: usize = 64;
+/// Groups are given out one after the other, and each has a series: so many may be lost before a
+/// number is taken for damage, and not for a reason to make room for all below it.
+const GROUPS_LOST: usize = 1 << 14;
 
 /// Number of a series; stable for the life of a store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -219,7 +222,7 @@ impl Catalogue {
         match self.entry(id) {
             Some(known) if known.target == entry.target && known.key == entry.key => Ok(()),
             Some(_) => Err(Damaged("two series of one number")),
-            None if id / GROUP > self.next_group.saturating_add(1 << 20) => {
+            None if (id / GROUP) as usize > GROUPS_LOST + 16 * self.count => {
                 Err(Damaged("a series number out of range"))
             }
             None => {

@@ -26,6 +26,8 @@ pub(super) const CONTROL: &str = "control";
 pub(super) const JOBS: &str = "jobs";
 /// Page cache of the jobs: the rows of some ten thousand.
 const JOBS_CACHE: u64 = 8 << 20;
+/// Ending of the folder of a database that is being removed.
+const DROPPED: &str = "dropped";
 /// Databases that stay open; more are opened for a question and closed at the next tick.
 const OPEN_MAX: usize = 3;
 
@@ -91,11 +93,15 @@ pub(super) struct Databases {
 
 impl Databases {
     /// Those in `folder`; none is opened yet.
-    pub(super) fn in_folder(folder: &Path) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// What the disk says, where a removal is to be ended.
+    pub(super) fn in_folder(folder: &Path) -> Result<Self> {
+        end_removals(folder)?;
+        Ok(Self {
             folder: folder.to_owned(),
             shelf: Mutex::default(),
-        }
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Shelf> {
@@ -180,12 +186,11 @@ impl Databases {
         // Listed anew the next time: removing may end half-way.
         held.names = None;
         let path = self.folder.join(name);
-        let mark = path.with_extension("made");
-        // The mark goes first: a folder without it is one that was never finished.
-        gone(&mark, fs::remove_file(&mark))?;
+        let doomed = path.with_extension(DROPPED);
+        // From here on it is gone, whenever the rest is done.
+        gone(&path, fs::rename(&path, &doomed))?;
         sync_parent(&path)?;
-        gone(&path, fs::remove_dir_all(&path))?;
-        sync_parent(&path)?;
+        remove_dropped(&doomed)?;
         Ok(true)
     }
 
@@ -199,6 +204,31 @@ impl Databases {
             .collect();
         open.iter().try_for_each(|database| database.barrier())
     }
+}
+
+/// Ends what a crash left half removed in a folder.
+fn end_removals(folder: &Path) -> Result<()> {
+    for entry in fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {
+        let path = entry.map_err(|e| Error::io(folder, e))?.path();
+        let name = path.file_stem().and_then(|name| name.to_str());
+        if path
+            .extension()
+            .is_some_and(|extension| extension == DROPPED)
+            && name.is_some_and(|name| part_bounds(name).is_some())
+        {
+            remove_dropped(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// The mark goes first: while the folder is there, what is to be done is known.
+fn remove_dropped(doomed: &Path) -> Result<()> {
+    let mark = doomed.with_extension("made");
+    gone(&mark, fs::remove_file(&mark))?;
+    sync_parent(doomed)?;
+    gone(doomed, fs::remove_dir_all(doomed))?;
+    sync_parent(doomed)
 }
 
 /// What is gone already is fine.
@@ -216,7 +246,7 @@ mod tests {
     #[test]
     fn idle_databases_close_and_open_again_when_asked() {
         let dir = tempfile::tempdir().unwrap();
-        let databases = Databases::in_folder(dir.path());
+        let databases = Databases::in_folder(dir.path()).unwrap();
         assert!(databases.find("r5m-202601").unwrap().is_none());
         for month in 1..=5 {
             databases
@@ -232,5 +262,28 @@ mod tests {
         assert!(databases.remove("r5m-202601").unwrap());
         assert!(databases.find("r5m-202602").unwrap().is_some());
         assert_eq!(databases.names().unwrap().len(), 4);
+    }
+
+    #[test]
+    fn a_removal_that_was_cut_short_is_ended_at_the_next_start() {
+        let dir = tempfile::tempdir().unwrap();
+        let databases = Databases::in_folder(dir.path()).unwrap();
+        for month in 1..=2 {
+            databases
+                .find_or_make(&format!("r5m-20260{month}"))
+                .unwrap();
+        }
+        databases.close_all();
+        drop(databases);
+        let path = dir.path().join("r5m-202601");
+        fs::rename(&path, path.with_extension(DROPPED)).unwrap();
+        fs::create_dir(dir.path().join("mine.dropped")).unwrap();
+        let databases = Databases::in_folder(dir.path()).unwrap();
+        assert_eq!(databases.names().unwrap(), ["r5m-202602"]);
+        let left = fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(
+            left, 3,
+            "the other database, its mark, and what is not ours"
+        );
     }
 }

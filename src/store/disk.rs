@@ -95,8 +95,15 @@ pub(super) fn set_aside(path: &Path, why: &str) -> Result<()> {
     fs::rename(path, free_name(path, why)).map_err(|e| Error::io(path, e))
 }
 
-/// Copies a folder beside itself, synced, and returns the copy's path.
+/// Copies a folder beside itself, synced, and returns the copy's path. What was copied once is not
+/// copied each time somebody asks: the last copy of a file of that length does.
 pub(super) fn copy_aside(path: &Path) -> Result<PathBuf> {
+    let length = |of: &Path| fs::metadata(of.join("db")).map(|file| file.len()).ok();
+    let names = (1..).map(|number| path.with_extension(format!("damaged-{number}")));
+    let known = names.take_while(|name| name.exists()).last();
+    if let Some(known) = known.filter(|known| length(known) == length(path)) {
+        return Ok(known);
+    }
     let to = free_name(path, "damaged");
     copy_folder(path, &to).map_err(|e| Error::io(&to, e))?;
     Ok(to)

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::Error;
+use super::mark::is_counted;
 use super::shape::Shape;
 
 /// sled lets go of its lock a moment after the handle is dropped.
@@ -81,6 +82,17 @@ pub(super) fn open_trees(db: &sled::Db) -> sled::Result<BTreeMap<String, sled::T
         }
     }
     Ok(trees)
+}
+
+/// Rows of the trees that are counted; see `mark`.
+pub(super) fn rows_of(trees: &BTreeMap<String, sled::Tree>) -> sled::Result<u64> {
+    let mut rows = 0;
+    for (_, tree) in trees.iter().filter(|(name, _)| is_counted(name)) {
+        for entry in tree {
+            rows += u64::from(!entry?.1.is_empty());
+        }
+    }
+    Ok(rows)
 }
 
 /// What an error of the engine means.

@@ -8,7 +8,7 @@ use super::content::{self, Tree};
 use super::databases::{CONTROL, shape};
 use super::{
     backup, buckets, chunk, column, definition, frame, keys, leaves, restore, rollup, segments,
-    snapshot, wal,
+    snapshot, transfer, wal,
 };
 use crate::model::series::Kind;
 use crate::model::units::{Millis, Timestamp};
@@ -38,6 +38,11 @@ pub fn values(bytes: &[u8]) {
     }
     let _ = definition::read_key(bytes);
     let _ = keys::read_record_key(bytes);
+}
+
+/// Exports of a whole store, line by line.
+pub fn archive(bytes: &[u8]) {
+    transfer::skim(bytes);
 }
 
 /// Sealed columns, chunks and buckets: bytes as they would lie there, and the same bytes as values

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::barrier::Database;
+use super::bulk;
 use super::carry::Coming;
 use super::catalogue::{Catalogue, Series, SeriesId};
 use super::codec;
@@ -159,8 +160,10 @@ impl History {
             }
             None => (Segment::new(next), Log::create(&logs, next)?),
         };
+        let databases = Databases::in_folder(&options.dir)?;
+        bulk::undo(&control, &databases, sealed.unwrap_or(0))?;
         Ok(Self {
-            databases: Databases::in_folder(&options.dir),
+            databases,
             options,
             control,
             upkeep: Mutex::default(),

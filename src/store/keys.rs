@@ -60,6 +60,8 @@ pub(super) const META: &str = "meta";
 pub(super) const ROWS: &str = "rows";
 pub(super) const SEALED: &[u8] = b"sealed";
 pub(super) const UNFOLDED: &[u8] = b"unfolded";
+/// Number of the log that an import writes into the databases, past any log.
+pub(super) const BULK: &[u8] = b"bulk";
 /// The tree of a part that every part has.
 pub(super) const DATA: &str = "data";
 /// Trees of latencies, beside the buckets of the same tier.

@@ -309,6 +309,34 @@ impl Pages {
     }
 }
 
+/// Whether a segment that holds something does not begin with a head that reads. The engine takes such
+/// a segment for one that is free, and writes over it.
+pub(super) fn has_torn_heads(path: &Path) -> Result<bool> {
+    let db = path.join("db");
+    let failed = |e| Error::io(&db, e);
+    let mut pages = Pages {
+        path: path.to_owned(),
+        file: File::open(&db).map_err(failed)?,
+        states: HashMap::new(),
+        tears: Vec::new(),
+        lost: Vec::new(),
+        faults: Vec::new(),
+        bytes: fs::metadata(&db).map_err(failed)?.len(),
+    };
+    let size = pages.segment_size();
+    let mut head = [0; segments::SEGMENT_HEAD];
+    for offset in (0..pages.bytes).step_by(usize::try_from(size).unwrap_or(1 << 24)) {
+        match pages.file.read_exact_at(&mut head, offset) {
+            Ok(()) if head.iter().all(|byte| *byte == 0) => {}
+            Ok(()) if segments::head(&head).is_some() => {}
+            Ok(()) => return Ok(true),
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => {}
+            Err(e) => return Err(failed(e)),
+        }
+    }
+    Ok(false)
+}
+
 /// The engine locks its file while it has it open, and a moment longer.
 fn wait_for_rest(file: &File, path: &Path) -> Result<()> {
     for _ in 0..LOCK_TRIES {

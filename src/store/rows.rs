@@ -78,17 +78,17 @@ impl Pending {
     /// or one by one where each is one operation, all at different keys. That is whole without a
     /// batch, and saves what a batch costs.
     fn next(&self) -> Next {
-        let (mut merged, mut count, mut ops, mut size) = (BTreeMap::new(), 0, 0, 0);
+        let (mut merged, mut count, mut size) = (BTreeMap::new(), 0, 0);
         for group in &self.groups {
             size += group.iter().map(Op::size).sum::<usize>();
             if count > 0 && !Database::fits(merged.len() + group.len(), size) {
                 break;
             }
             count += 1;
-            ops += group.len();
             merged.extend(group.iter().map(|op| (op.key(), op)));
         }
-        if ops == count && merged.len() == count {
+        let is_alone = self.groups.iter().take(count).all(|group| group.len() == 1);
+        if is_alone && merged.len() == count {
             let alone = self.groups.iter().take(count).flatten();
             return Next {
                 ops: alone.cloned().collect(),
@@ -182,6 +182,9 @@ impl Rows {
     /// [`Error::Batch`] for more than 128 rows or 512 kB at once, else what the disk says; then
     /// nothing is written.
     pub fn write(&self, writes: Vec<Write>) -> Result<()> {
+        if writes.is_empty() {
+            return Ok(());
+        }
         let ops: Vec<Op> = writes.into_iter().map(op).collect();
         if !Database::is_atomic(&ops) {
             return Err(Error::Batch {
@@ -336,6 +339,12 @@ mod tests {
             (101, 100, true)
         );
         drop(next);
+        rows.settle().unwrap();
+        // Two operations of one transition go together, whatever stands beside them.
+        rows.write(Vec::new()).unwrap();
+        rows.write(vec![put(1_001, 50), put(1_002, 50)]).unwrap();
+        rows.write(Vec::new()).unwrap();
+        assert!(rows.pending().next().is_batch);
         // What does not pack.
         let noise = |n: u32| (n * 15_000..).map(|i| crc32fast::hash(&i.to_le_bytes()));
         for n in 300..400 {
@@ -351,6 +360,6 @@ mod tests {
             Ok(())
         })
         .unwrap();
-        assert_eq!(seen, 401);
+        assert_eq!(seen, 403);
     }
 }

@@ -26,6 +26,8 @@ use crate::model::units::{Bytes, Millis, Timestamp};
 
 /// Chunks packed before they are written: bounds what a seal holds in memory.
 const AT_ONCE: usize = 32;
+/// Databases that a seal has open at a time, about.
+const AT_REST: usize = 6;
 /// After a failed seal the next try waits so long, so that a full disk is not hammered.
 const RETRY: Millis = Millis(10 * Millis::SECOND.0);
 
@@ -129,6 +131,8 @@ impl History {
 
     /// Writes a segment as chunks and rollups, past the barrier.
     pub(super) fn rest(&self, segment: &Segment) -> Result<()> {
+        // What is prepared below must never outlive the log that says what goes there.
+        self.sync_log()?;
         self.store_definitions()?;
         let mut spans: BTreeMap<u32, Vec<(u32, &Rows)>> = BTreeMap::new();
         for (span, target, rows) in segment.all() {
@@ -139,6 +143,11 @@ impl History {
         for (span, targets) in spans {
             let start = keys::span_start(span, SPAN);
             let (raw, fine) = (keys::raw_part(start), keys::minutes_part(start));
+            // A log may hold years of a past, and each open database costs files and a thread.
+            if touched.len() >= AT_REST && !touched.contains_key(&raw) {
+                barriers(&mut touched)?;
+                self.databases.close_idle();
+            }
             let write = Write {
                 history: self,
                 raw: self.databases.find_or_make(&raw)?,
@@ -156,9 +165,7 @@ impl History {
             touched.insert(raw, write.raw);
             touched.insert(fine, write.fine);
         }
-        touched
-            .values()
-            .try_for_each(|database| database.barrier())?;
+        barriers(&mut touched)?;
         let tallies = tallies.into_iter().map(|(day, samples)| {
             Op::put(keys::group_key(day, segment.number), samples.to_le_bytes())
         });
@@ -179,6 +186,13 @@ impl History {
         self.sync_log()?;
         self.control.write_in_order(LAST, blocks)
     }
+}
+
+/// Passes the barriers of what was written, and lets go of it.
+fn barriers(touched: &mut BTreeMap<String, Arc<Database>>) -> Result<()> {
+    std::mem::take(touched)
+        .values()
+        .try_for_each(|database| database.barrier())
 }
 
 /// One span of one log on its way into a month.

@@ -16,7 +16,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::catalogue::{Series, SeriesId};
+use super::catalogue::{Catalogue, Series, SeriesId};
 use super::disk::clear;
 use super::keys::{self, SPAN};
 use super::rollup::{Bucket, Tier};
@@ -266,6 +266,36 @@ fn bucket((at, min, max, sum, count, last, max_increase, covered): Row) -> Bucke
         last: last.0,
         max_increase: max_increase.0,
         covered: Millis(covered),
+    }
+}
+
+/// Reads lines of an export as far as that goes without a store.
+pub(super) fn skim(bytes: &[u8]) {
+    let mut catalogue = Catalogue::default();
+    for text in bytes.split(|byte| *byte == b'\n') {
+        match serde_json::from_slice::<Line>(text) {
+            Ok(Line::Target { id, name }) => _ = catalogue.restore_target(id, &name),
+            Ok(Line::Series {
+                id,
+                target,
+                kind,
+                resolution,
+                metric,
+                labels,
+            }) => {
+                let key = SeriesKey {
+                    metric: metric.into(),
+                    labels,
+                };
+                let kind = (kind, resolution.map(|r| r.0));
+                _ = catalogue.restore_as(id, target, kind, &key);
+            }
+            Ok(Line::Buckets { tier, buckets, .. }) => {
+                let buckets: Vec<Bucket> = buckets.into_iter().map(bucket).collect();
+                _ = super::history::check_buckets(tier, &buckets);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -23,6 +23,7 @@ use super::disk::entries;
 use super::folder::{read_format, share_lock};
 use super::frame::Frame;
 use super::keys::{CATALOGUE, GROUP, RECORDS, TALLY};
+use super::mark::Mark;
 use super::source::{Source, database_names, open_files};
 use super::verification::Verification;
 use super::walk::{self, Found, Span, Walk, record_of};
@@ -58,7 +59,7 @@ pub fn verify(dir: &Path) -> Result<Verification> {
         let made = dir.join(&name).with_extension("made").exists();
         match open_files(&dir.join(&name))? {
             Some(source) => {
-                audit.files(&name, &source, made)?;
+                audit.files(&name, &dir.join(&name), &source, made)?;
                 audit.database(&name, &source)?;
             }
             None => audit.found.tell(&name, None, "its files are missing"),
@@ -127,7 +128,7 @@ struct Audit {
 
 impl Audit {
     /// What the files say before their content is looked at.
-    fn files(&mut self, name: &str, source: &Source, made: bool) -> Result<()> {
+    fn files(&mut self, name: &str, path: &Path, source: &Source, made: bool) -> Result<()> {
         let Source::Files(leaves) = source else {
             return Ok(());
         };
@@ -136,6 +137,9 @@ impl Audit {
                 .tell(name, None, "its mark is missing, so it would not be opened");
         }
         let pages = leaves.pages();
+        if let Err(Error::Corrupt { what, .. }) = Mark::of(path).check(path) {
+            self.found.tell(name, None, what);
+        }
         self.found.file_bytes += pages.bytes;
         for fault in pages.faults() {
             self.found.tell(name, None, *fault);

@@ -292,6 +292,44 @@ fn a_live_sender_and_one_that_fills_in_share_the_logs() {
     );
 }
 
+/// The child's part: a sample a day for two years, sealed with few files.
+#[test]
+fn child_pushes_a_scattered_past() {
+    let Ok(dir) = std::env::var("PLIMSOLL_TEST_SCATTERED") else {
+        return;
+    };
+    let store = Store::open(Options::in_dir(&dir)).unwrap();
+    let id = learn(&store, 1).unwrap();
+    let past: Vec<(i64, f64)> = (0..730).map(|day| (day * hours(24), day as f64)).collect();
+    push(&store, &batch([(id, &past[..])]));
+    store.history().settle().unwrap();
+    store.tick(at(hours(24 * 731))).unwrap();
+    store.close(at(hours(24 * 731))).unwrap();
+}
+
+#[test]
+fn a_past_of_many_days_is_sealed_with_few_files_and_threads() {
+    let dir = folder();
+    let store = dir.path().join("store");
+    let program = std::env::current_exe().unwrap();
+    let output = Command::new("bash")
+        .args(["-c", "ulimit -n 64; exec \"$0\" \"$@\""])
+        .arg(program)
+        .args([
+            "--exact",
+            "pushing::child_pushes_a_scattered_past",
+            "--nocapture",
+        ])
+        .env("PLIMSOLL_TEST_SCATTERED", &store)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let store = Store::open(Options::in_dir(&store)).unwrap();
+    let id = store.history().series(&Selector::metric("pushed_total"))[0].id;
+    let kept = store.history().raw(id, start(), at(hours(24 * 731)));
+    assert_eq!(kept.unwrap().len(), 730);
+}
+
 const SERIES: u32 = 30;
 const SAMPLES: i64 = 5;
 

@@ -255,6 +255,51 @@ fn a_database_that_was_cut_never_opens_as_a_smaller_one() {
 }
 
 #[test]
+fn segments_whose_heads_are_overwritten_are_not_thrown_away() {
+    let dir = folder();
+    let path = closed(&dir);
+    let open = |path: &Path| Store::open(Options::in_dir(path));
+    let whole = export(&open(&path).unwrap());
+    let mut refused = 0;
+    for name in ["control", "raw-20260310", "r5m-202603", "r1h-2026"] {
+        let name = format!("{name}/db");
+        let bytes = fs::read(path.join(&name)).unwrap();
+        for offset in (0..bytes.len()).step_by(512 << 10) {
+            let mut flipped = bytes.clone();
+            for byte in &mut flipped[offset..offset + 20] {
+                *byte ^= 0xff;
+            }
+            let bad = folder();
+            copy(&path, bad.path());
+            fs::write(bad.path().join(&name), &flipped).unwrap();
+            // As after a kill: what a snapshot covers is found without the heads.
+            for entry in fs::read_dir(bad.path().join(&name).parent().unwrap()).unwrap() {
+                let entry = entry.unwrap();
+                if entry.file_name().to_string_lossy().starts_with("snap.") {
+                    fs::remove_file(entry.path()).unwrap();
+                }
+            }
+            let mut text = Vec::new();
+            let told = open(bad.path()).and_then(|store| store.export(&mut text));
+            let Err(error) = told else {
+                assert!(text == whole, "{name} opened with a head at {offset} gone");
+                continue;
+            };
+            refused += 1;
+            // The engine writes over what it cannot read: only a copy has it still.
+            let copied = bad.path().join(&name);
+            let copied = copied
+                .parent()
+                .unwrap()
+                .with_extension("damaged-1")
+                .join("db");
+            assert!(fs::read(&copied).unwrap() == flipped, "{error}");
+        }
+    }
+    assert!(refused > 2, "only {refused} were refused");
+}
+
+#[test]
 fn what_can_be_made_anew_is_no_loss() {
     let dir = folder();
     let path = closed(&dir);
