@@ -106,6 +106,22 @@ fn compare(day: &Day, days: usize, kinds: &[Kind]) {
             again.ready.as_secs_f64()
         );
     }
+    amplification(&dir.path().join(Kind::ALL[0].name()));
+}
+
+/// What the engine makes of the columns that it is given: files of the raw tier by bytes of columns.
+fn amplification(folder: &Path) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    command.args(["history", "stats", "--format", "json", "--top", "1000000"]);
+    let output = command.arg("--data-dir").arg(folder).output().unwrap();
+    let stats: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let metrics = stats["metrics"].as_array().unwrap();
+    let columns: f64 = metrics.iter().filter_map(|m| m["bytes"].as_f64()).sum();
+    let raw = bytes(folder, "/raw-") as f64;
+    println!(
+        "\nfiles of the raw tier: {:.2} × the bytes of their columns",
+        raw / columns
+    );
 }
 
 /// Sends so many days, the recorded one last, by remote write; the CPU that it took until acknowledged, and in all.

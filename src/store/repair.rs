@@ -23,6 +23,7 @@ use super::folder::{make_folder, share_lock, take_lock, write_format};
 use super::frame::Frame;
 use super::history::History;
 use super::keys::{self, CATALOGUE, DATA, DAY_SPAN, GROUP, META, SEALED, SPAN, TALLY};
+use super::mark::Mark;
 use super::op::Op;
 use super::rollup::{self, GAP, Tier};
 use super::salvage::Salvage;
@@ -134,6 +135,9 @@ fn copy_all(dir: &Path, out: &Path, mut names: Vec<String>) -> Result<(Repair, b
                 continue;
             }
         };
+        if let Err(Error::Corrupt { what, .. }) = Mark::of(&dir.join(name)).check(&dir.join(name)) {
+            salvage.lose(name, None, what);
+        }
         if name == CONTROL {
             salvage.database(name, &source, &control)?;
             continue;
