@@ -1,6 +1,7 @@
 //! One embedded database: guarded opening, bounded batches, and a barrier that reaches the disk.
 //!
-//! For: every access to sled; only `engine` names it beside this file, so that it can be changed. Not
+//! For: every access to sled; only `batch` and `engine` name it beside this file, so that it can
+//! be changed. Not
 //! for: what lies in the database (`keys`). Read [`Database::barrier`] first.
 //!
 //! What sled 0.34.7 does not do by itself, and this file does:
@@ -9,6 +10,10 @@
 //!   of its own, and opening syncs every file, the folder and its parent.
 //! - A page above a quarter of a segment goes to a file in `blobs/`, which is never synced: the
 //!   barrier does so.
+//! - It writes over a segment as soon as what was in it has been moved and a further segment is
+//!   full, although the file's new length may not be on the disk: a power cut then leaves neither the
+//!   old nor the new, and the database does not open. So no more than half a segment of its log is
+//!   ever written without a sync ([`Unsynced`]).
 //! - Large batches leak memory and disk: a batch has at most [`BATCH_MAX`] operations.
 //! - A left-over `snap.*.generating` or a cut snapshot prevents opening (issues 1527 and 1533), and
 //!   a damaged log may open as an empty database. So: half-written snapshots are removed, a copy is
@@ -17,10 +22,10 @@
 //! - A full disk poisons the open database. Writes are refused while `disk::SPARE` is not free.
 #![expect(
     clippy::disallowed_types,
-    reason = "this file and `engine` are the ones that know sled"
+    reason = "this file, `batch` and `engine` are the ones that know sled"
 )]
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -30,19 +35,15 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use super::blobs::Blobs;
 use super::codec::Damaged;
 use super::disk::sync_folder;
-use super::disk::{copy_aside, need_room, remove_half_written, remove_snapshots, set_aside};
+use super::disk::{copy_aside, remove_half_written, remove_snapshots, set_aside};
 use super::engine::{Opening, engine, open_engine, open_trees, rows_of};
 use super::gate::Gate;
-use super::mark::{Mark, Suspicion, cut, is_counted};
-use super::op::Op;
+use super::mark::{Mark, Suspicion, cut};
+use super::pages::told_size;
 use super::shape::Shape;
+use super::unsynced::Unsynced;
 use super::{Error, Result, failpoint};
-use crate::model::units::Bytes;
 
-/// Operations in one sled batch: 250 and fewer stay stable, 500 leak (measured with 0.34.7).
-const BATCH_MAX: usize = 128;
-/// Payload of one batch: well inside one segment.
-const BATCH_BYTES: usize = 512 << 10;
 pub(super) const SENTINEL_KEY: &[u8] = b"plimsoll";
 pub(super) const SENTINEL: &[u8] = b"store 2";
 
@@ -61,19 +62,20 @@ impl Deref for Value {
 /// An open database. One writer at a time; readers never wait for it.
 #[derive(Debug)]
 pub(super) struct Database {
-    path: PathBuf,
+    pub(super) path: PathBuf,
     db: sled::Db,
     trees: RwLock<BTreeMap<String, sled::Tree>>,
     disk: File,
-    writer: Mutex<()>,
+    pub(super) writer: Mutex<()>,
     blobs: Blobs,
     gate: Gate,
-    mark: Mark,
+    pub(super) mark: Mark,
+    pub(super) unsynced: Unsynced,
     /// Rows that were there when it was opened, and those that were added; see `mark`.
-    rows: AtomicU64,
+    pub(super) rows: AtomicU64,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -86,6 +88,12 @@ impl Database {
         let mark = Mark::of(path);
         let finished = mark.is_there();
         remove_half_written(path)?;
+        // It stays as it was made.
+        let segment = told_size(path)
+            .0
+            .and_then(|size| usize::try_from(size).ok());
+        let segment = segment.unwrap_or(shape.segment);
+        let shape = Shape { segment, ..shape };
         let suspicion = if finished {
             mark.check(path)?
         } else {
@@ -124,16 +132,13 @@ impl Database {
             });
         }
         let trees = open_trees(&db).map_err(|e| engine(path, e))?;
-        let rows = match mark.rows() {
-            Some(known) if copy.is_none() => known,
-            known => {
-                let held = rows_of(&trees).map_err(|e| engine(path, e))?;
-                if known.is_some_and(|known| held < known) {
-                    drop((trees, db));
-                    return Err(cut(path, copy));
-                }
-                known.unwrap_or(held)
+        let rows = match rows_at_start(&mark, &trees, copy.is_some()) {
+            Ok(Some(rows)) => rows,
+            Ok(None) => {
+                drop((trees, db));
+                return Err(cut(path, copy));
             }
+            Err(error) => return Err(engine(path, error)),
         };
         let disk = File::open(path.join("db")).map_err(|e| Error::io(path, e))?;
         let database = Self {
@@ -144,6 +149,7 @@ impl Database {
             writer: Mutex::default(),
             blobs: Blobs::of(path),
             gate: Gate::default(),
+            unsynced: Unsynced::within(shape.segment),
             rows: AtomicU64::new(rows),
             mark,
         };
@@ -187,7 +193,7 @@ impl Database {
             .cloned()
     }
 
-    fn tree_for_writing(&self, name: &str) -> Result<sled::Tree> {
+    pub(super) fn tree_for_writing(&self, name: &str) -> Result<sled::Tree> {
         if let Some(tree) = self.tree(name) {
             return Ok(tree);
         }
@@ -249,133 +255,6 @@ impl Database {
         lock(&self.writer)
     }
 
-    /// Writes operations in order, in atomic batches of bounded size; not yet past the barrier.
-    pub(super) fn write(&self, tree: &str, ops: Vec<Op>) -> Result<()> {
-        self.need_room(&ops)?;
-        let _writer = lock(&self.writer);
-        let is_counted = is_counted(tree);
-        let tree = self.tree_for_writing(tree)?;
-        let rows = if is_counted {
-            self.count(&tree, &ops)?
-        } else {
-            0
-        };
-        if ops.len() == 1 {
-            let one = ops.into_iter().try_for_each(|op| self.apply_one(&tree, op));
-            self.rows.fetch_add(rows, Ordering::Release);
-            return one;
-        }
-        let mut batch = sled::Batch::default();
-        let (mut count, mut size) = (0, 0);
-        for op in ops {
-            if count == BATCH_MAX || (count > 0 && size + op.size() > BATCH_BYTES) {
-                self.apply(&tree, std::mem::take(&mut batch))?;
-                (count, size) = (0, 0);
-            }
-            count += 1;
-            size += op.size();
-            match op {
-                Op::Put(key, value) => batch.insert(key, value),
-                Op::Delete(key) => batch.remove(key),
-            }
-        }
-        if count > 0 {
-            self.apply(&tree, batch)?;
-        }
-        self.rows.fetch_add(rows, Ordering::Release);
-        Ok(())
-    }
-
-    /// How many keys get a value that have none. Those that lose one are taken off the mark.
-    fn count(&self, tree: &sled::Tree, ops: &[Op]) -> Result<u64> {
-        let (mut new, mut gone) = (BTreeSet::new(), BTreeSet::new());
-        for op in ops {
-            let held = tree.get(op.key()).map_err(|e| self.engine(e))?;
-            let is_held = held.is_some_and(|held| !held.is_empty());
-            match op {
-                Op::Put(key, value) if !value.is_empty() && !is_held => _ = new.insert(key),
-                Op::Delete(key) if is_held => _ = gone.insert(key),
-                _ => {}
-            }
-        }
-        if !gone.is_empty() {
-            self.mark.forget(gone.len() as u64)?;
-        }
-        Ok(new.len() as u64)
-    }
-
-    /// Makes ascending keys ready, each with an empty value unless it has one; one by one, since
-    /// a batch of sled has no order, and keys that come in order fill leaves evenly.
-    pub(super) fn make_places<K: AsRef<[u8]>>(
-        &self,
-        tree: &str,
-        keys: impl Iterator<Item = K>,
-    ) -> Result<()> {
-        self.need_room(&[])?;
-        let _writer = lock(&self.writer);
-        let tree = self.tree_for_writing(tree)?;
-        for key in keys {
-            if !tree.contains_key(&key).map_err(|e| self.engine(e))? {
-                tree.insert(key, &[]).map_err(|e| self.engine(e))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes many small values in order of their keys, one by one: not atomic together, and a
-    /// third of the bytes on disk that batches take, whose order is random.
-    pub(super) fn write_in_order(&self, tree: &str, mut ops: Vec<Op>) -> Result<()> {
-        ops.sort_by(|a, b| a.key().cmp(b.key()));
-        self.write_each(tree, ops)
-    }
-
-    /// Writes operations one by one in their order, each whole; not yet past the barrier.
-    pub(super) fn write_each(&self, tree: &str, ops: Vec<Op>) -> Result<()> {
-        self.need_room(&ops)?;
-        let _writer = lock(&self.writer);
-        let is_counted = is_counted(tree);
-        let tree = self.tree_for_writing(tree)?;
-        let rows = if is_counted {
-            self.count(&tree, &ops)?
-        } else {
-            0
-        };
-        for op in ops {
-            self.apply_one(&tree, op)?;
-        }
-        self.rows.fetch_add(rows, Ordering::Release);
-        Ok(())
-    }
-
-    /// Whether `ops` fit into one batch, and so happen wholly or not at all.
-    pub(super) fn is_atomic(ops: &[Op]) -> bool {
-        Self::fits(ops.len(), ops.iter().map(Op::size).sum())
-    }
-
-    /// Whether so many operations of so many bytes fit into one batch.
-    pub(super) const fn fits(count: usize, size: usize) -> bool {
-        count <= BATCH_MAX && size <= BATCH_BYTES
-    }
-
-    /// One operation is whole without a batch, which would cost the engine two more writes.
-    fn apply_one(&self, tree: &sled::Tree, op: Op) -> Result<()> {
-        failpoint::hit("before_batch");
-        match op {
-            Op::Put(key, value) => tree.insert(key, value),
-            Op::Delete(key) => tree.remove(key),
-        }
-        .map_err(|e| self.engine(e))?;
-        failpoint::hit("after_batch");
-        Ok(())
-    }
-
-    fn apply(&self, tree: &sled::Tree, batch: sled::Batch) -> Result<()> {
-        failpoint::hit("before_batch");
-        tree.apply_batch(batch).map_err(|e| self.engine(e))?;
-        failpoint::hit("after_batch");
-        Ok(())
-    }
-
     /// Returns when everything written before the call would survive a loss of power.
     ///
     /// Callers that wait together share one flush and one `fdatasync` (`gate`).
@@ -383,8 +262,9 @@ impl Database {
         self.gate.pass(|| self.reach_disk())
     }
 
-    fn reach_disk(&self) -> Result<()> {
+    pub(super) fn reach_disk(&self) -> Result<()> {
         let rows = self.rows.load(Ordering::Acquire);
+        let unsynced = self.unsynced.now();
         self.db.flush().map_err(|e| self.engine(e))?;
         failpoint::hit("after_flush");
         self.blobs.sync()?;
@@ -392,6 +272,7 @@ impl Database {
             .sync_data()
             .map_err(|e| Error::io(&self.path, e))?;
         failpoint::hit("after_fdatasync");
+        self.unsynced.passed(unsynced);
         if rows > 0 {
             let file = self.disk.metadata();
             let length = file.map_err(|e| Error::io(&self.path, e))?.len();
@@ -400,22 +281,40 @@ impl Database {
         Ok(())
     }
 
-    /// Fails where the disk has no room for these operations.
-    pub(super) fn need_room(&self, ops: &[Op]) -> Result<()> {
-        need_room(
-            &self.path,
-            Bytes(ops.iter().map(Op::size).sum::<usize>() as u64),
-        )
-    }
-
     /// A value in this database that does not decode.
     pub(super) fn damaged(&self, damage: Damaged) -> Error {
         Error::damaged(&self.path, damage)
     }
 
-    fn engine(&self, error: sled::Error) -> Error {
+    pub(super) fn engine(&self, error: sled::Error) -> Error {
         engine(&self.path, error)
     }
+}
+
+/// The shape that a database was made with: it stays so.
+fn as_made(path: &Path, shape: Shape) -> Shape {
+    let made = told_size(path)
+        .0
+        .and_then(|size| usize::try_from(size).ok());
+    Shape {
+        segment: made.unwrap_or(shape.segment),
+        ..shape
+    }
+}
+
+/// Rows that a database holds when it is opened: those of its mark, or counted where the mark says
+/// nothing or `is_doubtful`; `None` if there are fewer than the mark says.
+fn rows_at_start(
+    mark: &Mark,
+    trees: &BTreeMap<String, sled::Tree>,
+    is_doubtful: bool,
+) -> sled::Result<Option<u64>> {
+    let known = mark.rows();
+    if let Some(known) = known.filter(|_| !is_doubtful) {
+        return Ok(Some(known));
+    }
+    let held = rows_of(trees)?;
+    Ok((held >= known.unwrap_or(0)).then_some(known.unwrap_or(held)))
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ pub(super) fn shape(name: &str) -> Shape {
     if name == CONTROL {
         Shape::small(CONTROL_CACHE)
     } else if name == JOBS {
-        Shape::small(JOBS_CACHE)
+        Shape::rows(JOBS_CACHE)
     } else if name.starts_with("raw-") {
         Shape::chunks(CACHE)
     } else {

@@ -1,10 +1,10 @@
 //! The engine: opening it, and what its errors mean.
 //!
-//! For: `barrier`, which guards what is opened here. Not for: anyone else; these two files alone know
-//! sled. Read [`open_engine`] first.
+//! For: `barrier`, which guards what is opened here. Not for: anyone else; `barrier`, `batch` and this file
+//! alone know sled. Read [`open_engine`] first.
 #![expect(
     clippy::disallowed_types,
-    reason = "this file and `barrier` are the ones that know sled"
+    reason = "this file, `barrier` and `batch` are the ones that know sled"
 )]
 
 use std::collections::BTreeMap;

@@ -23,6 +23,7 @@
 
 mod backup;
 mod barrier;
+mod batch;
 mod blobs;
 mod buckets;
 mod bulk;
@@ -79,6 +80,7 @@ mod source;
 mod stats;
 mod tiers;
 mod transfer;
+mod unsynced;
 mod verification;
 mod verify;
 mod wal;

@@ -294,19 +294,26 @@ impl Pages {
 
     /// The size of segments, from the file `conf`; else the likeliest.
     fn segment_size(&mut self) -> u64 {
-        let text = fs::read(self.path.join("conf")).unwrap_or_default();
-        let (text, crc) = text.split_at(text.len().saturating_sub(4));
-        if crc32fast::hash(text).to_le_bytes() != crc {
+        let (size, is_sound) = told_size(&self.path);
+        if !is_sound {
             self.faults
                 .push("the file conf does not match its checksum");
         }
-        let text = String::from_utf8_lossy(text);
-        let size = text
-            .lines()
-            .find_map(|line| line.strip_prefix("segment_size: ")?.trim().parse().ok());
-        size.filter(|size: &u64| SEGMENTS.contains(size) && size.is_power_of_two())
-            .unwrap_or_else(|| self.likely_size())
+        size.unwrap_or_else(|| self.likely_size())
     }
+}
+
+/// The size of segments that the file `conf` tells, and whether the file matches its checksum.
+pub(super) fn told_size(path: &Path) -> (Option<u64>, bool) {
+    let text = fs::read(path.join("conf")).unwrap_or_default();
+    let (text, crc) = text.split_at(text.len().saturating_sub(4));
+    let is_sound = crc32fast::hash(text).to_le_bytes() == crc;
+    let text = String::from_utf8_lossy(text);
+    let size = text
+        .lines()
+        .find_map(|line| line.strip_prefix("segment_size: ")?.trim().parse().ok());
+    let is_size = |size: &u64| SEGMENTS.contains(size) && size.is_power_of_two();
+    (size.filter(is_size), is_sound)
 }
 
 /// Whether a segment that holds something does not begin with a head that reads. The engine takes such

@@ -24,6 +24,14 @@ impl Shape {
         }
     }
 
+    /// For rows that come and go: the larger a segment, the more goes between two syncs.
+    pub(super) const fn rows(cache: u64) -> Self {
+        Self {
+            cache,
+            segment: 2 << 20,
+        }
+    }
+
     /// For chunks of buckets.
     pub(super) const fn buckets(cache: u64) -> Self {
         Self {
