@@ -17,8 +17,8 @@ use super::meter::{Meter, Recent};
 use super::schedule::Schedules;
 use super::store::JobStore;
 use super::transition::{
-    Ack, Claim, Claimed, Clear, Counts, Ending, Enqueued, Extended, Extra, Flow, Note, Outcome,
-    Page, PageAsk, Retry, Setting, Verb,
+    Ack, Claim, Claimed, Clear, Counts, Ending, Enqueued, Extended, Extra, Filter, Flow, Note,
+    Outcome, Page, PageAsk, Retry, Setting, Verb,
 };
 use super::{Error, Result};
 use crate::clock::Clock;
@@ -53,6 +53,8 @@ pub struct Queues {
     pub(super) schedules: Schedules,
     /// How often a queue was set, made or taken away.
     settings: watch::Sender<u64>,
+    /// How often each queue was given its settings in this process.
+    times_set: Mutex<HashMap<QueueName, u64>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -75,6 +77,7 @@ impl Queues {
             closing: watch::channel(false).0,
             schedules: Schedules::default(),
             settings: watch::channel(0).0,
+            times_set: Mutex::default(),
         }
     }
 
@@ -103,6 +106,11 @@ impl Queues {
         self.settings.subscribe()
     }
 
+    /// How often a queue was given its settings in this process: also where they are the same.
+    pub fn times_set(&self, queue: &QueueName) -> u64 {
+        lock(&self.times_set).get(queue).copied().unwrap_or(0)
+    }
+
     /// Adds jobs; one answer each, in their order.
     ///
     /// # Errors
@@ -119,14 +127,9 @@ impl Queues {
                 limit: BULK_MAX,
             });
         }
-        let is_timed = |job: &NewJob| job.opts.delay.is_some() || job.opts.total_timeout.is_some();
-        let is_timed = jobs.iter().any(is_timed);
         let added = self.keeper.enqueue(queue, jobs, self.now()).await?;
         for one in added.iter().flatten() {
             self.tell_added(queue, one);
-        }
-        if is_timed {
-            self.replan().await;
         }
         Ok(added)
     }
@@ -146,7 +149,6 @@ impl Queues {
             .enqueue_with(queue, job, extra, self.now())
             .await?;
         self.tell_added(queue, &added);
-        self.replan().await;
         Ok(added)
     }
 
@@ -159,7 +161,6 @@ impl Queues {
         for (queue, one) in &added {
             self.tell_added(queue, one);
         }
-        self.replan().await;
         Ok(added)
     }
 
@@ -211,8 +212,18 @@ impl Queues {
             if !claimed.is_empty() {
                 return Ok(claimed);
             }
+            self.await_limit(queue).await?;
             rings.await;
         }
+    }
+
+    /// Has those woken who wait for jobs that only the rate limit holds back.
+    async fn await_limit(&self, queue: &QueueName) -> Result<()> {
+        let counts = self.keeper.counts(queue).await?;
+        if counts.waiting > 0 && counts.config.limiter.is_some() {
+            self.replan().await;
+        }
+        Ok(())
     }
 
     /// Answers all who wait, and ends the streams of all who listen: the process is about to end.
@@ -292,9 +303,13 @@ impl Queues {
         token: &str,
         lease: Option<Millis>,
     ) -> Result<Extended> {
-        self.keeper
+        let extended = self
+            .keeper
             .extend(queue, id, token, lease, self.now())
-            .await
+            .await?;
+        // It may end sooner than it did.
+        self.plan(extended.until);
+        Ok(extended)
     }
 
     /// Keeps what a worker tells.
@@ -335,7 +350,11 @@ impl Queues {
             Setting::Pause => "paused",
             Setting::Resume => "resumed",
         };
+        let is_whole = matches!(setting, Setting::Config(_));
         self.keeper.configure(queue, setting).await?;
+        if is_whole {
+            *lock(&self.times_set).entry(queue.clone()).or_default() += 1;
+        }
         self.settings.send_modify(|times| *times += 1);
         self.bell(queue).notify_waiters();
         self.tell(name, queue, None, None);
@@ -363,6 +382,7 @@ impl Queues {
             self.settings.send_modify(|times| *times += 1);
             lock(&self.bells).remove(queue);
             lock(&self.meters).remove(queue);
+            lock(&self.times_set).remove(queue);
             lock(&self.alarms).retain(|(name, _), _| name != queue);
         }
         let name = if is_gone { "obliterated" } else { "drained" };
@@ -370,21 +390,23 @@ impl Queues {
         Ok(total)
     }
 
-    /// Takes up again what was given up, `apart` from one to the next, and says how many.
+    /// Takes up again what was given up by now, at a rate if one is asked for, and says how many.
+    /// What is given up again meanwhile stays.
     ///
     /// # Errors
     /// As [`JobStore::retry`]; what was taken up by then stays so.
     pub async fn retry(&self, queue: &QueueName, ask: &Retry) -> Result<u64> {
         let mut total = 0;
         let mut round = ask.clone();
+        let end = self.last_end(queue, ask.state).await?;
+        round.filter.until = ask.filter.until.into_iter().chain([end]).min();
         let limit = ask.limit as u64;
         while total < limit {
             let most = limit.saturating_sub(total).min(ROUND as u64);
             round.limit = usize::try_from(most).unwrap_or(ROUND);
             let taken = self.keeper.retry(queue, &round, self.now()).await?;
             total += taken;
-            let passed = round.apart.0.saturating_mul(taken);
-            round.first = round.first.plus(Duration::from_millis(passed));
+            round.taken += taken;
             if taken < most {
                 break;
             }
@@ -393,6 +415,20 @@ impl Queues {
         self.bell(queue).notify_waiters();
         self.replan().await;
         Ok(total)
+    }
+
+    /// Just after the newest of those that ended so: later than now if the clock was set back.
+    async fn last_end(&self, queue: &QueueName, state: JobState) -> Result<Timestamp> {
+        let newest = PageAsk {
+            state,
+            cursor: None,
+            limit: 1,
+            filter: Filter::default(),
+        };
+        let newest = self.keeper.page(queue, &newest).await?;
+        let ended = newest.jobs.first().and_then(|job| job.finished_at);
+        let last = ended.into_iter().fold(self.now(), Timestamp::max);
+        Ok(last.plus(Duration::from_millis(1)))
     }
 
     /// One job.
@@ -448,7 +484,9 @@ impl Queues {
         for queue in self.names().await {
             let bell = lock(&self.bells).get(&queue).cloned();
             if let Some(bell) = bell
-                && self.keeper.counts(&queue).await?.waiting > 0
+                // The queue may have been taken away just now.
+                && let Ok(counts) = self.keeper.counts(&queue).await
+                && counts.waiting > 0
             {
                 bell.notify_waiters();
             }

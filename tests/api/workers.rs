@@ -153,7 +153,29 @@ async fn who_may_only_look_sees_no_payload_and_changes_nothing() {
     let to = path("schedule");
     let made = crate::through(routes, "POST", &to, &all, body.to_string().into()).await;
     assert_eq!(made.status, 200, "{}", made.text());
+    // One that is dead.
+    let send_all = async |rest: &str, body: Value| {
+        let routes = plimsoll::http::router(&site);
+        let body = body.to_string().into();
+        crate::through(routes, "POST", &path(rest), &all, body).await
+    };
+    let dead = json!({"name": "j", "data": {"to": "a@b.c"}, "opts": {"jobId": "d", "attempts": 1}});
+    send_all("dead", dead).await;
+    let held = send_all("dead/claim", json!({})).await.json();
+    let token = &held["items"][0]["token"];
+    let told = json!({"token": token, "error": {"message": "mailbox full", "stack": "at send"}});
+    assert_eq!(send_all("dead/d/fail", told).await.status, 200);
+    let letters = send(&site, "GET", &path("dead/dead-letter"), &look).await;
+    assert_eq!(
+        letters.json()[0]["failedReason"],
+        "mailbox full",
+        "why a job failed is for whoever looks"
+    );
     for rest in [
+        "dead/d",
+        "dead?state=dead",
+        "dead/dead-letter",
+        "dead/dead-letter/export",
         "bar/a",
         "bar",
         "bar?state=waiting",
