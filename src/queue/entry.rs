@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::trail::unheard;
-use super::{Added, Enqueued, Error, Result};
+use super::{Error, Result};
 use crate::model::job::{
     Exhausted, Failure, JobOptions, JobRef, JobState, Keep, Lease, NewJob, Payload, QueueConfig,
 };
@@ -175,18 +175,6 @@ impl Entry {
         match &self.opts.job_id {
             Some(id) => id.clone(),
             None => self.seq.to_string(),
-        }
-    }
-
-    /// What is answered for it to whoever sent it.
-    pub(super) fn enqueued(&self, added: Added) -> Enqueued {
-        let begins = (self.state == JobState::Delayed).then_some(self.run_at);
-        let due = begins.into_iter().chain(self.deadline).min();
-        Enqueued {
-            id: self.id(),
-            state: Some(self.state),
-            added,
-            due: due.filter(|_| added == Added::New),
         }
     }
 

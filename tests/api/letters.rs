@@ -44,6 +44,13 @@ async fn payloads_that_no_number_can_hold_are_carried_and_listed_as_they_are() {
         let one = send(&site, "GET", &path(&format!("mail/{id}")), &[]).await;
         assert!(one.text().contains(data), "{}", one.text());
     }
+    network::serving(Arc::clone(&site), async |_, socket| {
+        let (code, text) = plimsoll(socket, &["jobs", "list", "mail"]).await;
+        assert!(code == 0 && text.lines().count() == 4, "{code}: {text}");
+        let (code, text) = plimsoll(socket, &["jobs", "show", "mail", "a"]).await;
+        assert!(code == 0 && text.contains("1e999"), "{code}: {text}");
+    })
+    .await;
     let other = r#"{"name":"j","data":[1e999],"opts":{"jobId":"a"}}"#;
     let other = crate::send_body(&site, &path("mail"), other.to_owned()).await;
     assert_eq!(other.status, 409, "another payload is another job");

@@ -178,7 +178,7 @@ fn the_same_flow_again_is_the_same_jobs(ask: &Ask<'_>) {
     let mut again = again.iter();
     assert!(again.all(|(_, one)| one.added == plimsoll::queue::Added::Same));
     let mut other = flow();
-    other.children[0].children[0].job.name = "y".to_owned();
+    other.children[0].children[0].job = job("y", json!({}));
     let error = now(ask.0.enqueue_flow(other, at(2))).unwrap_err();
     assert!(matches!(error, Error::Conflict { .. }), "{error}");
     // What is gone was done, and is not done again.

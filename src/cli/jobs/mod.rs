@@ -1,5 +1,6 @@
 //! `plimsoll jobs`: queues of the running server, from the terminal.
 
+mod lenient;
 mod screen;
 mod show;
 mod watch;
@@ -295,7 +296,7 @@ pub(super) async fn run(command: &Jobs, world: &World<'_>) -> anyhow::Result<Out
         }
         Verb::Show(one) => {
             let path = of(&one.queue, &format!("/{}", encoded(&one.id)));
-            let job: Value = client.json(&path).await?;
+            let job = get(&client, &path).await?;
             shown(one.shown.format, &job, |job| show::job(job, paint))?
         }
         Verb::Retry(retry) => self::retry(&client, retry).await?,
@@ -340,6 +341,13 @@ pub(super) async fn run(command: &Jobs, world: &World<'_>) -> anyhow::Result<Out
     Ok(Outcome::done(text))
 }
 
+/// An answer that carries payloads.
+async fn get(client: &Client, path: &str) -> anyhow::Result<Value> {
+    let answer = client.get(path).await?;
+    let value = std::str::from_utf8(&answer).ok().and_then(lenient::read);
+    value.context("the server's answer is of another version; update both to the same")
+}
+
 /// As many jobs as were asked for. The server looks at so many a page, of which few may fit.
 async fn page(client: &Client, listed: &Listed, state: &str) -> anyhow::Result<Value> {
     let limit = listed.filter.limit.unwrap_or(PAGE);
@@ -352,7 +360,7 @@ async fn page(client: &Client, listed: &Listed, state: &str) -> anyhow::Result<V
         let mut query = filter.parameters();
         query.push(parameter("state", state));
         query.extend(cursor.map(|cursor| parameter("cursor", &cursor)));
-        let mut page: Value = client.json(&asked(&of(&listed.queue, ""), &query)).await?;
+        let mut page = get(client, &asked(&of(&listed.queue, ""), &query)).await?;
         if let Some(more) = page.get_mut("items").and_then(Value::as_array_mut) {
             items.append(more);
         }
