@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::fmt::Write as _;
 
 use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
@@ -36,6 +37,31 @@ impl Ask {
     /// The text of `name`, if it was given.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
+    }
+
+    /// Refuses what is not among `names`: a filter that is misspelt must not mean all.
+    pub(super) fn only(&self, names: &[&str]) -> Result<(), Refusal> {
+        let is_known = |name: &&String| names.contains(&name.as_str());
+        match self.0.keys().find(|name| !is_known(name)) {
+            None => Ok(()),
+            Some(text) => Err(Refusal::Parameter {
+                name: "the query",
+                text: text.chars().take(200).collect(),
+                wanted: match names {
+                    [] => "none; this path takes no parameters".to_owned(),
+                    names => format!("parameters among {}", names.join(", ")),
+                },
+            }),
+        }
+    }
+
+    /// The same query with another `cursor`, for a link.
+    pub(super) fn onward(&self, cursor: &str) -> String {
+        let given = self.0.iter().filter(|(name, _)| *name != "cursor");
+        let given = given.map(|(name, value)| (name.as_str(), value.as_str()));
+        let all = given.chain([("cursor", cursor)]);
+        let all = all.map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+        all.collect::<Vec<String>>().join("&")
     }
 
     /// A whole number between `min` and `max`.
@@ -113,6 +139,19 @@ impl Ask {
             Some(name) => target(name, board),
         }
     }
+}
+
+fn encoded(text: &str) -> String {
+    let mut encoded = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            // Writing to a String cannot fail.
+            let _ = write!(encoded, "%{byte:02X}");
+        }
+    }
+    encoded
 }
 
 /// The resource of this name, or `all`.

@@ -149,12 +149,12 @@ impl From<&queue::Error> for Refusal {
                 JobRefusal::UnknownSchedule
             }
             queue::Error::Schedule(_) => JobRefusal::BadSchedule,
-            queue::Error::Conflict { .. } => JobRefusal::Conflict,
+            queue::Error::Conflict { .. } | queue::Error::Twice { .. } => JobRefusal::Conflict,
             queue::Error::LeaseLost { .. } => JobRefusal::LeaseLost,
             queue::Error::Misplaced { .. } | queue::Error::Busy { .. } => JobRefusal::Misplaced,
-            queue::Error::TooMany { .. } | queue::Error::Invalid(job::Error::Payload { .. }) => {
-                JobRefusal::TooLarge
-            }
+            queue::Error::TooMany { .. }
+            | queue::Error::Progress { .. }
+            | queue::Error::Invalid(job::Error::Payload { .. }) => JobRefusal::TooLarge,
             queue::Error::Invalid(_) | queue::Error::Cursor(_) => JobRefusal::Invalid,
             _ => {
                 tracing::error!(%error, "a queue could not do what it was asked");

@@ -248,6 +248,12 @@ impl From<Level> for f64 {
     }
 }
 
+/// A count with its noun: `1 job`, `2 jobs`.
+pub fn counted(many: u64, noun: &str) -> String {
+    let s = if many == 1 { "" } else { "s" };
+    format!("{many} {noun}{s}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

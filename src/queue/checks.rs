@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::entry::Entry;
-use super::transition::{Flow, PageAsk};
+use super::shared::Transitions;
+use super::transition::{Added, Enqueued, Flow, PageAsk};
 use super::{Error, Result};
-use crate::model::job::{self, JobState, NewJob, Payload, QueueConfig, QueueName};
+use crate::model::job::{self, Job, JobRef, JobState, NewJob, Payload, QueueConfig, QueueName};
 use crate::model::units::Bytes;
 
 /// Jobs in one flow.
@@ -56,8 +57,14 @@ pub(super) fn check_size(payload: &Payload, queue: &QueueName, limit: Bytes) -> 
 }
 
 /// A note on progress that is kept.
-pub(super) fn check_progress(payload: &Payload, queue: &QueueName) -> Result<()> {
-    check_size(payload, queue, Bytes(PROGRESS_MAX as u64))
+pub(super) fn check_progress(payload: &Payload) -> Result<()> {
+    if payload.size() > PROGRESS_MAX {
+        return Err(Error::Progress {
+            size: Bytes(payload.size() as u64),
+            limit: Bytes(PROGRESS_MAX as u64),
+        });
+    }
+    Ok(())
 }
 
 /// A flow of a size that is taken, in which no job comes twice.
@@ -86,7 +93,7 @@ pub(super) fn check_flow(flow: &Flow) -> Result<()> {
         if let Some(id) = &one.job.opts.job_id
             && !ids.insert((&one.queue, id))
         {
-            return Err(Error::Conflict {
+            return Err(Error::Twice {
                 queue: one.queue.to_string(),
                 id: id.clone(),
             });
@@ -118,6 +125,72 @@ pub(super) fn check_same(
             id: known.id(),
         })
     }
+}
+
+/// What is answered for a flow that was sent before: where its jobs stand. `None` for one that is
+/// new, and a conflict for one that differs from what was sent under its first job's id.
+///
+/// A child that is gone was taken out since, and does not make the flow another one.
+pub(super) fn same_flow(
+    keeper: &impl Transitions,
+    flow: &Flow,
+) -> Result<Option<Vec<(QueueName, Enqueued)>>> {
+    let Some(id) = &flow.job.opts.job_id else {
+        return Ok(None);
+    };
+    let me = JobRef {
+        queue: flow.queue.clone(),
+        id: id.clone(),
+    };
+    if look_at(keeper, &me)?.is_none() {
+        return Ok(None);
+    }
+    let mut known = Vec::new();
+    compare(keeper, flow, me, &mut known)?;
+    Ok(Some(known))
+}
+
+fn look_at(keeper: &impl Transitions, job: &JobRef) -> Result<Option<Job>> {
+    match keeper.get(&job.queue, &job.id) {
+        Ok(job) => Ok(Some(job)),
+        Err(Error::UnknownJob { .. } | Error::UnknownQueue(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn compare(
+    keeper: &impl Transitions,
+    flow: &Flow,
+    known: JobRef,
+    answers: &mut Vec<(QueueName, Enqueued)>,
+) -> Result<()> {
+    let job = look_at(keeper, &known)?;
+    let (sent, opts) = (&flow.job, &flow.job.opts);
+    let is_same = known.queue == flow.queue
+        && opts.job_id.as_ref().is_none_or(|id| *id == known.id)
+        && job.as_ref().is_none_or(|job| {
+            job.name == sent.name
+                && job.data == sent.data
+                && job.children.len() == flow.children.len()
+        });
+    if !is_same {
+        return Err(Error::Conflict {
+            queue: known.queue.to_string(),
+            id: known.id,
+        });
+    }
+    let enqueued = Enqueued {
+        id: known.id,
+        state: job.as_ref().map(|job| job.state),
+        added: Added::Same,
+        due: None,
+    };
+    answers.push((known.queue, enqueued));
+    let children = job.map(|job| job.children).unwrap_or_default();
+    for (child, known) in flow.children.iter().zip(children) {
+        compare(keeper, child, known, answers)?;
+    }
+    Ok(())
 }
 
 /// Whether lists of this state begin with the newest.

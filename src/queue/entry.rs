@@ -66,6 +66,9 @@ pub(super) struct Entry {
     pub(super) archived: bool,
     #[serde(rename = "g", default, skip_serializing_if = "Option::is_none")]
     pub(super) parent: Option<JobRef>,
+    /// The parent's number: another job may have its id by now. Older rows do not say it.
+    #[serde(rename = "gn", default, skip_serializing_if = "Option::is_none")]
+    pub(super) parent_seq: Option<u64>,
     /// Whether its parent need not wait for it any more.
     #[serde(rename = "q", default, skip_serializing_if = "is_default")]
     pub(super) counted: bool,
@@ -154,6 +157,7 @@ impl Entry {
             cancelling: false,
             archived: false,
             parent: None,
+            parent_seq: None,
             counted: false,
             pending: 0,
             has_children: false,
@@ -172,6 +176,11 @@ impl Entry {
             Some(id) => id.clone(),
             None => self.seq.to_string(),
         }
+    }
+
+    /// Whether it is the parent that a child names.
+    pub(super) fn is_parent_of(&self, child: &Self) -> bool {
+        child.parent_seq.is_none_or(|seq| seq == self.seq)
     }
 
     /// Whether it takes one of the places that its key has.
@@ -437,13 +446,24 @@ impl Entry {
         }
     }
 
-    /// How long it is kept.
-    pub(super) fn bound(&self, config: &QueueConfig) -> Bound {
-        let own = match self.state {
+    /// What it says itself about how long it is kept, now that it has ended.
+    pub(super) fn own_keep(&self) -> Option<Keep> {
+        match self.state {
             JobState::Completed | JobState::Cancelled => self.opts.remove_on_complete,
             JobState::Failed => self.opts.remove_on_fail,
             _ => None,
-        };
+        }
+    }
+
+    /// When it goes by what it says itself.
+    pub(super) fn goes_at(&self) -> Option<Timestamp> {
+        let age = self.own_keep()?.age()?;
+        Some(self.finished_at?.plus(age.as_duration()))
+    }
+
+    /// How long it is kept.
+    pub(super) fn bound(&self, config: &QueueConfig) -> Bound {
+        let own = self.own_keep();
         own.map_or_else(|| bound_of(config, self.state), Bound::from)
     }
 

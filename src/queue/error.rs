@@ -1,6 +1,7 @@
 //! Why a transition does not happen.
 
 use crate::model::job::{self, JobState};
+use crate::model::units::{Bytes, counted};
 use crate::store;
 
 /// Why a transition does not happen; then nothing has changed.
@@ -31,6 +32,26 @@ pub enum Error {
         /// The id.
         id: String,
     },
+    /// A flow names a job twice, as it would if it went round in a circle.
+    #[error(
+        "the flow has job {id:?} of the queue {queue} twice; give each job of it an id of its own"
+    )]
+    Twice {
+        /// The queue.
+        queue: String,
+        /// The id.
+        id: String,
+    },
+    /// A note on progress that is too large, whatever its queue takes.
+    #[error(
+        "the progress takes {size}, at most {limit} are kept; keep large data elsewhere and send its address"
+    )]
+    Progress {
+        /// Its size.
+        size: Bytes,
+        /// How much is kept.
+        limit: Bytes,
+    },
     /// The lease is not in force, or never was.
     #[error("the lease on job {id:?} has ended; somebody else may have the job")]
     LeaseLost {
@@ -50,7 +71,7 @@ pub enum Error {
         needs: &'static str,
     },
     /// Jobs are being worked on.
-    #[error("the queue {queue} has {active} active jobs; wait for them, or force it")]
+    #[error("the queue {queue} works on {active}; wait for their end, or force it", active = counted(*active, "job"))]
     Busy {
         /// The queue.
         queue: String,

@@ -3,6 +3,7 @@
 //! For: claims that wait, events, rates, and doing what is due in time. Not for: keeping jobs
 //! (`store`, `embedded`). Read [`Queues::claim`] and [`Queues::tick`] first.
 
+mod sweep;
 mod tell;
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,8 +18,8 @@ use super::meter::{Meter, Recent};
 use super::schedule::Schedules;
 use super::store::JobStore;
 use super::transition::{
-    Ack, Claim, Claimed, Clear, Counts, Ending, Enqueued, Extended, Extra, Flow, Note, Outcome,
-    Page, PageAsk, Retry, Setting, Verb,
+    Ack, Claim, Claimed, Counts, Ending, Enqueued, Extended, Extra, Flow, Note, Outcome, Page,
+    PageAsk, Setting, Verb,
 };
 use super::{Error, Result};
 use crate::clock::Clock;
@@ -53,6 +54,8 @@ pub struct Queues {
     pub(super) schedules: Schedules,
     /// How often a queue was set, made or taken away.
     settings: watch::Sender<u64>,
+    /// How often each queue was given its settings in this process.
+    times_set: Mutex<HashMap<QueueName, u64>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -75,6 +78,7 @@ impl Queues {
             closing: watch::channel(false).0,
             schedules: Schedules::default(),
             settings: watch::channel(0).0,
+            times_set: Mutex::default(),
         }
     }
 
@@ -103,6 +107,11 @@ impl Queues {
         self.settings.subscribe()
     }
 
+    /// How often a queue was given its settings in this process: also where they are the same.
+    pub fn times_set(&self, queue: &QueueName) -> u64 {
+        lock(&self.times_set).get(queue).copied().unwrap_or(0)
+    }
+
     /// Adds jobs; one answer each, in their order.
     ///
     /// # Errors
@@ -119,14 +128,9 @@ impl Queues {
                 limit: BULK_MAX,
             });
         }
-        let is_timed = |job: &NewJob| job.opts.delay.is_some() || job.opts.total_timeout.is_some();
-        let is_timed = jobs.iter().any(is_timed);
         let added = self.keeper.enqueue(queue, jobs, self.now()).await?;
         for one in added.iter().flatten() {
             self.tell_added(queue, one);
-        }
-        if is_timed {
-            self.replan().await;
         }
         Ok(added)
     }
@@ -146,7 +150,6 @@ impl Queues {
             .enqueue_with(queue, job, extra, self.now())
             .await?;
         self.tell_added(queue, &added);
-        self.replan().await;
         Ok(added)
     }
 
@@ -159,7 +162,6 @@ impl Queues {
         for (queue, one) in &added {
             self.tell_added(queue, one);
         }
-        self.replan().await;
         Ok(added)
     }
 
@@ -211,8 +213,18 @@ impl Queues {
             if !claimed.is_empty() {
                 return Ok(claimed);
             }
+            self.await_limit(queue).await?;
             rings.await;
         }
+    }
+
+    /// Has those woken who wait for jobs that only the rate limit holds back.
+    async fn await_limit(&self, queue: &QueueName) -> Result<()> {
+        let counts = self.keeper.counts(queue).await?;
+        if counts.waiting > 0 && counts.config.limiter.is_some() {
+            self.replan().await;
+        }
+        Ok(())
     }
 
     /// Answers all who wait, and ends the streams of all who listen: the process is about to end.
@@ -292,9 +304,13 @@ impl Queues {
         token: &str,
         lease: Option<Millis>,
     ) -> Result<Extended> {
-        self.keeper
+        let extended = self
+            .keeper
             .extend(queue, id, token, lease, self.now())
-            .await
+            .await?;
+        // It may end sooner than it did.
+        self.plan(extended.until);
+        Ok(extended)
     }
 
     /// Keeps what a worker tells.
@@ -335,64 +351,17 @@ impl Queues {
             Setting::Pause => "paused",
             Setting::Resume => "resumed",
         };
+        let is_whole = matches!(setting, Setting::Config(_));
         self.keeper.configure(queue, setting).await?;
+        if is_whole {
+            *lock(&self.times_set).entry(queue.clone()).or_default() += 1;
+        }
         self.settings.send_modify(|times| *times += 1);
         self.bell(queue).notify_waiters();
         self.tell(name, queue, None, None);
         self.warn_of_letters(queue).await;
         self.replan().await;
         Ok(())
-    }
-
-    /// Removes jobs, round by round, and says how many.
-    ///
-    /// # Errors
-    /// As [`JobStore::clear`]; what was removed by then stays so.
-    pub async fn clear(&self, queue: &QueueName, clear: Clear) -> Result<u64> {
-        let mut total = 0;
-        loop {
-            let removed = self.keeper.clear(queue, clear, ROUND, self.now()).await?;
-            if removed == 0 {
-                break;
-            }
-            total += removed;
-            tokio::task::yield_now().await;
-        }
-        let is_gone = matches!(clear, Clear::Everything { .. });
-        if is_gone {
-            self.settings.send_modify(|times| *times += 1);
-            lock(&self.bells).remove(queue);
-            lock(&self.meters).remove(queue);
-            lock(&self.alarms).retain(|(name, _), _| name != queue);
-        }
-        let name = if is_gone { "obliterated" } else { "drained" };
-        self.tell(name, queue, None, None);
-        Ok(total)
-    }
-
-    /// Takes up again what was given up, `apart` from one to the next, and says how many.
-    ///
-    /// # Errors
-    /// As [`JobStore::retry`]; what was taken up by then stays so.
-    pub async fn retry(&self, queue: &QueueName, ask: &Retry) -> Result<u64> {
-        let mut total = 0;
-        let mut round = ask.clone();
-        let limit = ask.limit as u64;
-        while total < limit {
-            let most = limit.saturating_sub(total).min(ROUND as u64);
-            round.limit = usize::try_from(most).unwrap_or(ROUND);
-            let taken = self.keeper.retry(queue, &round, self.now()).await?;
-            total += taken;
-            let passed = round.apart.0.saturating_mul(taken);
-            round.first = round.first.plus(Duration::from_millis(passed));
-            if taken < most {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        self.bell(queue).notify_waiters();
-        self.replan().await;
-        Ok(total)
     }
 
     /// One job.
@@ -448,7 +417,9 @@ impl Queues {
         for queue in self.names().await {
             let bell = lock(&self.bells).get(&queue).cloned();
             if let Some(bell) = bell
-                && self.keeper.counts(&queue).await?.waiting > 0
+                // The queue may have been taken away just now.
+                && let Ok(counts) = self.keeper.counts(&queue).await
+                && counts.waiting > 0
             {
                 bell.notify_waiters();
             }

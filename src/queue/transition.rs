@@ -1,5 +1,7 @@
 //! What the verbs of a queue take and give.
 
+use std::time::Duration;
+
 use crate::model::job::{Failure, Job, JobState, Lease, NewJob, Payload, QueueConfig, QueueName};
 use crate::model::units::{Millis, Timestamp};
 
@@ -23,6 +25,8 @@ pub struct Enqueued {
     pub state: Option<JobState>,
     /// Whether it is the one that was sent.
     pub added: Added,
+    /// When it is to be looked at again, if it is new and nobody takes it before.
+    pub due: Option<Timestamp>,
 }
 
 /// A key and a value that are written in the same batch as a job: a schedule's next run.
@@ -235,10 +239,22 @@ pub struct Retry {
     pub filter: Filter,
     /// At most so many, oldest first.
     pub limit: usize,
-    /// The distance at which they come up, from `first` on; zero lets all run at once.
-    pub apart: Millis,
+    /// Jobs per second that come up, from `first` on; zero lets all run at once.
+    pub rate: u32,
     /// When the first may run.
     pub first: Timestamp,
+    /// Jobs that were taken up with it already: they come up before.
+    pub taken: u64,
+}
+
+impl Retry {
+    /// When the job may run that is taken up after `many` others of this call.
+    pub(super) fn run_at(&self, many: usize) -> Timestamp {
+        let nth = u128::from(self.taken) + many as u128;
+        let ms = (nth * 1_000).checked_div(u128::from(self.rate));
+        let ms = u64::try_from(ms.unwrap_or(0)).unwrap_or(u64::MAX);
+        self.first.plus(Duration::from_millis(ms))
+    }
 }
 
 /// How many jobs stand where, and what the queue is set to.
@@ -270,4 +286,13 @@ pub struct Counts {
     pub oldest_waiting: Option<Timestamp>,
     /// The settings.
     pub config: QueueConfig,
+}
+
+impl Counts {
+    /// From how many dead letters on somebody is told, if there are so many. None at all are
+    /// nothing to tell, whatever the threshold.
+    pub fn alarming(&self) -> Option<u64> {
+        let threshold = self.config.dead_letter.alert_threshold;
+        threshold.filter(|threshold| self.dead >= (*threshold).max(1))
+    }
 }

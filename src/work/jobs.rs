@@ -13,6 +13,8 @@ const EVERY: Duration = Duration::from_secs(1);
 /// Does what is due until `stop` turns true.
 pub(crate) async fn keep(queues: Arc<Queues>, mut stop: Receiver<bool>) {
     let mut failing = false;
+    // Who listens hears of what was wrong before the start, too.
+    queues.alarms().await;
     loop {
         let next = match queues.tick().await {
             Ok(next) => {

@@ -13,22 +13,23 @@
 //! job is tried; each failure doubles the pause, up to five minutes. 429 with `Retry-After` opens it
 //! for so long.
 
+mod circuit;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::json;
+use serde::Serialize;
 use tokio::sync::watch;
 
+use self::circuit::Circuit;
 use crate::hook::{Error, Reply, Sender};
 use crate::model::job::{Failure, Job, Payload, QueueName, Webhook};
 use crate::model::units::Millis;
 use crate::queue::{AlarmKind, Handler, Outcome, Queues, Runner, RunnerOptions, Task};
 
-/// Failures of the target in a row that open the circuit.
-const FAILURES: u32 = 5;
 /// The first pause, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(5));
 
@@ -48,21 +49,30 @@ pub(crate) async fn keep(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut settings = queues.settings();
-    let mut running: BTreeMap<QueueName, (Webhook, Runner)> = BTreeMap::new();
+    let mut running: BTreeMap<QueueName, Sending> = BTreeMap::new();
     loop {
         settings.mark_unchanged();
         let wanted = wanted(&queues).await;
-        let stale = running.extract_if(.., |queue, (hook, _)| wanted.get(queue) != Some(hook));
-        let stale = stale.map(|(queue, (_, runner))| {
+        let stale = running.extract_if(.., |queue, sending| {
+            wanted.get(queue) != Some(&sending.hook) || sending.is_to_begin_anew(&queues, queue)
+        });
+        let stale = stale.map(|(queue, sending)| {
             queues.set_alarm(&queue, AlarmKind::Webhook, None);
-            runner
+            sending.runner
         });
         let stale: Vec<Runner> = stale.collect();
         futures_util::future::join_all(stale.into_iter().map(Runner::stop)).await;
         for (queue, hook) in wanted {
             running.entry(queue.clone()).or_insert_with(|| {
-                let runner = start(&queues, &sender, queue, hook.clone());
-                (hook, runner)
+                // Before the first job: whoever sets the queue from here on is heard.
+                let times_set = queues.times_set(&queue);
+                let (runner, circuit) = start(&queues, &sender, queue, hook.clone());
+                Sending {
+                    hook,
+                    runner,
+                    circuit,
+                    times_set,
+                }
             });
         }
         tokio::select! {
@@ -70,8 +80,24 @@ pub(crate) async fn keep(
             _ = stop.changed() => break,
         }
     }
-    let all = running.into_values().map(|(_, runner)| runner.stop());
+    let all = running.into_values().map(|sending| sending.runner.stop());
     futures_util::future::join_all(all).await;
+}
+
+/// A queue that is sent to its webhook.
+struct Sending {
+    hook: Webhook,
+    runner: Runner,
+    circuit: Arc<Circuit>,
+    /// How often the queue had been set when this began.
+    times_set: u64,
+}
+
+impl Sending {
+    /// Whether its target was gone, and the queue was set since, be it to the same.
+    fn is_to_begin_anew(&self, queues: &Queues, queue: &QueueName) -> bool {
+        self.circuit.is_gone() && self.times_set != queues.times_set(queue)
+    }
 }
 
 async fn wanted(queues: &Queues) -> BTreeMap<QueueName, Webhook> {
@@ -86,10 +112,16 @@ async fn wanted(queues: &Queues) -> BTreeMap<QueueName, Webhook> {
     wanted
 }
 
-fn start(queues: &Arc<Queues>, sender: &Arc<Sender>, queue: QueueName, hook: Webhook) -> Runner {
+fn start(
+    queues: &Arc<Queues>,
+    sender: &Arc<Sender>,
+    queue: QueueName,
+    hook: Webhook,
+) -> (Runner, Arc<Circuit>) {
     let concurrency = hook.concurrency as usize;
     let (circuit, valve) = Circuit::closed(Arc::clone(queues), queue.clone(), concurrency, PAUSES);
     let circuit = Arc::new(circuit);
+    let told = Arc::clone(&circuit);
     let (queues, sender, hook) = (Arc::clone(queues), Arc::clone(sender), Arc::new(hook));
     let clock = Arc::clone(&queues);
     let handler: Handler = Arc::new(move |task: Task| {
@@ -100,7 +132,10 @@ fn start(queues: &Arc<Queues>, sender: &Arc<Sender>, queue: QueueName, hook: Web
                 return Outcome::Release;
             }
             let job = &task.job;
-            let body = Bytes::from(body(job).to_string());
+            let body = match serde_json::to_vec(&Sent::of(job)) {
+                Ok(body) => Bytes::from(body),
+                Err(error) => return Outcome::Fail(Failure::of(error.to_string())),
+            };
             let id = message_id(job);
             let sent = sender.send(&hook, &id, body, now);
             let verdict = tokio::select! {
@@ -119,7 +154,7 @@ fn start(queues: &Arc<Queues>, sender: &Arc<Sender>, queue: QueueName, hook: Web
         lease: None,
         grace: Duration::from_secs(2),
     };
-    Runner::start(queues, queue, handler, options)
+    (Runner::start(queues, queue, handler, options), told)
 }
 
 /// The same for each attempt of a job, so that the target can tell a second delivery.
@@ -140,17 +175,33 @@ fn message_id(job: &Job) -> String {
     id
 }
 
-fn body(job: &Job) -> serde_json::Value {
-    json!({
-        "id": job.id,
-        "queueName": job.queue.as_str(),
-        "name": job.name,
-        "data": job.data,
-        "priority": job.priority,
-        "timestamp": job.created_at.as_millis(),
-        "attemptsMade": job.attempts_made,
-        "attemptsStarted": job.attempts_started,
-    })
+/// What is posted; the payload goes as the text that it came as.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Sent<'j> {
+    id: &'j str,
+    queue_name: &'j str,
+    name: &'j str,
+    data: &'j Payload,
+    priority: u32,
+    timestamp: i64,
+    attempts_made: u32,
+    attempts_started: u32,
+}
+
+impl<'j> Sent<'j> {
+    fn of(job: &'j Job) -> Self {
+        Self {
+            id: &job.id,
+            queue_name: job.queue.as_str(),
+            name: &job.name,
+            data: &job.data,
+            priority: job.priority,
+            timestamp: job.created_at.as_millis(),
+            attempts_made: job.attempts_made,
+            attempts_started: job.attempts_started,
+        }
+    }
 }
 
 /// What an answer means.
@@ -227,116 +278,6 @@ fn verdict(sent: Result<Reply, Error>) -> Verdict {
     }
 }
 
-/// Lets jobs through while the target can take them.
-#[derive(Debug)]
-struct Circuit {
-    queues: Arc<Queues>,
-    queue: QueueName,
-    concurrency: usize,
-    /// The first pause, and the longest.
-    pauses: (Duration, Duration),
-    valve: watch::Sender<usize>,
-    state: Mutex<State>,
-}
-
-#[derive(Debug, Default)]
-struct State {
-    failures: u32,
-    is_open: bool,
-    pause: Option<Duration>,
-    closing: Option<tokio::task::JoinHandle<()>>,
-}
-
-impl State {
-    /// Forgets failures, and a pause that has not ended.
-    fn reset(&mut self) {
-        if let Some(before) = std::mem::take(self).closing {
-            before.abort();
-        }
-    }
-}
-
-impl Circuit {
-    fn closed(
-        queues: Arc<Queues>,
-        queue: QueueName,
-        concurrency: usize,
-        pauses: (Duration, Duration),
-    ) -> (Self, watch::Receiver<usize>) {
-        let (valve, through) = watch::channel(concurrency);
-        let circuit = Self {
-            queues,
-            queue,
-            concurrency,
-            pauses,
-            valve,
-            state: Mutex::default(),
-        };
-        (circuit, through)
-    }
-
-    fn is_open(&self) -> bool {
-        *self.valve.borrow() == 0
-    }
-
-    /// Takes note of an answer.
-    fn note(self: &Arc<Self>, verdict: &Verdict) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match verdict {
-            Verdict::Done(_) | Verdict::Refused(_) => {
-                if state.is_open {
-                    tracing::info!(queue = %self.queue, "the webhook answers again");
-                    self.queues.set_alarm(&self.queue, AlarmKind::Webhook, None);
-                }
-                state.reset();
-                self.valve.send_replace(self.concurrency);
-            }
-            Verdict::Later(_, asked) => {
-                state.failures += 1;
-                if let Some(asked) = asked {
-                    self.open(&mut state, *asked);
-                } else if state.failures >= FAILURES {
-                    let (first, longest) = self.pauses;
-                    let pause = state.pause.map_or(first, |pause| (pause * 2).min(longest));
-                    state.pause = Some(pause);
-                    self.open(&mut state, pause);
-                }
-            }
-            Verdict::Gone => {
-                state.reset();
-                let text = "the webhook answered 410: nothing is sent until a queue is set anew";
-                self.alarm(text.to_owned());
-                self.valve.send_replace(0);
-            }
-        }
-    }
-
-    fn alarm(&self, text: String) {
-        self.queues
-            .set_alarm(&self.queue, AlarmKind::Webhook, Some(text));
-    }
-
-    /// Lets nothing through for a while, and then one job.
-    fn open(self: &Arc<Self>, state: &mut State, pause: Duration) {
-        let failures = state.failures;
-        self.alarm(format!(
-            "the webhook failed {failures} times in a row; jobs wait for it"
-        ));
-        state.is_open = true;
-        self.valve.send_replace(0);
-        if let Some(before) = state.closing.take() {
-            before.abort();
-        }
-        let circuit = Arc::downgrade(self);
-        state.closing = Some(tokio::spawn(async move {
-            tokio::time::sleep(pause).await;
-            if let Some(circuit) = circuit.upgrade() {
-                circuit.valve.send_replace(1);
-            }
-        }));
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -398,35 +339,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_circuit_opens_tries_one_and_waits_longer_each_time() {
-        let pauses = (Duration::from_millis(2), Duration::from_millis(5));
-        let keeper = Arc::new(crate::queue::Memory::empty());
-        let queues = Arc::new(Queues::new(keeper, Arc::new(crate::clock::SystemClock)));
+    async fn a_payload_is_posted_as_the_text_that_it_came_as() {
+        let queues = Queues::new(
+            Arc::new(crate::queue::Memory::empty()),
+            Arc::new(crate::clock::SystemClock),
+        );
         let queue: QueueName = "bar".parse().unwrap();
-        let (circuit, mut through) = Circuit::closed(Arc::clone(&queues), queue, 4, pauses);
-        let circuit = Arc::new(circuit);
-        let bad = Verdict::Later(Failure::default(), None);
-        for _ in 0..FAILURES - 1 {
-            circuit.note(&bad);
-        }
-        assert_eq!(*through.borrow(), 4);
-        circuit.note(&bad);
-        for pause in [2, 4, 5, 5] {
-            assert_eq!(
-                circuit.state.lock().unwrap().pause,
-                Some(Duration::from_millis(pause))
+        let deep = format!("{}{}", "[".repeat(200), "]".repeat(200));
+        for text in ["1e999", "36893488147419103233", &deep] {
+            let data: Payload = serde_json::from_str(text).unwrap();
+            let job = crate::model::job::NewJob::new("j", data);
+            let added = queues.enqueue(&queue, vec![job]).await.unwrap().remove(0);
+            let job = queues.get(&queue, &added.unwrap().id).await.unwrap();
+            let body = serde_json::to_string(&Sent::of(&job)).unwrap();
+            assert!(
+                body.contains(&format!("\"data\":{text},\"priority\":0")),
+                "{body}"
             );
-            let tried =
-                tokio::time::timeout(Duration::from_secs(10), through.wait_for(|n| *n == 1));
-            drop(tried.await.unwrap().unwrap());
-            circuit.note(&bad);
-            assert!(circuit.is_open());
         }
-        assert_eq!(queues.alarms().await[0].kind, AlarmKind::Webhook);
-        circuit.note(&Verdict::Done(Payload::default()));
-        assert_eq!(*through.borrow(), 4);
-        assert!(queues.alarms().await.is_empty());
-        circuit.note(&Verdict::Gone);
-        assert!(circuit.is_open() && circuit.state.lock().unwrap().closing.is_none());
     }
 }

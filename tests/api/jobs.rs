@@ -8,20 +8,20 @@ use serde_json::{Value, json};
 use crate::command::plimsoll;
 use crate::{BASE, Reply, fixture, get, network, send, send_body, send_with};
 
-fn path(rest: &str) -> String {
+pub(crate) fn path(rest: &str) -> String {
     format!("{BASE}/jobs/{rest}")
 }
 
-async fn post(site: &Arc<Site>, rest: &str, body: Value) -> Reply {
+pub(crate) async fn post(site: &Arc<Site>, rest: &str, body: Value) -> Reply {
     send_body(site, &path(rest), body.to_string()).await
 }
 
-async fn ask(site: &Arc<Site>, rest: &str) -> Value {
+pub(crate) async fn ask(site: &Arc<Site>, rest: &str) -> Value {
     send(site, "GET", &path(rest), &[]).await.json()
 }
 
 /// Adds a job that is tried once, and fails it.
-async fn kill(site: &Arc<Site>, id: &str, why: &str) {
+pub(crate) async fn kill(site: &Arc<Site>, id: &str, why: &str) {
     let job = json!({"name": "j", "data": {"of": id}, "opts": {"jobId": id, "attempts": 1}});
     assert_eq!(post(site, "mail", job).await.status, 201);
     let claimed = post(site, "mail/claim", json!({"worker": "w"}))
@@ -421,7 +421,7 @@ async fn the_command_line_sends_shows_and_mends() {
         );
         assert_eq!(
             run(&["replay", "mail", "--rate", "5"]).await,
-            "1 dead letters of mail replayed\n"
+            "1 dead letter of mail replayed\n"
         );
         assert_eq!(
             run(&["cancel", "mail", "letter"]).await,

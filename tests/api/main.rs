@@ -11,6 +11,7 @@ mod contract;
 mod fixture;
 mod jobs;
 mod latency;
+mod letters;
 mod metrics;
 mod network;
 mod refusals;

@@ -129,6 +129,22 @@ async fn too_many_dead_letters_are_an_alert_until_they_are_fewer() {
     assert_eq!(added.status, 405, "a word of the API");
 }
 
+/// Gives up the job `d` of the queue `dead`.
+async fn die(site: &Arc<Site>, headers: &[(&str, &str)]) {
+    let post = async |rest: &str, body: Value| {
+        let routes = plimsoll::http::router(site);
+        let body = body.to_string().into();
+        crate::through(routes, "POST", &path(rest), headers, body).await
+    };
+    let opts = json!({"jobId": "d", "attempts": 1});
+    let job = json!({"name": "j", "data": {"to": "a@b.c"}, "opts": opts});
+    post("dead", job).await;
+    let held = post("dead/claim", json!({})).await.json();
+    let token = &held["items"][0]["token"];
+    let told = json!({"token": token, "error": {"message": "mailbox full", "stack": "at send"}});
+    assert_eq!(post("dead/d/fail", told).await.status, 200);
+}
+
 #[tokio::test]
 async fn who_may_only_look_sees_no_payload_and_changes_nothing() {
     let file = |text: &[u8]| {
@@ -153,7 +169,18 @@ async fn who_may_only_look_sees_no_payload_and_changes_nothing() {
     let to = path("schedule");
     let made = crate::through(routes, "POST", &to, &all, body.to_string().into()).await;
     assert_eq!(made.status, 200, "{}", made.text());
+    die(&site, &all).await;
+    let letters = send(&site, "GET", &path("dead/dead-letter"), &look).await;
+    assert_eq!(
+        letters.json()[0]["failedReason"],
+        "mailbox full",
+        "why a job failed is for whoever looks"
+    );
     for rest in [
+        "dead/d",
+        "dead?state=dead",
+        "dead/dead-letter",
+        "dead/dead-letter/export",
         "bar/a",
         "bar",
         "bar?state=waiting",

@@ -173,7 +173,7 @@ async fn a_target_that_hangs_is_left_after_its_time_and_one_that_fails_has_a_res
 
     let busy = Target::start(|nth| match nth {
         0 => Some("HTTP/1.1 503 Busy\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n".to_owned()),
-        1 => status("410 Gone"),
+        1 | 3 => status("410 Gone"),
         _ => status("200 OK"),
     })
     .await;
@@ -189,8 +189,14 @@ async fn a_target_that_hangs_is_left_after_its_time_and_one_that_fails_has_a_res
     let back = once(&mut serve, "busy", "waiting").await;
     assert_eq!(back["attemptsMade"], 1, "{back}");
     again["webhook"]["timeout"] = json!(301);
-    assert_eq!(put(&serve, again).await.status, 200);
+    assert_eq!(put(&serve, again.clone()).await.status, 200);
     once(&mut serve, "busy", "completed").await;
+    add(&serve, "gone").await;
+    busy.wait_until_asked(4).await;
+    once(&mut serve, "gone", "waiting").await;
+    // The same settings once more set the queue anew, too.
+    assert_eq!(put(&serve, again).await.status, 200);
+    once(&mut serve, "gone", "completed").await;
     assert_eq!(serve.terminate().await, 0);
 }
 

@@ -246,8 +246,9 @@ fn an_error_that_is_not_worth_more_ends_the_job(ask: &Ask<'_>) {
         state: JobState::Failed,
         filter: plimsoll::queue::Filter::default(),
         limit: 10,
-        apart: millis(0),
+        rate: 0,
         first: at(5),
+        taken: 0,
     };
     assert_eq!(now(ask.0.retry(&bar(), &all, at(5))).unwrap(), 1);
     assert_eq!(

@@ -34,6 +34,25 @@ fn script() -> Vec<(Op, i64)> {
             Op::Set(json!({"lease": 100, "backoff": 0, "removeOnComplete": {}})),
             0,
         ),
+        // Emptied and taken away, job by job; and made again.
+        (Op::AddMany(20, 2, plain.clone()), 0),
+        (Op::Clear(0, 1), 0),
+        (Op::Pause(true), 0),
+        (Op::Clear(4, 1), 0),
+        (Op::Clear(4, 1), 0),
+        (
+            Op::Set(json!({"lease": 100, "backoff": 0, "removeOnComplete": {}})),
+            0,
+        ),
+        // Many together, and one that is given back.
+        (Op::AddMany(30, 4, plain.clone()), 0),
+        (Op::Pause(true), 0),
+        (Op::Pause(false), 0),
+        (Op::Claim(4), 0),
+        (Op::SettleMany(3, 2), 1),
+        (Op::Settle(3, 2), 1),
+        (Op::Claim(1), 1),
+        (Op::Settle(0, 0), 1),
         (Op::Add(1, json!({"deduplication": {"id": "d"}})), 0),
         (Op::Add(12, json!({"delay": 50, "key": "k"})), 0),
         (
@@ -158,7 +177,11 @@ fn unclaimed((counts, mut lists): Dump) -> Dump {
 
 /// Whether a step is answered only when it is on the disk.
 fn is_durable((op, _): &(Op, i64)) -> bool {
-    !matches!(op, Op::Claim(_) | Op::Extend(_) | Op::Note(_) | Op::Expire)
+    let is_at_once = matches!(
+        op,
+        Op::Claim(_) | Op::Extend(_) | Op::Note(_) | Op::Expire | Op::SettleMany(..)
+    );
+    !is_at_once
 }
 
 #[test]

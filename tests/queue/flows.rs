@@ -21,6 +21,11 @@ pub(crate) const CASES: &[Case] = &[
         a_parent_that_failed_does_not_wait_for_a_child_that_is_gone,
     ),
     ("all or none", a_flow_is_enqueued_wholly_or_not_at_all),
+    (
+        "a parent of the same id",
+        a_child_whose_parent_was_replaced_lets_the_new_one_wait,
+    ),
+    ("the same flow", the_same_flow_again_is_the_same_jobs),
     ("a large flow", a_flow_of_many_batches_is_one),
 ];
 
@@ -131,7 +136,7 @@ fn a_flow_is_enqueued_wholly_or_not_at_all(ask: &Ask<'_>) {
         vec![part("bar", "a", json!({}), Vec::new())],
     );
     let error = now(ask.0.enqueue_flow(circle, at(1))).unwrap_err();
-    assert!(matches!(error, Error::Conflict { .. }), "{error}");
+    assert!(matches!(error, Error::Twice { .. }), "{error}");
     let mut deep = part("bar", "deep", json!({}), Vec::new());
     for n in 0..30 {
         deep = part("bar", &format!("deep{n}"), json!({}), vec![deep]);
@@ -139,6 +144,48 @@ fn a_flow_is_enqueued_wholly_or_not_at_all(ask: &Ask<'_>) {
     let error = now(ask.0.enqueue_flow(deep, at(1))).unwrap_err();
     assert!(matches!(error, Error::TooMany { .. }), "{error}");
     assert_eq!(ask.counts().waiting, 1);
+}
+
+fn a_child_whose_parent_was_replaced_lets_the_new_one_wait(ask: &Ask<'_>) {
+    let flow = |child: &str| {
+        let child = part("bar", child, json!({}), Vec::new());
+        part("bar", "top", json!({}), vec![child])
+    };
+    now(ask.0.enqueue_flow(flow("old"), at(0))).unwrap();
+    ask.act("top", Verb::Remove, 1).unwrap();
+    now(ask.0.enqueue_flow(flow("new"), at(2))).unwrap();
+    let held = ask.claim(2, 3);
+    assert_eq!(held[0].job.id, "old");
+    ask.complete(&held[0], 4);
+    assert_eq!(ask.job("top").state, JobState::WaitingChildren);
+    ask.complete(&held[1], 5);
+    assert_eq!(ask.job("top").state, JobState::Waiting);
+}
+
+fn the_same_flow_again_is_the_same_jobs(ask: &Ask<'_>) {
+    let flow = || {
+        let mut nameless = part("other", "x", json!({}), Vec::new());
+        nameless.job.opts.job_id = None;
+        let child = part("bar", "child", json!({}), vec![nameless]);
+        part("bar", "top", json!({}), vec![child])
+    };
+    let first = now(ask.0.enqueue_flow(flow(), at(0))).unwrap();
+    let again = now(ask.0.enqueue_flow(flow(), at(1))).unwrap();
+    let ids = |added: &[(_, plimsoll::queue::Enqueued)]| -> Vec<String> {
+        added.iter().map(|(_, one)| one.id.clone()).collect()
+    };
+    assert_eq!(ids(&first), ids(&again));
+    let mut again = again.iter();
+    assert!(again.all(|(_, one)| one.added == plimsoll::queue::Added::Same));
+    let mut other = flow();
+    other.children[0].children[0].job = job("y", json!({}));
+    let error = now(ask.0.enqueue_flow(other, at(2))).unwrap_err();
+    assert!(matches!(error, Error::Conflict { .. }), "{error}");
+    // What is gone was done, and is not done again.
+    ask.act("child", Verb::Remove, 3).unwrap();
+    let again = now(ask.0.enqueue_flow(flow(), at(4))).unwrap();
+    assert_eq!(again[1].1.state, None);
+    assert!(ask.is_gone("child"));
 }
 
 fn a_flow_of_many_batches_is_one(ask: &Ask<'_>) {

@@ -17,6 +17,14 @@ pub(crate) const CASES: &[Case] = &[
         letters_are_replayed_at_a_bounded_rate_with_their_priority,
     ),
     (
+        "rates are exact",
+        a_rate_that_divides_no_millisecond_is_kept_all_the_same,
+    ),
+    (
+        "own ages",
+        what_a_job_says_of_its_age_counts_before_its_queue,
+    ),
+    (
         "letters have bounds",
         letters_have_a_size_and_an_age_of_their_own,
     ),
@@ -80,8 +88,9 @@ fn letters_are_replayed_at_a_bounded_rate_with_their_priority(ask: &Ask<'_>) {
         state: JobState::Dead,
         filter: Filter::default(),
         limit: 3,
-        apart: millis(50),
+        rate: 20,
         first: at(1000),
+        taken: 0,
     };
     assert_eq!(now(ask.0.retry(&bar(), &replay, at(1000))).unwrap(), 3);
     let runs: Vec<_> = ids.iter().map(|id| ask.job(id)).collect();
@@ -90,6 +99,68 @@ fn letters_are_replayed_at_a_bounded_rate_with_their_priority(ask: &Ask<'_>) {
     assert_eq!((runs[2].priority, runs[2].attempts_made), (4, 0));
     assert_eq!(runs[3].state, JobState::Dead);
     assert_eq!(ask.claim(9, 1050).len(), 2);
+}
+
+fn a_rate_that_divides_no_millisecond_is_kept_all_the_same(ask: &Ask<'_>) {
+    let ids: Vec<_> = (0..4).map(|n| kill(ask, "j", "m", n)).collect();
+    let mut replay = Retry {
+        state: JobState::Dead,
+        filter: Filter::default(),
+        limit: 3,
+        rate: 600,
+        first: at(1000),
+        taken: 0,
+    };
+    now(ask.0.retry(&bar(), &replay, at(999))).unwrap();
+    // As a second call that goes on where others were taken up before.
+    (replay.rate, replay.taken) = (4_000, 6);
+    now(ask.0.retry(&bar(), &replay, at(999))).unwrap();
+    let runs = ids.iter().map(|id| ask.job(id).run_at);
+    let wanted = [1000, 1001, 1003, 1001].map(at);
+    assert_eq!(runs.collect::<Vec<_>>(), wanted);
+}
+
+fn what_a_job_says_of_its_age_counts_before_its_queue(ask: &Ask<'_>) {
+    ask.set(
+        json!({"removeOnComplete": {"age": 5}, "removeOnFail": {"age": 5}, "attempts": 1,
+        "onMaxRetriesExceeded": "fail"}),
+    );
+    let end = |keep: serde_json::Value, is_done: bool| {
+        let id = ask
+            .add(
+                "j",
+                json!({"removeOnComplete": keep, "removeOnFail": keep}),
+                0,
+            )
+            .id;
+        let held = ask.one(0);
+        if is_done {
+            ask.complete(&held, 0);
+        } else {
+            ask.fail(&held, json!({"message": "m"}), 0);
+        }
+        id
+    };
+    for is_done in [true, false] {
+        let usual = end(json!(null), is_done);
+        let short = end(json!({"age": 1}), is_done);
+        let long = end(json!({"age": 9}), is_done);
+        let kept = end(json!(false), is_done);
+        ask.expire(999);
+        assert!(!ask.is_gone(&short));
+        ask.expire(1_000);
+        assert!(ask.is_gone(&short) && !ask.is_gone(&usual), "its own age");
+        ask.expire(5_000);
+        assert!(
+            ask.is_gone(&usual) && !ask.is_gone(&long),
+            "the queue's age"
+        );
+        ask.expire(9_000);
+        assert!(ask.is_gone(&long) && !ask.is_gone(&kept));
+        ask.act(&kept, plimsoll::queue::Verb::Remove, 9_001)
+            .unwrap();
+    }
+    assert_eq!((ask.counts().completed, ask.counts().failed), (0, 0));
 }
 
 fn letters_have_a_size_and_an_age_of_their_own(ask: &Ask<'_>) {

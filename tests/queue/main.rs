@@ -19,3 +19,4 @@ mod schedules;
 mod settling;
 mod support;
 mod ticks_crash;
+mod waking;

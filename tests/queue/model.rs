@@ -18,6 +18,8 @@ use crate::support::*;
 #[derive(Debug, Clone)]
 pub(crate) enum Op {
     Add(u8, Value),
+    /// Jobs from this id on, together.
+    AddMany(u8, usize, Value),
     Claim(usize),
     /// The lease that was given so many before, and how the attempt ends.
     Settle(usize, u8),
@@ -124,6 +126,26 @@ impl<'a> Subject<'a> {
     async fn apply_to_many(&mut self, op: &Op, ms: i64) -> String {
         let (bar, now) = (bar(), at(ms));
         match op {
+            Op::AddMany(first, many, opts) => {
+                let each = (0..*many).map(|n| {
+                    let mut one = job("j", opts.clone());
+                    // Some are there already, and some stand twice in the bulk.
+                    let id = usize::from(*first) + n % 5;
+                    one.opts.job_id = Some(format!("id{id}"));
+                    one
+                });
+                let added = self
+                    .keeper
+                    .enqueue(&bar, each.collect(), now)
+                    .await
+                    .unwrap();
+                // The number of one that is gone and still counts as the same is the keeper's own.
+                let each = added.iter().map(|one| match one {
+                    Ok(one) => format!("{:?} {:?} {:?}", one.state, one.added, one.due),
+                    Err(error) => error.to_string(),
+                });
+                format!("{:?}", each.collect::<Vec<String>>())
+            }
             Op::Clear(what, limit) => {
                 let what = match what {
                     0 => Clear::Waiting,
@@ -139,8 +161,9 @@ impl<'a> Subject<'a> {
                     state: *state,
                     filter: Filter::default(),
                     limit: *limit,
-                    apart: millis(30),
+                    rate: 33,
                     first: now,
+                    taken: 0,
                 };
                 said(&self.keeper.retry(&bar, &retry, now).await)
             }
@@ -246,7 +269,13 @@ fn opts() -> impl Strategy<Value = Value> {
             json!({"id": "d"}),
             json!({"id": "e", "ttl": 120}),
         ]),
-        pick(&[json!(null), json!(null), json!(true), json!(1)]),
+        pick(&[
+            json!(null),
+            json!(null),
+            json!(true),
+            json!(1),
+            json!({"age": 1}),
+        ]),
         pick(&[json!(null), json!(null), json!(60)]),
         pick(&[json!(null), json!(null), json!(200)]),
         pick(&[
@@ -291,6 +320,7 @@ fn op() -> impl Strategy<Value = Op> {
     let states = [JobState::Failed, JobState::Dead, JobState::Cancelled];
     prop_oneof![
         12 => (0u8..14, opts()).prop_map(|(id, opts)| Op::Add(id, opts)),
+        4 => (0u8..14, 2usize..9, opts()).prop_map(|(id, many, opts)| Op::AddMany(id, many, opts)),
         10 => (1usize..4).prop_map(Op::Claim),
         10 => (0usize..4, 0u8..7).prop_map(|(nth, how)| Op::Settle(nth, how)),
         6 => (1usize..6, 0u8..3).prop_map(|(count, how)| Op::SettleMany(count, how)),

@@ -1,5 +1,6 @@
 //! `plimsoll jobs`: queues of the running server, from the terminal.
 
+mod lenient;
 mod screen;
 mod show;
 mod watch;
@@ -19,6 +20,8 @@ use crate::config::parse_duration;
 use crate::model::units::Millis;
 
 const BASE: &str = "/api/v1/performance/jobs";
+/// Jobs that are listed unless told otherwise.
+const PAGE: u32 = 50;
 
 /// Send jobs, look at queues, and mend what failed
 ///
@@ -288,31 +291,27 @@ pub(super) async fn run(command: &Jobs, world: &World<'_>) -> anyhow::Result<Out
         }
         Verb::List(list) => {
             let listed = &list.listed;
-            let mut query = listed.filter.parameters();
-            query.push(parameter("state", &list.state));
-            let page: Value = client.json(&asked(&of(&listed.queue, ""), &query)).await?;
+            let page = page(&client, listed, &list.state).await?;
             shown(listed.shown.format, &page, |page| show::page(page, paint))?
         }
         Verb::Show(one) => {
             let path = of(&one.queue, &format!("/{}", encoded(&one.id)));
-            let job: Value = client.json(&path).await?;
+            let job = get(&client, &path).await?;
             shown(one.shown.format, &job, |job| show::job(job, paint))?
         }
         Verb::Retry(retry) => self::retry(&client, retry).await?,
         Verb::Cancel(one) => {
             let path = of(&one.queue, &format!("/{}/cancel", encoded(&one.id)));
             let done = post(&client, &path, Vec::new()).await?;
-            shown(one.shown.format, &done, show::moved)?
+            shown(one.shown.format, &done, show::cancelled)?
         }
         Verb::Dlq(listed) => {
-            let path = asked(
-                &of(&listed.queue, "/dead-letter"),
-                &listed.filter.parameters(),
-            );
-            let jobs: Value = client.json(&path).await?;
-            shown(listed.shown.format, &jobs, |jobs| {
-                show::letters(jobs, paint)
-            })?
+            let page = page(&client, listed, "dead").await?;
+            match listed.shown.format {
+                // As the server's own list of dead letters.
+                Format::Json => output::json(&page.get("items"))?,
+                Format::Table => show::page(&page, paint),
+            }
         }
         Verb::Replay(replay) => {
             let verb = "/dead-letter/replay";
@@ -340,6 +339,37 @@ pub(super) async fn run(command: &Jobs, world: &World<'_>) -> anyhow::Result<Out
         Verb::Watch(queue) => watch(&client, queue, paint).await?,
     };
     Ok(Outcome::done(text))
+}
+
+/// An answer that carries payloads.
+async fn get(client: &Client, path: &str) -> anyhow::Result<Value> {
+    let answer = client.get(path).await?;
+    let value = std::str::from_utf8(&answer).ok().and_then(lenient::read);
+    value.context("the server's answer is of another version; update both to the same")
+}
+
+/// As many jobs as were asked for. The server looks at so many a page, of which few may fit.
+async fn page(client: &Client, listed: &Listed, state: &str) -> anyhow::Result<Value> {
+    let limit = listed.filter.limit.unwrap_or(PAGE);
+    let (mut items, mut cursor) = (Vec::new(), None::<String>);
+    loop {
+        let left = limit.saturating_sub(u32::try_from(items.len()).unwrap_or(limit));
+        let mut filter = listed.filter.clone();
+        // What the server makes of a limit that it does not take, it says itself.
+        filter.limit = Some(if items.is_empty() { limit } else { left });
+        let mut query = filter.parameters();
+        query.push(parameter("state", state));
+        query.extend(cursor.map(|cursor| parameter("cursor", &cursor)));
+        let mut page = get(client, &asked(&of(&listed.queue, ""), &query)).await?;
+        if let Some(more) = page.get_mut("items").and_then(Value::as_array_mut) {
+            items.append(more);
+        }
+        let next = page.get("nextCursor").and_then(Value::as_str);
+        cursor = next.map(str::to_owned);
+        if cursor.is_none() || items.len() >= limit as usize {
+            return Ok(json!({"items": items, "nextCursor": cursor}));
+        }
+    }
 }
 
 async fn watch(client: &Client, queue: &Queue, paint: Paint) -> anyhow::Result<String> {

@@ -205,7 +205,7 @@ mod tests {
             "completed": 99, "dead": 2, "paused": true, "waitTimeP50": 12.0, "waitTimeP95": 1500.0});
         let mut seen = Seen {
             metrics,
-            alerts: vec!["2 dead letters, 1 or more are to be told".to_owned()],
+            alerts: vec!["2 dead letters; told from 1 on".to_owned()],
             rates: (0..90).map(f64::from).collect(),
             ..Seen::default()
         };

@@ -51,11 +51,26 @@ pub(super) fn added(value: &Value) -> String {
         "deduplicated" => "stands for it",
         _ => "added",
     };
-    format!("{} {what}, {}\n", text(value, "id"), text(value, "state"))
+    match text(value, "state") {
+        // It is gone, and its window goes on.
+        "" => format!("{} {what}\n", text(value, "id")),
+        state => format!("{} {what}, {state}\n", text(value, "id")),
+    }
 }
 
 pub(super) fn moved(value: &Value) -> String {
     format!("{} is {}\n", text(value, "id"), text(value, "state"))
+}
+
+/// A job that was called off; one that somebody works on goes on until that somebody stops.
+pub(super) fn cancelled(value: &Value) -> String {
+    match text(value, "state") {
+        "active" => format!(
+            "{} is active; its worker is asked to stop\n",
+            text(value, "id")
+        ),
+        _ => moved(value),
+    }
 }
 
 pub(super) fn message(value: &Value) -> String {
@@ -104,10 +119,6 @@ pub(super) fn page(value: &Value, paint: Paint) -> String {
         drawn.push_str("more follow; ask for them with --limit\n");
     }
     drawn
-}
-
-pub(super) fn letters(value: &Value, paint: Paint) -> String {
-    rows(value.as_array().into_iter().flatten(), paint)
 }
 
 pub(super) fn job(value: &Value, paint: Paint) -> String {
@@ -275,6 +286,18 @@ mod tests {
         );
         assert!(drawn.contains("one") && !drawn.contains("two"), "{drawn}");
         assert!(drawn.contains("more follow"), "{drawn}");
-        assert_eq!(letters(&json!([]), Paint::new(false)), "no jobs\n");
+        assert_eq!(page(&json!({}), Paint::new(false)), "no jobs\n");
+    }
+
+    #[test]
+    fn what_became_of_a_job_is_told_as_it_is() {
+        let gone = json!({"id": "7", "added": "deduplicated", "state": null});
+        assert_eq!(added(&gone), "7 stands for it\n");
+        let active = cancelled(&json!({"id": "7", "state": "active"}));
+        assert_eq!(active, "7 is active; its worker is asked to stop\n");
+        assert_eq!(
+            cancelled(&json!({"id": "7", "state": "cancelled"})),
+            "7 is cancelled\n"
+        );
     }
 }

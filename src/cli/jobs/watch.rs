@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde_json::Value;
 
 use crate::cli::table::second;
-use crate::model::units::Timestamp;
+use crate::model::units::{Timestamp, counted};
 
 /// Bytes of one event that are waited for; what is longer is no event of ours.
 const EVENT_MAX: usize = 1 << 20;
@@ -37,7 +37,10 @@ impl<W: Write> Lines<W> {
         let at = event.get("timestamp").and_then(Value::as_i64).unwrap_or(0);
         let at = second(&Timestamp::from_millis(at).to_string());
         let (what, id, why) = (field("event"), field("jobId"), field("failedReason"));
-        let line = format!("{at}  {what:<16}  {id}  {why}");
+        let line = match event.get("count").and_then(Value::as_u64) {
+            Some(count) => format!("{at}  {what:<16}  {}", counted(count, "event")),
+            None => format!("{at}  {what:<16}  {id}  {why}"),
+        };
         writeln!(self.to, "{}", line.trim_end())
     }
 }
@@ -83,5 +86,12 @@ mod tests {
         assert_eq!(whole, cut);
         let text = String::from_utf8(whole).unwrap();
         assert_eq!(text, "1970-01-01 00:00:00 UTC  failed            é  no\n");
+        let missed = "data: {\"event\":\"missed\",\"count\":1,\"timestamp\":86400000}\n";
+        let mut line = Vec::new();
+        Lines::new(&mut line, false)
+            .write_all(missed.as_bytes())
+            .unwrap();
+        let text = String::from_utf8(line).unwrap();
+        assert_eq!(text, "1970-01-02 00:00:00 UTC  missed            1 event\n");
     }
 }

@@ -13,7 +13,7 @@ use super::client::{Client, encoded};
 use super::output;
 use super::{Outcome, World};
 use crate::config::parse_duration;
-use crate::model::units::{Millis, Timestamp};
+use crate::model::units::{Millis, Timestamp, counted};
 use crate::work::preview;
 
 const BASE: &str = "/api/v1/performance/jobs/schedules";
@@ -331,10 +331,11 @@ async fn add_all(client: &Client, file: &std::path::Path) -> anyhow::Result<Stri
         let name = one.get("name").cloned().unwrap_or_default();
         let made = post(client, POST, &Value::Object(one)).await;
         if let Err(error) = made {
-            bail!("{nth} of {many} schedules are made; {name}: {error:#}");
+            let all = counted(many as u64, "schedule");
+            bail!("{nth} of {all} made; {name}: {error:#}");
         }
     }
-    Ok(format!("{many} schedules made\n"))
+    Ok(format!("{} made\n", counted(many as u64, "schedule")))
 }
 
 async fn plain(client: &Client, one: &One, verb: &str) -> anyhow::Result<String> {

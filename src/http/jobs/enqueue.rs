@@ -99,7 +99,9 @@ pub(in crate::http) async fn post(
     });
     let jobs: Vec<AddedTo<'_>> = jobs.collect();
     let id = added.first().map(|(_, one)| one.id.clone());
-    Ok(Answer::json(&json!({"id": id, "jobs": jobs}))?.created())
+    let answer = Answer::json(&json!({"id": id, "jobs": jobs}))?.fleeting();
+    let is_new = added.iter().any(|(_, one)| one.added == Added::New);
+    Ok(if is_new { answer.created() } else { answer })
 }
 
 async fn bulk(site: &Site, name: &QueueName, jobs: Vec<NewJob>) -> Result<Answer, Refusal> {

@@ -16,6 +16,8 @@ use tokio::sync::mpsc::channel;
 use super::{named, queues};
 use crate::http::Site;
 use crate::http::error::Refusal;
+use crate::model::job::QueueName;
+use crate::model::units::Timestamp;
 use crate::queue::Event;
 
 /// A comment so often keeps proxies from closing a silent stream, and finds out who is gone.
@@ -52,10 +54,7 @@ pub(in crate::http) async fn listen(
                 Err(_) => Some(Bytes::from_static(b": nothing new\n\n")),
                 Ok(Ok(event)) if event.queue == name => Some(written(&event)),
                 Ok(Ok(_)) => None,
-                Ok(Err(RecvError::Lagged(missed))) => {
-                    let text = format!("event: missed\ndata: {{\"count\":{missed}}}\n\n");
-                    Some(text.into())
-                }
+                Ok(Err(RecvError::Lagged(missed))) => Some(missing(&name, missed, queues.now())),
                 Ok(Err(RecvError::Closed)) => return,
             };
         }
@@ -81,10 +80,32 @@ fn written(event: &Event) -> Bytes {
     format!("event: {}\ndata: {data}\n\n", event.name).into()
 }
 
+/// Tells a reader who was too slow how many events it missed.
+fn missing(queue: &QueueName, count: u64, now: Timestamp) -> Bytes {
+    let data = json!({
+        "event": "missed",
+        "queueName": queue,
+        "count": count,
+        "timestamp": now.as_millis(),
+    });
+    format!("event: missed\ndata: {data}\n\n").into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::units::Timestamp;
+
+    #[test]
+    fn a_slow_reader_is_told_when_and_how_many_it_missed() {
+        let at = Timestamp::from_millis(7);
+        let text = missing(&"bar".parse().unwrap(), 3, at);
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        assert!(text.starts_with("event: missed\ndata: {"), "{text}");
+        assert!(
+            text.contains(r#""count":3"#) && text.contains(r#""timestamp":7"#),
+            "{text}"
+        );
+    }
 
     #[test]
     fn a_reason_with_lines_stays_in_one_field() {

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::extract::{Path, State};
 use serde_json::json;
 
-use super::{RETRY_MAX, named, page_of, queues, retry_from, wire};
+use super::{RETRY, RETRY_MAX, named, page_of, queues, retry_from, wire};
 use crate::http::Site;
 use crate::http::ask::Ask;
 use crate::http::body::Answer;
 use crate::http::error::Refusal;
 use crate::http::guard::Role;
 use crate::model::job::JobState;
+use crate::model::units::counted;
 
 /// Bytes after which an export ends with a cursor.
 const EXPORT_MAX: usize = 8 << 20;
@@ -32,8 +33,7 @@ pub(in crate::http) async fn list(
     Ok(match page.next {
         None => answer,
         Some(next) => {
-            let base = super::BASE;
-            let link = format!("<{base}{name}/dead-letter?cursor={next}>; rel=\"next\"");
+            let link = onward(&format!("{name}/dead-letter"), &ask, &next);
             answer.with("link", &link)
         }
     })
@@ -45,9 +45,10 @@ pub(in crate::http) async fn replay(
     Path(name): Path<String>,
     ask: Ask,
 ) -> Result<Answer, Refusal> {
+    ask.only(RETRY)?;
     let limit = ask.number("limit", RETRY_MAX, (1, RETRY_MAX))? as usize;
-    let replayed = retry_from(&site, &name, &ask, JobState::Dead, limit).await?;
-    let message = format!("{replayed} dead letters of {name} replayed");
+    let replayed = retry_from(&site, &name, &ask, JobState::Dead, (limit, 0)).await?;
+    let message = format!("{} of {name} replayed", counted(replayed, "dead letter"));
     Answer::json(&json!({"success": true, "message": message, "replayed": replayed}))
 }
 
@@ -78,9 +79,13 @@ pub(in crate::http) async fn export(
     Ok(match asked.cursor {
         None => answer,
         Some(next) => {
-            let base = super::BASE;
-            let link = format!("<{base}{name}/dead-letter/export?cursor={next}>; rel=\"next\"");
+            let link = onward(&format!("{name}/dead-letter/export"), &ask, &next);
             answer.with("link", &link)
         }
     })
+}
+
+/// Where a list goes on: with the same filter.
+fn onward(path: &str, ask: &Ask, next: &str) -> String {
+    format!("<{}{path}?{}>; rel=\"next\"", super::BASE, ask.onward(next))
 }

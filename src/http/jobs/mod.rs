@@ -28,6 +28,7 @@ use super::error::Refusal;
 use super::guard::Role;
 use super::write::whole;
 use crate::model::job::{JobState, MASK, QueueConfig, QueueName, Secret};
+use crate::model::units::counted;
 use crate::queue::{Clear, Error, Filter, PageAsk, Queues, Retry, Setting, Verb};
 use crate::work::push;
 
@@ -39,6 +40,14 @@ enum Part<T> {
     Refused(Value),
 }
 
+/// A page. It is no `json!`, which reads payloads as values that cannot hold all of them.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Listed<'j> {
+    items: Vec<wire::JobView<'j>>,
+    next_cursor: Option<&'j str>,
+}
+
 /// Where all paths of this module begin.
 pub(super) const BASE: &str = "/api/v1/performance/jobs/";
 /// The longest body: ten thousand usual jobs.
@@ -47,6 +56,8 @@ pub(super) const BODY_MAX: usize = 8 << 20;
 const PAGE: (u32, u32) = (50, 1_000);
 /// Dead jobs that one call takes up again.
 const RETRY_MAX: u32 = 1_000_000;
+/// What such a call may say.
+const RETRY: &[&str] = &["name", "error", "from", "until", "limit", "rate"];
 
 /// The queues, if this server has some.
 fn queues(site: &Site) -> Result<&Arc<Queues>, Refusal> {
@@ -101,7 +112,9 @@ pub(super) async fn alerts(State(site): State<Arc<Site>>) -> Result<Answer, Refu
 pub(super) async fn pause(
     State(site): State<Arc<Site>>,
     Path(name): Path<String>,
+    ask: Ask,
 ) -> Result<Answer, Refusal> {
+    ask.only(&[])?;
     let name = named(&name)?;
     queues(&site)?.configure(&name, Setting::Pause).await?;
     success(&format!("Queue {name} paused"))
@@ -111,7 +124,9 @@ pub(super) async fn pause(
 pub(super) async fn resume(
     State(site): State<Arc<Site>>,
     Path(name): Path<String>,
+    ask: Ask,
 ) -> Result<Answer, Refusal> {
+    ask.only(&[])?;
     let name = named(&name)?;
     queues(&site)?.configure(&name, Setting::Resume).await?;
     success(&format!("Queue {name} resumed"))
@@ -127,6 +142,7 @@ pub(super) async fn drain(
     Path(name): Path<String>,
     ask: Ask,
 ) -> Result<Answer, Refusal> {
+    ask.only(&["delayed"])?;
     let name = named(&name)?;
     let clear = ask.choice(
         "delayed",
@@ -143,6 +159,7 @@ pub(super) async fn obliterate(
     Path(name): Path<String>,
     ask: Ask,
 ) -> Result<Answer, Refusal> {
+    ask.only(&["force"])?;
     let name = named(&name)?;
     let force = ask.choice("force", &[("false", false), ("true", true)], false)?;
     let removed = queues(&site)?
@@ -152,7 +169,7 @@ pub(super) async fn obliterate(
 }
 
 fn removed_answer(name: &QueueName, removed: u64) -> Result<Answer, Refusal> {
-    let message = format!("{removed} jobs removed from {name}");
+    let message = format!("{} removed from {name}", counted(removed, "job"));
     Answer::json(&json!({"success": true, "message": message, "removed": removed}))
 }
 
@@ -239,7 +256,8 @@ pub(super) async fn list(
         .page(&named(&name)?, &page_of(&ask, state)?)
         .await?;
     let items: Vec<wire::JobView> = page.jobs.iter().map(|job| wire::job(job, role)).collect();
-    Ok(Answer::json(&json!({"items": items, "nextCursor": page.next}))?.fleeting())
+    let next_cursor = page.next.as_deref();
+    Ok(Answer::json(&Listed { items, next_cursor })?.fleeting())
 }
 
 /// `GET /jobs/{queue}/{id}`.
@@ -252,7 +270,13 @@ pub(super) async fn show(
     Ok(Answer::json(&wire::job(&job, role))?.fleeting())
 }
 
-async fn act(site: &Site, (name, id): (String, String), verb: Verb) -> Result<Answer, Refusal> {
+async fn act(
+    site: &Site,
+    (name, id): (String, String),
+    ask: &Ask,
+    verb: Verb,
+) -> Result<Answer, Refusal> {
+    ask.only(&[])?;
     let state = queues(site)?.act(&named(&name)?, &id, verb).await?;
     Answer::json(&json!({"success": true, "id": id, "state": state}))
 }
@@ -261,32 +285,36 @@ async fn act(site: &Site, (name, id): (String, String), verb: Verb) -> Result<An
 pub(super) async fn remove(
     State(site): State<Arc<Site>>,
     Path(which): Path<(String, String)>,
+    ask: Ask,
 ) -> Result<Answer, Refusal> {
-    act(&site, which, Verb::Remove).await
+    act(&site, which, &ask, Verb::Remove).await
 }
 
 /// `POST /jobs/{queue}/{id}/retry`.
 pub(super) async fn retry(
     State(site): State<Arc<Site>>,
     Path(which): Path<(String, String)>,
+    ask: Ask,
 ) -> Result<Answer, Refusal> {
-    act(&site, which, Verb::Retry).await
+    act(&site, which, &ask, Verb::Retry).await
 }
 
 /// `POST /jobs/{queue}/{id}/promote`.
 pub(super) async fn promote(
     State(site): State<Arc<Site>>,
     Path(which): Path<(String, String)>,
+    ask: Ask,
 ) -> Result<Answer, Refusal> {
-    act(&site, which, Verb::Promote).await
+    act(&site, which, &ask, Verb::Promote).await
 }
 
 /// `POST /jobs/{queue}/{id}/cancel`.
 pub(super) async fn cancel(
     State(site): State<Arc<Site>>,
     Path(which): Path<(String, String)>,
+    ask: Ask,
 ) -> Result<Answer, Refusal> {
-    act(&site, which, Verb::Cancel).await
+    act(&site, which, &ask, Verb::Cancel).await
 }
 
 /// `POST /jobs/{queue}/retry-failed`: failed ones and dead letters.
@@ -295,13 +323,14 @@ pub(super) async fn retry_failed(
     Path(name): Path<String>,
     ask: Ask,
 ) -> Result<Answer, Refusal> {
+    ask.only(RETRY)?;
     let mut total = 0;
     let limit = ask.number("limit", RETRY_MAX, (1, RETRY_MAX))? as usize;
     for state in [JobState::Failed, JobState::Dead] {
         let left = limit - usize::try_from(total).unwrap_or(limit).min(limit);
-        total += retry_from(&site, &name, &ask, state, left).await?;
+        total += retry_from(&site, &name, &ask, state, (left, total)).await?;
     }
-    let message = format!("{total} jobs of {name} retried");
+    let message = format!("{} of {name} retried", counted(total, "job"));
     Answer::json(&json!({"success": true, "message": message, "retried": total}))
 }
 
@@ -310,7 +339,7 @@ async fn retry_from(
     name: &str,
     ask: &Ask,
     state: JobState,
-    limit: usize,
+    (limit, taken): (usize, u64),
 ) -> Result<u64, Refusal> {
     let queues = queues(site)?;
     let rate = ask.number("rate", 0, (0, 1_000_000))?;
@@ -318,8 +347,9 @@ async fn retry_from(
         state,
         filter: filter(ask)?,
         limit,
-        apart: crate::model::units::Millis(1_000_u64.checked_div(u64::from(rate)).unwrap_or(0)),
+        rate,
         first: queues.now(),
+        taken,
     };
     Ok(queues.retry(&named(name)?, &retry).await?)
 }

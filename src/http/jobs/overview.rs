@@ -40,14 +40,13 @@ pub(in crate::http) async fn overview(site: &Site) -> JobsReport {
 }
 
 fn queue(name: &str, counts: &Counts, recent: &Recent) -> QueueRow {
-    let threshold = counts.config.dead_letter.alert_threshold;
     QueueRow {
         name: name.to_owned(),
         waiting: counts.waiting,
         active: counts.active,
         delayed: counts.delayed,
         dead: counts.dead,
-        alert: threshold.is_some_and(|threshold| counts.dead >= threshold),
+        alert: counts.alarming().is_some(),
         paused: counts.paused,
         throughput: recent.throughput,
         wait_p95: recent.wait.p95,

@@ -47,7 +47,6 @@ pub(super) fn metrics(
     now: Timestamp,
 ) -> JobMetrics {
     let age = |at: Timestamp| u64::try_from(now.since(at).as_millis()).unwrap_or(u64::MAX);
-    let threshold = counts.config.dead_letter.alert_threshold;
     JobMetrics {
         queue_name: name.to_string(),
         waiting: counts.waiting,
@@ -71,7 +70,7 @@ pub(super) fn metrics(
         dead: counts.dead,
         cancelled: counts.cancelled,
         next_waiting_age_ms: counts.oldest_waiting.map(age),
-        dead_letter_alert: threshold.is_some_and(|threshold| counts.dead >= threshold),
+        dead_letter_alert: counts.alarming().is_some(),
     }
 }
 

@@ -1,9 +1,13 @@
 //! How long to wait before the next attempt.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Error;
-use crate::model::units::{Millis, Ratio};
+use crate::model::units::{Millis, Ratio, counted};
 
 /// How the wait grows from attempt to attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,11 +44,36 @@ pub struct Backoff {
     pub delays: Vec<Millis>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum Written {
     Fixed(u64),
     Whole(Fields),
+}
+
+impl<'de> Deserialize<'de> for Written {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(AsWritten)
+    }
+}
+
+/// Reads either way of writing it; an untagged enum would not say what is wrong.
+struct AsWritten;
+
+impl<'de> Visitor<'de> for AsWritten {
+    type Value = Written;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("backoff as milliseconds, or as {\"type\", \"delay\"}")
+    }
+
+    fn visit_u64<E>(self, delay: u64) -> Result<Written, E> {
+        Ok(Written::Fixed(delay))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Written, A::Error> {
+        let read = Fields::deserialize(MapAccessDeserializer::new(fields));
+        let named = |error| A::Error::custom(format_args!("backoff: {error}"));
+        read.map(Written::Whole).map_err(named)
+    }
 }
 
 #[derive(Deserialize)]
@@ -80,7 +109,7 @@ impl TryFrom<Written> for Backoff {
         if is_custom == fields.delays.is_empty() || fields.delays.len() > DELAYS_MAX {
             return Err(Error::Bounds {
                 field: "backoff.delays",
-                given: format!("{} waits", fields.delays.len()),
+                given: counted(fields.delays.len() as u64, "wait"),
                 wanted: "1 to 100 waits in ms with type custom, and none with another",
             });
         }
@@ -166,6 +195,21 @@ mod tests {
             r#"{"type":"fixed","delay":1,"jitter":1.5}"#,
         ] {
             assert!(serde_json::from_str::<Backoff>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_read_is_told_by_its_name() {
+        for (wrong, says) in [
+            ("\"soon\"", "expected backoff as milliseconds"),
+            ("-1", "expected backoff as milliseconds"),
+            (r#"{"kind":"fixed"}"#, "backoff: unknown field `kind`"),
+            (r#"{"type":"slow"}"#, "backoff: unknown variant `slow`"),
+        ] {
+            let told = serde_json::from_str::<Backoff>(wrong)
+                .unwrap_err()
+                .to_string();
+            assert!(told.contains(says), "{wrong}: {told}");
         }
     }
 

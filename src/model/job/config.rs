@@ -2,7 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::options::{check_attempts, check_length, check_names, check_priority, within};
+use super::options::{
+    check_attempts, check_length, check_names, check_priority, check_text, within,
+};
 use super::{Backoff, Error, Keep, Webhook};
 use crate::model::units::{Bytes, Millis};
 
@@ -170,6 +172,7 @@ impl QueueConfig {
         within("lease", lease, (10, 86_400_000), "10 ms to a day, in ms")?;
         check_length("timeout", self.timeout)?;
         check_length("totalTimeout", self.total_timeout)?;
+        check_text("deadLetter.name", self.dead_letter.name.as_deref())?;
         check_length("deadLetter.ttl", self.dead_letter.ttl)?;
         check_names(self.retryable_errors.as_deref())?;
         let payload = Some(self.max_payload.0);
@@ -210,5 +213,9 @@ mod tests {
         };
         let text = wrong.check().unwrap_err().to_string();
         assert_eq!(text, "concurrency is 0; write 1 to 1000000");
+        let mut wrong = QueueConfig::default();
+        wrong.dead_letter.name = Some("n".repeat(257));
+        let text = wrong.check().unwrap_err().to_string();
+        assert!(text.starts_with("deadLetter.name is 257 bytes"), "{text}");
     }
 }

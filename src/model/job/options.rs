@@ -1,6 +1,10 @@
 //! How one job is to be done; what is left out, its queue says.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::{Backoff, Error, Exhausted, check_job_id};
 use crate::model::units::Millis;
@@ -86,8 +90,6 @@ pub struct Keep {
     pub age: Option<u64>,
 }
 
-#[derive(Deserialize)]
-#[serde(untagged)]
 enum WrittenKeep {
     Flag(bool),
     Count(u64),
@@ -99,6 +101,40 @@ enum WrittenKeep {
 struct KeepFields {
     count: Option<u64>,
     age: Option<u64>,
+}
+
+impl<'de> Deserialize<'de> for WrittenKeep {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        from.deserialize_any(AsWritten)
+    }
+}
+
+/// Reads each way of writing it; an untagged enum would not say what is wrong.
+struct AsWritten;
+
+impl<'de> Visitor<'de> for AsWritten {
+    type Value = WrittenKeep;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str(
+            "removeOnComplete or removeOnFail as true, false, a count, or {\"count\", \"age\"}",
+        )
+    }
+
+    fn visit_bool<E>(self, flag: bool) -> Result<WrittenKeep, E> {
+        Ok(WrittenKeep::Flag(flag))
+    }
+
+    fn visit_u64<E>(self, count: u64) -> Result<WrittenKeep, E> {
+        Ok(WrittenKeep::Count(count))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<WrittenKeep, A::Error> {
+        let read = KeepFields::deserialize(MapAccessDeserializer::new(fields));
+        let named =
+            |error| A::Error::custom(format_args!("removeOnComplete or removeOnFail: {error}"));
+        read.map(WrittenKeep::Whole).map_err(named)
+    }
 }
 
 impl From<WrittenKeep> for Keep {
@@ -173,7 +209,7 @@ pub(super) fn check_priority(priority: Option<u32>) -> Result<(), Error> {
     within("priority", priority.map(u64::from), bounds, "0 to 2097151")
 }
 
-fn check_text(field: &'static str, text: Option<&str>) -> Result<(), Error> {
+pub(super) fn check_text(field: &'static str, text: Option<&str>) -> Result<(), Error> {
     match text {
         Some(text) if text.is_empty() || text.len() > TEXT_MAX => Err(Error::Bounds {
             field,
@@ -229,5 +265,29 @@ impl JobOptions {
             });
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeping_reads_as_flag_count_or_both_and_else_says_what_is_wrong() {
+        let read = serde_json::from_str::<Keep>;
+        assert!(read("true").unwrap().is_nothing());
+        let whole = Keep {
+            count: Some(5),
+            age: None,
+        };
+        assert_eq!(read("5").unwrap(), whole);
+        assert_eq!(read(r#"{"count":5}"#).unwrap(), whole);
+        for (wrong, says) in [
+            ("\"all\"", "expected removeOnComplete or removeOnFail as"),
+            (r#"{"cuont":1}"#, "removeOnFail: unknown field `cuont`"),
+        ] {
+            let told = read(wrong).unwrap_err().to_string();
+            assert!(told.contains(says), "{wrong}: {told}");
+        }
     }
 }

@@ -132,11 +132,7 @@ impl Ledger {
             && let Some(entry) = self.find(name, id)?
         {
             check_same(&entry, &self.load_data(line, &entry)?, job, name)?;
-            return Ok(Some(Enqueued {
-                id: id.clone(),
-                state: Some(entry.state),
-                added: Added::Same,
-            }));
+            return Ok(Some(entry.enqueued(Added::Same)));
         }
         if let Some(same) = &job.opts.deduplication
             && let Some((seq, until)) = line.same.get(same.id.as_str())
@@ -147,16 +143,13 @@ impl Ledger {
                 id: entry.as_ref().map_or_else(|| seq.to_string(), Entry::id),
                 state: entry.map(|entry| entry.state),
                 added: Added::Deduplicated,
+                due: None,
             }));
         }
         let entry = Entry::new(0, job, &line.config, now);
         let seq = self.take_number(&mut plan.writes);
         let entry = Entry { seq, ..entry };
-        plan.enqueued = Some(Enqueued {
-            id: entry.id(),
-            state: Some(entry.state),
-            added: Added::New,
-        });
+        plan.enqueued = Some(entry.enqueued(Added::New));
         if let Some(same) = &job.opts.deduplication {
             let until = same.ttl.map(|ttl| now.plus(ttl.as_duration()));
             plan.same((name, number), &same.id, Some((seq, until)));

@@ -9,7 +9,7 @@ use super::keys::{self, Part};
 use super::plan::Plan;
 use crate::model::job::{JobRef, JobState, QueueName};
 use crate::model::units::Timestamp;
-use crate::queue::checks::{check_flow, check_job};
+use crate::queue::checks::{check_flow, check_job, same_flow};
 use crate::queue::entry::Entry;
 use crate::queue::{Added, Enqueued, Error, Flow, Result};
 use crate::store::Write;
@@ -40,17 +40,16 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Vec<(QueueName, Enqueued)>> {
         check_flow(flow)?;
+        if let Some(known) = same_flow(self, flow)? {
+            return Ok(known);
+        }
         self.check_new(flow)?;
         let mut members = Vec::new();
         let mut taken = Vec::new();
         self.number(flow, None, now, &mut members, &mut taken)?;
         self.rows.write(taken)?;
         let enqueued = |member: &Member<'_>| {
-            let enqueued = Enqueued {
-                id: member.entry.id(),
-                state: Some(member.entry.state),
-                added: Added::New,
-            };
+            let enqueued = member.entry.enqueued(Added::New);
             (member.flow.queue.clone(), enqueued)
         };
         let answer = members.iter().map(enqueued).collect();
@@ -104,7 +103,7 @@ impl Ledger {
     fn number<'a>(
         &mut self,
         flow: &'a Flow,
-        parent: Option<JobRef>,
+        parent: Option<(JobRef, u64)>,
         now: Timestamp,
         members: &mut Vec<Member<'a>>,
         taken: &mut Vec<Write>,
@@ -112,7 +111,7 @@ impl Ledger {
         let seq = self.take_number(taken);
         let line = self.line(&flow.queue)?;
         let mut entry = Entry::new(seq, &flow.job, &line.config, now);
-        entry.parent = parent;
+        (entry.parent, entry.parent_seq) = parent.unzip();
         entry.await_children(flow.children.len());
         let me = JobRef {
             queue: flow.queue.clone(),
@@ -127,7 +126,7 @@ impl Ledger {
         });
         let mut children = Vec::new();
         for child in &flow.children {
-            children.push(self.number(child, Some(me.clone()), now, members, taken)?);
+            children.push(self.number(child, Some((me.clone(), seq)), now, members, taken)?);
         }
         if let Some(member) = members.get_mut(at) {
             member.children = children;

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::{BuildHasher as _, RandomState};
+use std::ops::Bound::{Excluded, Unbounded};
 
 use crate::model::job::{JobState, QueueConfig};
 use crate::model::units::Timestamp;
@@ -41,7 +42,10 @@ pub(super) struct Line {
     parents: BTreeSet<u64>,
     /// Ends of total timeouts of jobs that nobody has.
     deadlines: BTreeSet<Place>,
-    ended: [BTreeSet<Place>; 4],
+    /// Ended jobs that are kept as the queue says, and those that say it themselves.
+    ended: [Ended; 4],
+    /// When those go that say it themselves.
+    going: BTreeSet<Place>,
     /// Hashes of the ids that callers chose, with the jobs.
     ids: BTreeSet<(u64, u64)>,
     hasher: RandomState,
@@ -51,6 +55,53 @@ pub(super) struct Line {
     windows: BTreeSet<(i64, Box<str>)>,
     /// Begin of the window of the rate limit, and the claims in it.
     window: Option<(Timestamp, u32)>,
+}
+
+/// Jobs that ended in one state.
+#[derive(Debug, Default)]
+struct Ended {
+    /// Kept as the queue says.
+    usual: BTreeSet<Place>,
+    /// Kept as they say themselves.
+    own: BTreeSet<Place>,
+}
+
+impl Ended {
+    fn of_mut(&mut self, entry: &Entry) -> &mut BTreeSet<Place> {
+        match entry.own_keep() {
+            Some(_) => &mut self.own,
+            None => &mut self.usual,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.usual.len() + self.own.len()
+    }
+
+    fn oldest(&self, after: Option<Place>) -> impl Iterator<Item = &Place> {
+        let above = (after.map_or(Unbounded, Excluded), Unbounded);
+        merged(self.usual.range(above), self.own.range(above), |a, b| a < b)
+    }
+
+    fn newest(&self, after: Option<Place>) -> impl Iterator<Item = &Place> {
+        let below = (Unbounded, after.map_or(Unbounded, Excluded));
+        let (usual, own) = (self.usual.range(below), self.own.range(below));
+        merged(usual.rev(), own.rev(), |a, b| a > b)
+    }
+}
+
+/// Two lists as one, in the order that `is_before` says and both have.
+fn merged<'l>(
+    one: impl Iterator<Item = &'l Place>,
+    other: impl Iterator<Item = &'l Place>,
+    is_before: impl Fn(&Place, &Place) -> bool,
+) -> impl Iterator<Item = &'l Place> {
+    let (mut one, mut other) = (one.peekable(), other.peekable());
+    std::iter::from_fn(move || match (one.peek(), other.peek()) {
+        (Some(a), Some(b)) if is_before(b, a) => other.next(),
+        (None, _) => other.next(),
+        _ => one.next(),
+    })
 }
 
 /// Jobs of one key.
@@ -90,6 +141,7 @@ impl Line {
             parents: BTreeSet::new(),
             deadlines: BTreeSet::new(),
             ended: Default::default(),
+            going: BTreeSet::new(),
             ids: BTreeSet::new(),
             hasher: RandomState::new(),
             same: HashMap::new(),
@@ -115,7 +167,10 @@ impl Line {
             JobState::WaitingChildren => _ = self.parents.insert(entry.seq),
             state => {
                 if let Some(list) = ended_at(state).and_then(|at| self.ended.get_mut(at)) {
-                    list.insert(place);
+                    list.of_mut(entry).insert(place);
+                }
+                if let Some(end) = entry.goes_at() {
+                    self.going.insert((end.as_millis(), entry.seq));
                 }
             }
         }
@@ -144,7 +199,10 @@ impl Line {
             JobState::WaitingChildren => _ = self.parents.remove(&entry.seq),
             state => {
                 if let Some(list) = ended_at(state).and_then(|at| self.ended.get_mut(at)) {
-                    list.remove(&place);
+                    list.of_mut(entry).remove(&place);
+                }
+                if let Some(end) = entry.goes_at() {
+                    self.going.remove(&(end.as_millis(), entry.seq));
                 }
             }
         }
@@ -276,7 +334,7 @@ impl Line {
         match after {
             None => self.ready.first().copied(),
             Some(after) => {
-                let above = (std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded);
+                let above = (Excluded(after), Unbounded);
                 self.ready.range(above).next().copied()
             }
         }
@@ -295,13 +353,27 @@ impl Line {
         let Some(limiter) = self.config.limiter else {
             return free;
         };
+        self.end_window(now);
+        let begun = self.window.map_or(0, |(_, begun)| begun);
+        free.min(limiter.max.saturating_sub(begun) as usize)
+    }
+
+    /// Forgets the window of the rate limit if it has ended.
+    pub(super) fn end_window(&mut self, now: Timestamp) {
         if let Some((from, _)) = self.window
-            && (now < from || now >= from.plus(limiter.duration.as_duration()))
+            && self.config.limiter.is_none_or(|limiter| {
+                now < from || now >= from.plus(limiter.duration.as_duration())
+            })
         {
             self.window = None;
         }
-        let begun = self.window.map_or(0, |(_, begun)| begun);
-        free.min(limiter.max.saturating_sub(begun) as usize)
+    }
+
+    /// When jobs may be claimed again that only the rate limit holds back.
+    fn window_end(&self) -> Option<i64> {
+        let (limiter, (from, begun)) = (self.config.limiter?, self.window?);
+        let is_held = begun >= limiter.max && !self.ready.is_empty();
+        is_held.then(|| from.plus(limiter.duration.as_duration()).as_millis())
     }
 
     /// Counts a claim for the rate limit.
@@ -320,12 +392,19 @@ impl Line {
         leases.chain(deadlines).map(|(_, seq)| *seq).collect()
     }
 
-    /// Jobs that ended in `state` at or before `end`, at most `limit`.
+    /// Jobs that are kept as the queue says and ended in `state` at or before `end`, at most `limit`.
     pub(super) fn ended_until(&self, state: JobState, end: Timestamp, limit: usize) -> Vec<u64> {
         let until = (end.as_millis(), u64::MAX);
         let list = ended_at(state).and_then(|at| self.ended.get(at));
-        let list = list.into_iter().flat_map(|list| list.range(..=until));
+        let list = list.into_iter().flat_map(|list| list.usual.range(..=until));
         list.take(limit).map(|(_, seq)| *seq).collect()
+    }
+
+    /// Jobs that say themselves that they are kept until now, at most `limit`.
+    pub(super) fn gone_until(&self, now: Timestamp, limit: usize) -> Vec<u64> {
+        let until = (now.as_millis(), u64::MAX);
+        let going = self.going.range(..=until).take(limit);
+        going.map(|(_, seq)| *seq).collect()
     }
 
     /// When something is next due.
@@ -333,7 +412,8 @@ impl Line {
         let delayed = self.delayed.first_key_value().map(|(place, _)| place.0);
         let lease = self.leases.first().map(|place| place.0);
         let deadline = self.deadlines.first().map(|place| place.0);
-        let due = [delayed, lease, deadline].into_iter().flatten().min();
+        let due = [delayed, lease, deadline, self.window_end()];
+        let due = due.into_iter().flatten().min();
         due.map(Timestamp::from_millis)
     }
 
@@ -346,25 +426,19 @@ impl Line {
             JobState::WaitingChildren => self.parents.len(),
             state => ended_at(state)
                 .and_then(|at| self.ended.get(at))
-                .map_or(0, BTreeSet::len),
+                .map_or(0, Ended::len),
         };
         count as u64
     }
 
     /// At most `limit` places of a list after one, in the list's order.
     pub(super) fn list(&self, state: JobState, after: Option<Place>, limit: usize) -> Vec<Place> {
-        use std::ops::Bound::{Excluded, Unbounded};
         let above = (after.map_or(Unbounded, Excluded), Unbounded);
         let of = |seq: &u64| (0, *seq);
         match state {
             JobState::Waiting => {
-                let mut ready = self.ready.range(above).peekable();
-                let mut blocked = self.blocked.range(above).peekable();
-                let merged = std::iter::from_fn(|| match (ready.peek(), blocked.peek()) {
-                    (Some(a), Some(b)) if b < a => blocked.next(),
-                    (None, _) => blocked.next(),
-                    _ => ready.next(),
-                });
+                let (ready, blocked) = (self.ready.range(above), self.blocked.range(above));
+                let merged = merged(ready, blocked, |a, b| a < b);
                 merged.take(limit).copied().collect()
             }
             JobState::Delayed => {
@@ -384,10 +458,9 @@ impl Line {
                     return Vec::new();
                 };
                 if is_newest_first(state) {
-                    let below = (Unbounded, after.map_or(Unbounded, Excluded));
-                    list.range(below).rev().take(limit).copied().collect()
+                    list.newest(after).take(limit).copied().collect()
                 } else {
-                    list.range(above).take(limit).copied().collect()
+                    list.oldest(after).take(limit).copied().collect()
                 }
             }
         }
@@ -395,10 +468,8 @@ impl Line {
 
     /// At most `limit` jobs that ended in `state`, oldest first, after a place.
     pub(super) fn oldest(&self, state: JobState, after: Option<Place>, limit: usize) -> Vec<Place> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let above = (after.map_or(Unbounded, Excluded), Unbounded);
         let list = ended_at(state).and_then(|at| self.ended.get(at));
-        let list = list.into_iter().flat_map(|list| list.range(above));
+        let list = list.into_iter().flat_map(|list| list.oldest(after));
         list.take(limit).copied().collect()
     }
 

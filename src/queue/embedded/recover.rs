@@ -12,6 +12,32 @@ use crate::queue::Result;
 use crate::queue::entry::Entry;
 use crate::store::Write;
 
+/// Children that have not ended, by their parents: by number, and by name of those whose rows are
+/// older than that.
+#[derive(Default)]
+struct OpenChildren {
+    numbered: HashMap<u64, u32>,
+    named: HashMap<JobRef, u32>,
+}
+
+impl OpenChildren {
+    fn count(&mut self, child: &Entry) {
+        if child.counted {
+            return;
+        }
+        match (child.parent_seq, &child.parent) {
+            (Some(seq), _) => *self.numbered.entry(seq).or_default() += 1,
+            (None, Some(parent)) => *self.named.entry(parent.clone()).or_default() += 1,
+            (None, None) => {}
+        }
+    }
+
+    fn of(&self, seq: u64, parent: &JobRef) -> u32 {
+        let numbered = self.numbered.get(&seq).copied().unwrap_or(0);
+        numbered + self.named.get(parent).copied().unwrap_or(0)
+    }
+}
+
 impl Ledger {
     /// Reads all rows into memory.
     pub(super) fn recover(&mut self) -> Result<()> {
@@ -24,7 +50,7 @@ impl Ledger {
             .collect();
         let mut orphans = Vec::new();
         let mut unfinished = Vec::new();
-        let mut open_children: HashMap<JobRef, u32> = HashMap::new();
+        let mut open_children = OpenChildren::default();
         let mut parents = Vec::new();
         let mut last = 0;
         let rows = std::sync::Arc::clone(&self.rows);
@@ -47,9 +73,7 @@ impl Ledger {
                 unfinished.push((number, entry));
                 return Ok(());
             }
-            if let Some(parent) = entry.parent.clone().filter(|_| !entry.counted) {
-                *open_children.entry(parent).or_default() += 1;
-            }
+            open_children.count(&entry);
             if entry.has_children {
                 parents.push((number, seq));
             }
@@ -129,7 +153,7 @@ impl Ledger {
         names: &BTreeMap<u32, QueueName>,
         whole: &BTreeSet<u64>,
         unfinished: Vec<(u32, Entry)>,
-        open_children: &mut HashMap<JobRef, u32>,
+        open_children: &mut OpenChildren,
         parents: &mut Vec<(u32, u64)>,
     ) -> Result<()> {
         for (number, mut entry) in unfinished {
@@ -141,9 +165,7 @@ impl Ledger {
             entry.finish_preparing();
             let key = keys::job(number, entry.seq, Part::Entry);
             self.rows.write(vec![keys::put(key, &entry)?])?;
-            if let Some(parent) = entry.parent.clone() {
-                *open_children.entry(parent).or_default() += 1;
-            }
+            open_children.count(&entry);
             if entry.has_children {
                 parents.push((number, entry.seq));
             }
@@ -162,7 +184,7 @@ impl Ledger {
     fn recover_parents(
         &mut self,
         names: &BTreeMap<u32, QueueName>,
-        open_children: &HashMap<JobRef, u32>,
+        open_children: &OpenChildren,
         parents: &[(u32, u64)],
     ) -> Result<()> {
         for (number, seq) in parents {
@@ -176,7 +198,7 @@ impl Ledger {
                 queue: name.clone(),
                 id: before.id(),
             };
-            let pending = open_children.get(&me).copied().unwrap_or(0);
+            let pending = open_children.of(*seq, &me);
             if before.pending == pending {
                 continue;
             }

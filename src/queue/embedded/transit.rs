@@ -176,7 +176,8 @@ impl Ledger {
         if !self.lines.contains_key(&queue) {
             return Ok(());
         }
-        let Some(before) = self.find(&queue, &id)? else {
+        let found = self.find(&queue, &id)?;
+        let Some(before) = found.filter(|found| found.is_parent_of(child)) else {
             return Ok(());
         };
         let mut after = before.clone();

@@ -34,12 +34,28 @@ impl Ledger {
             };
             let end = now.minus(age.as_duration());
             for seq in line.ended_until(state, end, limit) {
-                let old = self.load_listed(self.line(name)?, seq)?;
-                changes.push(Change::gone(name, old.id()));
-                changes.extend(self.remove_one(name, seq, now)?);
+                self.forget_one(name, seq, now, &mut changes)?;
             }
         }
+        for seq in self.line(name)?.gone_until(now, limit) {
+            self.forget_one(name, seq, now, &mut changes)?;
+        }
+        self.line_mut(name)?.end_window(now);
         Ok(changes)
+    }
+
+    /// Removes a job for its age.
+    fn forget_one(
+        &mut self,
+        name: &QueueName,
+        seq: u64,
+        now: Timestamp,
+        changes: &mut Vec<Change>,
+    ) -> Result<()> {
+        let old = self.load_listed(self.line(name)?, seq)?;
+        changes.push(Change::gone(name, old.id()));
+        changes.extend(self.remove_one(name, seq, now)?);
+        Ok(())
     }
 
     fn drop_line(&mut self, name: &QueueName) -> Result<()> {
@@ -161,7 +177,7 @@ impl Transitions for Ledger {
         let mut trail = self.load_trail(line.number, &before)?;
         match note {
             Note::Progress(progress) => {
-                check_progress(&progress, name)?;
+                check_progress(&progress)?;
                 trail.progress = Some(progress);
             }
             Note::Log(text) => trail.add_line(LogLine::new(now, text)),
@@ -287,7 +303,7 @@ impl Transitions for Ledger {
 
     fn retry(&mut self, name: &QueueName, retry: &Retry, now: Timestamp) -> Result<u64> {
         const LOOK: usize = 256;
-        let (mut run_at, mut count, mut after) = (retry.first, 0, None);
+        let (mut count, mut after) = (0, None);
         loop {
             let places = self.line(name)?.oldest(retry.state, after, LOOK);
             let Some(last) = places.last() else {
@@ -304,11 +320,10 @@ impl Transitions for Ledger {
                     continue;
                 }
                 let mut entry = before.clone();
-                entry.retry(&line.config, run_at, now)?;
+                entry.retry(&line.config, retry.run_at(count), now)?;
                 let mut plan = Plan::default();
                 plan.put((name, line.number), Some(before), entry)?;
                 self.apply(plan, now)?;
-                run_at = run_at.plus(retry.apart.as_duration());
                 count += 1;
             }
         }

@@ -1,10 +1,10 @@
 //! What an entry tells: of its last transition, and of all that is known of it.
 
 use super::Entry;
-use crate::model::job::{Failure, Job, JobRef, Payload, QueueName};
+use crate::model::job::{Failure, Job, JobRef, JobState, Payload, QueueName};
 use crate::model::units::{Millis, Timestamp};
-use crate::queue::Change;
 use crate::queue::trail::Trail;
+use crate::queue::{Added, Change, Enqueued};
 
 impl Entry {
     /// What the transition that led here tells.
@@ -26,6 +26,18 @@ impl Entry {
             wait: length(self.run_at.min(began), began),
             run: length(began, now),
             reason: failure.map(|failure| failure.message.clone()),
+        }
+    }
+
+    /// What is answered for it to whoever sent it.
+    pub(in crate::queue) fn enqueued(&self, added: Added) -> Enqueued {
+        let begins = (self.state == JobState::Delayed).then_some(self.run_at);
+        let due = begins.into_iter().chain(self.deadline).min();
+        Enqueued {
+            id: self.id(),
+            state: Some(self.state),
+            added,
+            due: due.filter(|_| added == Added::New),
         }
     }
 

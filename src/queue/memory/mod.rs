@@ -3,12 +3,13 @@
 //! For: tests, and as the model that the embedded keeper is held to. Not for: many jobs, nor for
 //! jobs that matter: they are gone with the process. Read [`Model`] first.
 
+mod expire;
 mod verbs;
 
 use std::collections::BTreeMap;
 
 use super::checks::{TRIM_MAX, check_job, check_same};
-use super::entry::{Entry, bound_of};
+use super::entry::Entry;
 use super::shared::Shared;
 use super::trail::{Trail, error_of, unheard};
 use super::transition::{Added, Change, Enqueued, Flow};
@@ -137,13 +138,27 @@ impl Queue {
         let Some(limiter) = self.config.limiter else {
             return free;
         };
+        self.end_window(now);
+        let begun = self.window.map_or(0, |(_, begun)| begun);
+        free.min(u64::from(limiter.max.saturating_sub(begun)))
+    }
+
+    /// Forgets the window of the rate limit if it has ended.
+    fn end_window(&mut self, now: Timestamp) {
         if let Some((from, _)) = self.window
-            && (now < from || now >= from.plus(limiter.duration.as_duration()))
+            && self.config.limiter.is_none_or(|limiter| {
+                now < from || now >= from.plus(limiter.duration.as_duration())
+            })
         {
             self.window = None;
         }
-        let begun = self.window.map_or(0, |(_, begun)| begun);
-        free.min(u64::from(limiter.max.saturating_sub(begun)))
+    }
+
+    /// When jobs may be claimed again that only the rate limit holds back.
+    fn window_end(&self) -> Option<Timestamp> {
+        let (limiter, (from, begun)) = (self.config.limiter?, self.window?);
+        let is_held = begun >= limiter.max && self.next(&[]).is_some();
+        is_held.then(|| from.plus(limiter.duration.as_duration()))
     }
 
     fn release_same(&mut self, seq: u64, also_windows: bool) {
@@ -203,11 +218,7 @@ impl Model {
             && let Some(held) = queue.jobs.get(&known)
         {
             check_same(&held.entry, &held.data, job, name)?;
-            return Ok(Enqueued {
-                id: id.clone(),
-                state: Some(held.entry.state),
-                added: Added::Same,
-            });
+            return Ok(held.entry.enqueued(Added::Same));
         }
         if let Some(same) = &job.opts.deduplication {
             if let Some((of, until)) = queue.same.get(&same.id)
@@ -218,17 +229,14 @@ impl Model {
                     id: held.map_or_else(|| of.to_string(), |held| held.entry.id()),
                     state: held.map(|held| held.entry.state),
                     added: Added::Deduplicated,
+                    due: None,
                 });
             }
             let until = same.ttl.map(|ttl| now.plus(ttl.as_duration()));
             queue.same.insert(same.id.clone(), (seq, until));
         }
         let entry = Entry::new(seq, job, &queue.config, now);
-        let enqueued = Enqueued {
-            id: entry.id(),
-            state: Some(entry.state),
-            added: Added::New,
-        };
+        let enqueued = entry.enqueued(Added::New);
         queue.jobs.insert(seq, Held::new(entry, job.data.clone()));
         self.next += 1;
         Ok(enqueued)
@@ -284,7 +292,8 @@ impl Model {
             return;
         };
         let config = queue.config.clone();
-        let Some(held) = queue.jobs.get_mut(&seq) else {
+        let held = queue.jobs.get_mut(&seq);
+        let Some(held) = held.filter(|held| held.entry.is_parent_of(child)) else {
             return;
         };
         if is_settled {
@@ -342,7 +351,7 @@ impl Model {
     fn add_flow(
         &mut self,
         flow: &Flow,
-        parent: Option<&JobRef>,
+        parent: Option<(&JobRef, u64)>,
         now: Timestamp,
         added: &mut Vec<(QueueName, Enqueued)>,
     ) -> JobRef {
@@ -350,24 +359,21 @@ impl Model {
         self.next += 1;
         let queue = self.queues.entry(flow.queue.clone()).or_default();
         let mut entry = Entry::new(seq, &flow.job, &queue.config, now);
-        entry.parent = parent.cloned();
+        entry.parent = parent.map(|(parent, _)| parent.clone());
+        entry.parent_seq = parent.map(|(_, seq)| seq);
         entry.await_children(flow.children.len());
         let me = JobRef {
             queue: flow.queue.clone(),
             id: entry.id(),
         };
-        let enqueued = Enqueued {
-            id: entry.id(),
-            state: Some(entry.state),
-            added: Added::New,
-        };
+        let enqueued = entry.enqueued(Added::New);
         added.push((flow.queue.clone(), enqueued));
         let held = Held::new(entry, flow.job.data.clone());
         queue.jobs.insert(seq, held);
         let children: Vec<JobRef> = flow
             .children
             .iter()
-            .map(|child| self.add_flow(child, Some(&me), now, added))
+            .map(|child| self.add_flow(child, Some((&me, seq)), now, added))
             .collect();
         if let Ok(queue) = self.queue(&flow.queue)
             && let Some(held) = queue.jobs.get_mut(&seq)
@@ -375,95 +381,6 @@ impl Model {
             held.children = children;
         }
         me
-    }
-
-    /// Fails what is overdue in one queue.
-    fn expire_in(&mut self, name: &QueueName, limit: usize, now: Timestamp) -> Vec<Change> {
-        let mut changes = Vec::new();
-        let Ok(queue) = self.queue(name) else {
-            return changes;
-        };
-        queue.come_up(now);
-        queue
-            .same
-            .retain(|_, (_, until)| until.is_none_or(|until| now < until));
-        let config = queue.config.clone();
-        let mut due: Vec<_> = queue
-            .jobs
-            .values()
-            .filter(|held| held.entry.overdue(&config, now).is_some())
-            .map(|held| {
-                (
-                    held.entry.state != JobState::Active,
-                    held.due(),
-                    held.entry.seq,
-                )
-            })
-            .collect();
-        due.sort_unstable();
-        let of_kind = |active: bool| {
-            due.iter()
-                .filter(move |(idle, ..)| *idle != active)
-                .take(limit)
-        };
-        let due: Vec<u64> = of_kind(true)
-            .chain(of_kind(false))
-            .map(|(.., seq)| *seq)
-            .collect();
-        for seq in due {
-            let Ok(queue) = self.queue(name) else { break };
-            let Some(held) = queue.jobs.get_mut(&seq) else {
-                continue;
-            };
-            let Some(failure) = held.entry.overdue(&config, now) else {
-                continue;
-            };
-            held.fail_for(&failure, &config, now);
-            let is_final = held.entry.state.is_final();
-            changes.push(held.entry.change(name, Some(&failure), now));
-            if is_final {
-                self.ended(name, seq, now, &mut changes);
-            }
-        }
-        self.forget_old(name, &config, limit, now, &mut changes);
-        changes
-    }
-
-    fn forget_old(
-        &mut self,
-        name: &QueueName,
-        config: &QueueConfig,
-        limit: usize,
-        now: Timestamp,
-        changes: &mut Vec<Change>,
-    ) {
-        for state in JobState::VISIBLE
-            .into_iter()
-            .filter(|state| state.is_final())
-        {
-            let Some(age) = bound_of(config, state).age else {
-                continue;
-            };
-            let end = now.minus(age.as_duration());
-            let Ok(queue) = self.queue(name) else { return };
-            let old: Vec<u64> = queue
-                .in_order(state)
-                .into_iter()
-                .filter(|seq| {
-                    let held = queue.jobs.get(seq);
-                    held.and_then(|held| held.entry.finished_at)
-                        .is_some_and(|at| at <= end)
-                })
-                .take(limit)
-                .collect();
-            for seq in old {
-                let Ok(queue) = self.queue(name) else { return };
-                if let Some(held) = queue.jobs.get(&seq) {
-                    changes.push(Change::gone(name, held.entry.id()));
-                }
-                self.remove(name, seq, now, changes);
-            }
-        }
     }
 }
 

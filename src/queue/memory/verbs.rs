@@ -1,11 +1,11 @@
 //! The verbs of the keeper in memory.
 
-use super::{Held, Model};
+use super::{Held, Model, Queue};
 use crate::model::job::{Job, JobState, LogLine, NewJob, QueueConfig, QueueName};
 use crate::model::units::{Millis, Timestamp};
 use crate::queue::checks::{
     LOOKS_MAX, PAGE_MAX, check_flow, check_job, check_progress, check_size, cursor, cursor_text,
-    is_newest_first,
+    is_newest_first, same_flow,
 };
 use crate::queue::shared::Transitions;
 use crate::queue::store::Row;
@@ -58,6 +58,9 @@ impl Transitions for Model {
 
     fn enqueue_flow(&mut self, flow: &Flow, now: Timestamp) -> Result<Vec<(QueueName, Enqueued)>> {
         check_flow(flow)?;
+        if let Some(known) = same_flow(self, flow)? {
+            return Ok(known);
+        }
         let usual = QueueConfig::default();
         let mut open = vec![flow];
         while let Some(one) = open.pop() {
@@ -182,7 +185,7 @@ impl Transitions for Model {
         let (_, held) = self.lease(name, by)?;
         match note {
             Note::Progress(progress) => {
-                check_progress(&progress, name)?;
+                check_progress(&progress)?;
                 held.trail.progress = Some(progress);
             }
             Note::Log(text) => held.trail.add_line(LogLine::new(now, text)),
@@ -243,7 +246,8 @@ impl Transitions for Model {
             JobState::Active => Some(held.entry.lease_until),
             _ => held.entry.deadline,
         });
-        due.min()
+        let windows = self.queues.values().filter_map(Queue::window_end);
+        due.chain(windows).min()
     }
 
     fn configure(&mut self, name: &QueueName, setting: Setting) -> Result<()> {
@@ -297,7 +301,6 @@ impl Transitions for Model {
     fn retry(&mut self, name: &QueueName, retry: &Retry, now: Timestamp) -> Result<u64> {
         let queue = self.queue(name)?;
         let config = queue.config.clone();
-        let mut run_at = retry.first;
         let mut count = 0;
         for seq in queue.in_order(retry.state) {
             let Some(held) = queue.jobs.get_mut(&seq).filter(|_| count < retry.limit) else {
@@ -306,8 +309,7 @@ impl Transitions for Model {
             let fits = retry.filter.fits(&held.entry) && retry.filter.fits_trail(&held.trail);
             if fits && !held.entry.archived {
                 held.came_up = None;
-                held.entry.retry(&config, run_at, now)?;
-                run_at = run_at.plus(retry.apart.as_duration());
+                held.entry.retry(&config, retry.run_at(count), now)?;
                 count += 1;
             }
         }

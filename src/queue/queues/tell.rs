@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 
 use super::{Queues, lock};
 use crate::model::job::{JobState, QueueName};
+use crate::model::units::counted;
 use crate::queue::event::{Alarm, AlarmKind, Event, name_of};
 use crate::queue::{Added, Change, Enqueued};
 
@@ -14,6 +15,9 @@ impl Queues {
         if one.added == Added::New {
             if one.state == Some(JobState::Waiting) {
                 self.bell(queue).notify_one();
+            }
+            if let Some(due) = one.due {
+                self.plan(due);
             }
             self.tell("added", queue, Some(&one.id), None);
         }
@@ -59,11 +63,9 @@ impl Queues {
         let Ok(counts) = self.keeper.counts(queue).await else {
             return;
         };
-        let threshold = counts.config.dead_letter.alert_threshold;
-        let over = threshold.filter(|threshold| counts.dead >= (*threshold).max(1));
-        let message = over.map(|threshold| {
-            let dead = counts.dead;
-            format!("{dead} dead letters, {threshold} or more are to be told")
+        let message = counts.alarming().map(|threshold| {
+            let dead = counted(counts.dead, "dead letter");
+            format!("{dead}; told from {threshold} on")
         });
         self.set_alarm(queue, AlarmKind::DeadLetters, message);
     }
@@ -93,14 +95,9 @@ impl Queues {
 
     /// What somebody should look at now, by queue.
     pub async fn alarms(&self) -> Vec<Alarm> {
-        let told: Vec<QueueName> = {
-            let alarms = lock(&self.alarms);
-            let letters = alarms.keys();
-            let letters = letters.filter(|(_, kind)| *kind == AlarmKind::DeadLetters);
-            letters.map(|(queue, _)| queue.clone()).collect()
-        };
-        // Letters go without a word: when they are too old, replayed, or the threshold is moved.
-        for queue in told {
+        // Letters go without a word: when they are too old, replayed, or the threshold is moved. And
+        // a process that was just started has heard of none.
+        for queue in self.names().await {
             self.warn_of_letters(&queue).await;
         }
         lock(&self.alarms).values().cloned().collect()

@@ -9,6 +9,7 @@ use croner::{CronPattern, Weekday};
 use jiff::civil::Date;
 
 use super::{Error, Result};
+use crate::model::units::counted;
 
 /// Texts longer than this are no pattern.
 const LENGTH_MAX: usize = 256;
@@ -115,7 +116,8 @@ impl Pattern {
             many => {
                 let wanted =
                     "5 (minute, hour, day of month, month, day of week), or 6 with seconds first";
-                return Err(wrong(format!("it has {many} fields; write {wanted}")));
+                let fields = counted(many as u64, "field");
+                return Err(wrong(format!("it has {fields}; write {wanted}")));
             }
         };
         for (nth, (text, field)) in fields.iter().zip(&FIELDS).enumerate() {

@@ -14,7 +14,7 @@ use super::outcomes::id_by_hand;
 use super::{Error as Wrong, LastRun, Outcomes, Schedule};
 use crate::model::job::{JobState, NewSchedule, QueueConfig, QueueName};
 use crate::model::units::Timestamp;
-use crate::queue::{Enqueued, Error, Queues, Result, Setting};
+use crate::queue::{Added, Enqueued, Error, Queues, Result, Setting};
 
 /// Schedules of one store.
 const SCHEDULES_MAX: usize = 10_000;
@@ -320,11 +320,33 @@ impl Queues {
         let now = self.now();
         let mut kept = self.schedules.locked(self).await?;
         let mut after = known(&kept, name)?.schedule.clone();
-        after.by_hand += 1;
-        let id = id_by_hand(name, after.by_hand);
+        loop {
+            after.by_hand += 1;
+            let added = self.enqueue_by_hand(&mut after, now).await;
+            // A schedule of this name was there before, and left a job of this number.
+            let is_taken = match &added {
+                Ok(added) => added.added == Added::Same,
+                Err(error) => matches!(error, Error::Conflict { .. }),
+            };
+            if is_taken {
+                let instant = u64::try_from(now.as_millis()).unwrap_or(0);
+                after.by_hand = after.by_hand.max(instant);
+                continue;
+            }
+            let added = added?;
+            if let Some(held) = kept.get_mut(name) {
+                held.schedule = after;
+            }
+            return Ok(added);
+        }
+    }
+
+    async fn enqueue_by_hand(&self, after: &mut Schedule, now: Timestamp) -> Result<Enqueued> {
+        let id = id_by_hand(&after.asked.name, after.by_hand);
+        let queue = after.asked.job_type.clone();
         after.last = Some(LastRun {
             tick: now,
-            queue: after.asked.job_type.clone(),
+            queue: queue.clone(),
             job_id: id.clone(),
             at: now,
             by_hand: true,
@@ -333,12 +355,7 @@ impl Queues {
         });
         let mut job = after.asked.job();
         job.opts.job_id = Some(id);
-        let queue = after.asked.job_type.clone();
-        let added = self.enqueue_with(&queue, job, row(&after)?).await?;
-        if let Some(held) = kept.get_mut(name) {
-            held.schedule = after;
-        }
-        Ok(added)
+        self.enqueue_with(&queue, job, row(after)?).await
     }
 
     /// The next so many ticks of a schedule, as if it were not paused.
