@@ -223,6 +223,12 @@ fn killed_between_any_two_writes_each_transition_is_there_wholly_or_not_at_all()
     assert!(deaths > 60, "next to nothing was written: {deaths}");
 }
 
+/// Jobs that a producer adds at once.
+fn bulk() -> usize {
+    let bulk = std::env::var("PLIMSOLL_TEST_BULK");
+    bulk.map_or(1, |bulk| bulk.parse().unwrap())
+}
+
 /// The round of a store that does not grow; empty where it does.
 fn round() -> String {
     let round = std::env::var("PLIMSOLL_TEST_STEADY");
@@ -256,14 +262,16 @@ fn child_enqueues_and_works_until_it_dies() {
                 while jobs.get(&bar(), &id_of(producer, first)).await.is_ok() {
                     first += 1;
                 }
-                for n in first.. {
-                    let one = job(
-                        "j",
-                        json!({"jobId": id_of(producer, n), "removeOnComplete": keep}),
-                    );
-                    let added = jobs.enqueue(&bar(), vec![one], at(0)).await.unwrap();
-                    assert!(added[0].is_ok());
-                    println!("\nadded.{producer} {n}");
+                let one = |n| {
+                    let id = id_of(producer, n);
+                    job("j", json!({"jobId": id, "removeOnComplete": keep}))
+                };
+                for n in (first..).step_by(bulk()) {
+                    let last = n + i64::try_from(bulk()).unwrap() - 1;
+                    let some = (n..=last).map(one).collect();
+                    let added = jobs.enqueue(&bar(), some, at(0)).await.unwrap();
+                    assert!(added.iter().all(Result::is_ok));
+                    println!("\nadded.{producer} {last}");
                 }
             });
         }
@@ -387,6 +395,11 @@ fn a_power_cut_loses_no_job_that_was_acknowledged() {
 #[test]
 fn a_power_cut_loses_no_job_of_a_new_store() {
     cut("fresh", "10");
+}
+
+#[test]
+fn a_power_cut_loses_no_job_of_bulks_nor_the_queue() {
+    cut("bulk", "10");
 }
 
 #[test]

@@ -147,9 +147,10 @@ def main():
     arguments.add_argument("--rounds", type=int, default=20)
     arguments.add_argument(
         "--store",
-        choices=["fresh", "growing", "steady"],
+        choices=["fresh", "growing", "steady", "bulk"],
         default="growing",
-        help="fresh: a new disk each round; steady: what is done is removed, so that no file grows",
+        help="fresh: a new disk each round; steady: what is done is removed, so that no file grows; "
+        "bulk: 500 jobs at once",
     )
     arguments.add_argument("--seed", type=int, default=1)
     options = arguments.parse_args()
@@ -162,9 +163,13 @@ def main():
             print("this machine cannot mount a loop device (root, losetup and mkfs.ext4 are needed)")
             return CANNOT_MOUNT
         for number in range(options.rounds):
+            if options.store == "bulk":
+                os.environ["PLIMSOLL_TEST_BULK"] = "500"
             if options.store == "steady":
                 os.environ["PLIMSOLL_TEST_STEADY"] = str(number)
-            if options.store == "fresh" and not (disk.unmount() and disk.make() and disk.mount()):
+            # Bulks would fill the disk.
+            is_new = options.store == "fresh" or options.store == "bulk" and number % 2 == 0
+            if is_new and not (disk.unmount() and disk.make() and disk.mount()):
                 print(f"round {number}: no new disk can be made")
                 return 1
             said = write_until_cut(options.binary, writer, disk, chance.randrange(1, 900))
