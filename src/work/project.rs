@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::diagnose;
 use crate::forecast::{self, Fold, Plan, Threshold};
 use crate::host::Host;
-use crate::model::capacity::{Limit, Outlook, Projection, Resource};
+use crate::model::capacity::{Limit, LimitOrigin, Outlook, Projection, Resource};
 use crate::model::outcome::{Promise, Review};
 use crate::model::series::{Kind, Labels, SeriesKey, Window};
 use crate::model::units::{Millis, Timestamp};
@@ -148,7 +148,7 @@ impl Projector {
             return Ok(if is_done { Round::Done } else { Round::NotRead });
         }
         let now = self.clock.now();
-        if !self.is_due(&state.projections, now) {
+        if !self.is_due(&state.projections, now) && !self.is_outdated(target, &state, now) {
             self.refresh(target, now)?;
             return Ok(Round::Done);
         }
@@ -177,6 +177,26 @@ impl Projector {
                 projection.made_at > now
                     || now.since(projection.made_at) >= Duration::from_millis(every)
             })
+    }
+
+    /// Whether a forecast was made for other limits or thresholds than are there now.
+    fn is_outdated(&self, target: &WatchedTarget, state: &TargetState, now: Timestamp) -> bool {
+        let mountpoint = self.mountpoint(target);
+        let reader = self.reader(target, mountpoint.as_deref(), now);
+        let shares = self.shares();
+        state.projections.iter().any(|projection| {
+            let limit = reader.limit(projection.resource);
+            limit.is_some_and(|limit| has_other_thresholds(projection, &limit, &shares, now))
+        })
+    }
+
+    /// Shares of a limit that are asked about.
+    fn shares(&self) -> [(&'static str, f64); 3] {
+        [
+            ("warn", self.config.thresholds.warn.get()),
+            ("critical", self.config.thresholds.critical.get()),
+            ("limit", 1.0),
+        ]
     }
 
     /// Fits every resource of one target, records the projections and shows them.
@@ -317,11 +337,7 @@ impl Projector {
                 now,
                 usage: reader.current(resource)?.or_else(|| window.last()),
                 limit: reader.limit(resource),
-                thresholds: [
-                    ("warn", self.config.thresholds.warn.get()),
-                    ("critical", self.config.thresholds.critical.get()),
-                    ("limit", 1.0),
-                ],
+                thresholds: self.shares(),
                 synthetic,
                 lead_time: self.config.forecast_lead_time,
                 window,
@@ -403,6 +419,33 @@ pub(crate) struct Asked {
     thresholds: [(&'static str, f64); 3],
     pub(crate) synthetic: Option<crate::model::capacity::SyntheticSpan>,
     lead_time: Millis,
+}
+
+/// Whether the thresholds that a forecast was asked about are not these shares of the limit.
+///
+/// What an operator has set counts at once and to the last digit. A limit that is measured moves by
+/// itself, as free space does: it counts once it is off by a hundredth, and not before an hour.
+fn has_other_thresholds(
+    projection: &Projection,
+    limit: &Limit,
+    shares: &[(&str, f64)],
+    now: Timestamp,
+) -> bool {
+    let Some(Outlook::Forecast(forecast)) = &projection.outlook else {
+        return false;
+    };
+    let is_young = now.since(projection.made_at) < Duration::from_millis(YOUNG.0);
+    let slack = match limit.origin {
+        LimitOrigin::Configured(_) => 1e-9,
+        LimitOrigin::Measured(_) if is_young => return false,
+        LimitOrigin::Measured(_) => 0.01,
+    };
+    let asked = &forecast.crossings;
+    shares.len() != asked.len()
+        || shares.iter().zip(asked).any(|((name, share), crossing)| {
+            let wanted = limit.value * share;
+            crossing.name != *name || (crossing.threshold - wanted).abs() > slack * wanted.abs()
+        })
 }
 
 /// What a run came to, one a resource; promises only where there is a forecast.
@@ -515,5 +558,55 @@ mod tests {
         assert_eq!(window.start, Timestamp::from_millis(2 * 3_600_000));
         assert_eq!(window.values.len(), 3);
         assert!((window.coverage() - 2.0 / 3.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn other_limits_than_a_forecast_was_made_for_are_a_reason_for_a_new_one() {
+        let made_at = Timestamp::from_millis(1_700_000_000_000);
+        let shares = [("warn", 0.8), ("limit", 1.0)];
+        let values = (0..90).map(f64::from).collect();
+        let window = Window {
+            start: made_at.minus(Millis(90 * Millis::DAY.0).as_duration()),
+            step: Millis::DAY,
+            values,
+        };
+        let thresholds = shares.map(|(name, share)| Threshold {
+            name: name.to_owned(),
+            value: 200.0 * share,
+        });
+        let plan = Plan {
+            thresholds: thresholds.into(),
+            ..Plan::default()
+        };
+        let projection = Projection {
+            target: "main".into(),
+            resource: Resource::Storage,
+            made_at,
+            usage: None,
+            limit: None,
+            outlook: Some(forecast::make(&window, &plan).unwrap().outlook),
+            coverage: 1.0,
+            history_start: window.start,
+            history: Vec::new(),
+            synthetic: None,
+            lead_time: Millis::DAY,
+        };
+        let now = |hours: u64| made_at.plus(Millis(hours * Millis::HOUR.0).as_duration());
+        let set = |value| Limit {
+            value,
+            origin: LimitOrigin::Configured("limits".into()),
+        };
+        let read = |value| Limit {
+            value,
+            origin: LimitOrigin::Measured("size".into()),
+        };
+        let is_due = |limit: Limit, shares: &[(&str, f64)], hours| {
+            has_other_thresholds(&projection, &limit, shares, now(hours))
+        };
+        assert!(!is_due(set(200.0), &shares, 9) && is_due(set(200.5), &shares, 0));
+        assert!(is_due(set(200.0), &[("warn", 0.7), ("limit", 1.0)], 0));
+        // Free space moves by itself.
+        assert!(!is_due(read(201.0), &shares, 9) && !is_due(read(300.0), &shares, 0));
+        assert!(is_due(read(300.0), &shares, 2));
     }
 }
