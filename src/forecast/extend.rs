@@ -396,7 +396,9 @@ fn steps_of_day(values: &[f64], horizon: usize, series: &Series<'_>) -> usize {
     let worth = |per: usize| !is_near(horizon, values.len()) || horizon >= fold * per;
     let per = match series.step {
         // A day of steps of seven hours has no whole number of them, and so no shape.
-        Some(step) if step.0 > 0 && step.0 < Millis::DAY.0 && Millis::DAY.0 % step.0 == 0 => {
+        Some(step)
+            if step.0 > 0 && step.0 < Millis::DAY.0 && Millis::DAY.0.is_multiple_of(step.0) =>
+        {
             usize::try_from(Millis::DAY.0 / step.0).unwrap_or(1)
         }
         None if !series.periods.is_empty() => near::day_among(series.periods),

@@ -3,6 +3,8 @@
 //! For: the daily run that fits, and the half-minute refresh that only looks at present use. Not
 //! for: requests: they read the board.
 
+mod due;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use crate::config::Config;
 use crate::diagnose;
 use crate::forecast::{self, Fold, Plan, Threshold};
 use crate::host::Host;
-use crate::model::capacity::{Limit, LimitOrigin, Outlook, Projection, Resource};
+use crate::model::capacity::{Limit, Projection, Resource};
 use crate::model::outcome::{Promise, Review};
 use crate::model::series::{Kind, Labels, SeriesKey, Window};
 use crate::model::units::{Millis, Timestamp};
@@ -39,9 +41,6 @@ const REFRESH: Duration = Duration::from_secs(30);
 
 /// Between two looks whether the first readings have come, after a start.
 const IMPATIENT: Duration = Duration::from_millis(500);
-
-/// How soon a run is repeated while a resource has too little history for a forecast.
-const YOUNG: Millis = Millis::HOUR;
 
 /// Seed of the simulated paths: fixed, so that the same history gives the same report.
 pub(crate) const SEED: u64 = 0x706c_696d_736f_6c6c;
@@ -148,7 +147,9 @@ impl Projector {
             return Ok(if is_done { Round::Done } else { Round::NotRead });
         }
         let now = self.clock.now();
-        if !self.is_due(&state.projections, now) && !self.is_outdated(target, &state, now) {
+        if !due::is_due(&state.projections, self.config.forecast_every, now)
+            && !self.is_outdated(target, &state, now)
+        {
             self.refresh(target, now)?;
             return Ok(Round::Done);
         }
@@ -163,22 +164,6 @@ impl Projector {
         }
     }
 
-    fn is_due(&self, projections: &[Projection], now: Timestamp) -> bool {
-        let young =
-            |p: &Projection| matches!(p.outlook, None | Some(Outlook::NotEnoughData { .. }));
-        projections.is_empty()
-            || projections.iter().any(|projection| {
-                let every = if young(projection) {
-                    YOUNG.0.min(self.config.forecast_every.0)
-                } else {
-                    self.config.forecast_every.0
-                };
-                // Made in the future: the clock was set back, and the run belongs to that future.
-                projection.made_at > now
-                    || now.since(projection.made_at) >= Duration::from_millis(every)
-            })
-    }
-
     /// Whether a forecast was made for other limits or thresholds than are there now.
     fn is_outdated(&self, target: &WatchedTarget, state: &TargetState, now: Timestamp) -> bool {
         let mountpoint = self.mountpoint(target);
@@ -186,7 +171,7 @@ impl Projector {
         let shares = self.shares();
         state.projections.iter().any(|projection| {
             let limit = reader.limit(projection.resource);
-            limit.is_some_and(|limit| has_other_thresholds(projection, &limit, &shares, now))
+            limit.is_some_and(|limit| due::has_other_thresholds(projection, &limit, &shares, now))
         })
     }
 
@@ -421,33 +406,6 @@ pub(crate) struct Asked {
     lead_time: Millis,
 }
 
-/// Whether the thresholds that a forecast was asked about are not these shares of the limit.
-///
-/// What an operator has set counts at once and to the last digit. A limit that is measured moves by
-/// itself, as free space does: it counts once it is off by a hundredth, and not before an hour.
-fn has_other_thresholds(
-    projection: &Projection,
-    limit: &Limit,
-    shares: &[(&str, f64)],
-    now: Timestamp,
-) -> bool {
-    let Some(Outlook::Forecast(forecast)) = &projection.outlook else {
-        return false;
-    };
-    let is_young = now.since(projection.made_at) < Duration::from_millis(YOUNG.0);
-    let slack = match limit.origin {
-        LimitOrigin::Configured(_) => 1e-9,
-        LimitOrigin::Measured(_) if is_young => return false,
-        LimitOrigin::Measured(_) => 0.01,
-    };
-    let asked = &forecast.crossings;
-    shares.len() != asked.len()
-        || shares.iter().zip(asked).any(|((name, share), crossing)| {
-            let wanted = limit.value * share;
-            crossing.name != *name || (crossing.threshold - wanted).abs() > slack * wanted.abs()
-        })
-}
-
 /// What a run came to, one a resource; promises only where there is a forecast.
 struct Fitted {
     projections: Vec<Projection>,
@@ -558,55 +516,5 @@ mod tests {
         assert_eq!(window.start, Timestamp::from_millis(2 * 3_600_000));
         assert_eq!(window.values.len(), 3);
         assert!((window.coverage() - 2.0 / 3.0).abs() < 1e-12);
-    }
-
-    #[test]
-    fn other_limits_than_a_forecast_was_made_for_are_a_reason_for_a_new_one() {
-        let made_at = Timestamp::from_millis(1_700_000_000_000);
-        let shares = [("warn", 0.8), ("limit", 1.0)];
-        let values = (0..90).map(f64::from).collect();
-        let window = Window {
-            start: made_at.minus(Millis(90 * Millis::DAY.0).as_duration()),
-            step: Millis::DAY,
-            values,
-        };
-        let thresholds = shares.map(|(name, share)| Threshold {
-            name: name.to_owned(),
-            value: 200.0 * share,
-        });
-        let plan = Plan {
-            thresholds: thresholds.into(),
-            ..Plan::default()
-        };
-        let projection = Projection {
-            target: "main".into(),
-            resource: Resource::Storage,
-            made_at,
-            usage: None,
-            limit: None,
-            outlook: Some(forecast::make(&window, &plan).unwrap().outlook),
-            coverage: 1.0,
-            history_start: window.start,
-            history: Vec::new(),
-            synthetic: None,
-            lead_time: Millis::DAY,
-        };
-        let now = |hours: u64| made_at.plus(Millis(hours * Millis::HOUR.0).as_duration());
-        let set = |value| Limit {
-            value,
-            origin: LimitOrigin::Configured("limits".into()),
-        };
-        let read = |value| Limit {
-            value,
-            origin: LimitOrigin::Measured("size".into()),
-        };
-        let is_due = |limit: Limit, shares: &[(&str, f64)], hours| {
-            has_other_thresholds(&projection, &limit, shares, now(hours))
-        };
-        assert!(!is_due(set(200.0), &shares, 9) && is_due(set(200.5), &shares, 0));
-        assert!(is_due(set(200.0), &[("warn", 0.7), ("limit", 1.0)], 0));
-        // Free space moves by itself.
-        assert!(!is_due(read(201.0), &shares, 9) && !is_due(read(300.0), &shares, 0));
-        assert!(is_due(read(300.0), &shares, 2));
     }
 }

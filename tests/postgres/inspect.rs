@@ -197,7 +197,12 @@ async fn who_is_in_another_database_holds_back_nothing_here() {
         let settings = ["max_prepared_transactions=5", "wal_level=logical"];
         let server = Server::start(&bin, &settings);
         let admin = server.admin("postgres").await;
-        run(&admin, "create database other").await;
+        // Before any transaction is open: its making waits for their ends.
+        run(
+            &admin,
+            "create database other;; select pg_create_logical_replication_slot('decoded', 'pgoutput')",
+        )
+        .await;
         let other = server.admin("other").await;
         run(
             &other,
@@ -207,11 +212,6 @@ async fn who_is_in_another_database_holds_back_nothing_here() {
         .await;
         let here = server.admin("postgres").await;
         run(&here, "begin isolation level repeatable read;; select 1").await;
-        run(
-            &admin,
-            "select pg_create_logical_replication_slot('decoded', 'pgoutput')",
-        )
-        .await;
         let snapshot = look(&server).await;
         let held: Vec<(&str, Option<&str>)> = snapshot
             .horizon
