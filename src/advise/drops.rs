@@ -89,6 +89,7 @@ fn answers(index: &Existing, other: &Existing) -> bool {
         && index.predicate == other.predicate
         && (is_whole || index.method == "btree")
         && other.key_texts.starts_with(&index.key_texts)
+        && other.key_forms.starts_with(&index.key_forms)
         && index.include.iter().all(|column| {
             other.include.contains(column) || other.keys.contains(&Some(*column))
         })
@@ -136,6 +137,7 @@ mod tests {
             method: "btree".to_owned(),
             keys: keys.iter().map(|key| Some(*key)).collect(),
             key_texts: keys.iter().map(|key| format!("c{key}")).collect(),
+            key_forms: vec![String::new(); keys.len()],
             size_bytes: 8_192,
             ..Existing::default()
         }
@@ -183,9 +185,15 @@ mod tests {
         let mut partial = index("partial", &[1, 2]);
         partial.predicate = Some("c3".to_owned());
         assert!(names(vec![index("a", &[1]), partial], &[]).is_empty());
-        let mut descending = index("descending", &[1, 2]);
-        descending.key_texts = vec!["c1 DESC".to_owned(), "c2".to_owned()];
-        assert!(names(vec![index("a", &[1]), descending], &[]).is_empty());
+        for form in ["DESC NULLS FIRST", "COLLATE \"C\"", "text_pattern_ops"] {
+            let mut formed = index("formed", &[1, 2]);
+            formed.key_forms[0] = form.to_owned();
+            assert!(names(vec![index("a", &[1]), formed], &[]).is_empty());
+            let mut formed = index("formed", &[1, 2]);
+            formed.key_forms[1] = form.to_owned();
+            assert!(names(vec![index("ab", &[1, 2]), formed.clone()], &[]).is_empty());
+            assert_eq!(names(vec![index("a", &[1]), formed], &[]), ["a"]);
+        }
         // Three alike: two go, whichever way round they stand for each other.
         let three = vec![index("a", &[1]), index("b", &[1]), index("c", &[1])];
         assert_eq!(names(three, &[]), ["b", "c"]);

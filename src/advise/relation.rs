@@ -88,17 +88,22 @@ pub struct Existing {
     pub name: String,
     /// Access method.
     pub method: String,
-    /// Key columns by place in [`Relation::columns`]; `None` is an expression.
+    /// Key columns by place in [`Relation::columns`]; `None` is an expression, or a column in a form
+    /// of its own.
     pub keys: Vec<Option<usize>>,
-    /// Each key's text with class, collation and direction where they are not the default.
+    /// Each key's column or expression.
     pub key_texts: Vec<String>,
+    /// Each key's collation, class of operators and direction, where they are not the default; else
+    /// empty.
+    pub key_forms: Vec<String>,
     /// `INCLUDE` columns by place.
     pub include: Vec<usize>,
     /// Predicate as the server writes it.
     pub predicate: Option<String>,
     /// Unique.
     pub is_unique: bool,
-    /// Backs a constraint, or is the replica identity: never to be dropped as an index.
+    /// Backs a constraint, is the replica identity, or a part of a partitioned index: never to be
+    /// dropped as an index.
     pub is_constraint: bool,
     /// Bytes on disk.
     pub size_bytes: u64,

@@ -60,6 +60,7 @@ pub fn propose(
                     if found.len() < MAX && !found.iter().any(|known| known.ddl == ddl) {
                         found.push(NotCosted {
                             ddl,
+                            table: format!("{}.{}", relation.schema, relation.name),
                             statement: statement.name.clone(),
                             reason,
                         });

@@ -126,26 +126,6 @@ pub fn parameter_numbers(text: &str) -> Vec<usize> {
     numbers.collect()
 }
 
-/// Names that stand before a parenthesis, as a call's does, unquoted, each once.
-pub fn called(text: &str) -> Vec<String> {
-    let mut last: Option<String> = None;
-    let mut found = Vec::new();
-    for (_, lexeme) in Lexemes::new(text) {
-        match lexeme {
-            Lexeme::Word(word) => last = Some(word.to_lowercase()),
-            Lexeme::Other(quoted) if quoted.starts_with('"') => {
-                last = Some(quoted.trim_matches('"').replace("\"\"", "\""));
-            }
-            Lexeme::Other("(") => found.extend(last.take()),
-            Lexeme::Comment(_) => {}
-            _ => last = None,
-        }
-    }
-    found.sort();
-    found.dedup();
-    found
-}
-
 /// The statement with each `$n` replaced by what `value` gives for `n`, in parentheses' stead as it
 /// is: values bring their own quotes and casts.
 pub fn with_values(text: &str, value: impl Fn(usize) -> Option<String>) -> String {
@@ -426,12 +406,6 @@ mod tests {
             filled,
             "select <1>, '$9', $$ $8 $$ from t where a = <2> limit $12 offset <3>"
         );
-    }
-
-    #[test]
-    fn called_names_are_found_in_any_spelling() {
-        let text = "select NextVal ('a'), x.\"Odd f\"(1), 'pg_sleep(1)', a in (1) from t /* f( */";
-        assert_eq!(called(text), ["Odd f", "in", "nextval"]);
     }
 
     #[test]

@@ -28,16 +28,22 @@ impl Calendar<'_> {
             return Cow::Owned(told);
         }
         match self.step.as_days() {
+            _ if self.is_odd() => Cow::Borrowed(&[]),
             days if days <= 1.0 => Cow::Borrowed(&set.day_periods),
             days if (6.5..7.5).contains(&days) => Cow::Borrowed(&set.week_periods),
             _ => Cow::Borrowed(&[]),
         }
     }
 
+    /// A step within a day that does not divide it: no number of steps is a day or a week.
+    fn is_odd(&self) -> bool {
+        (1..Millis::DAY.0).contains(&self.step.0) && !Millis::DAY.0.is_multiple_of(self.step.0)
+    }
+
     /// Steps of a year.
     pub(super) fn per_year(&self) -> f64 {
         match self.step.as_days() {
-            days if days <= 1.0 => 365.25,
+            days if days <= 1.0 && !self.is_odd() => 365.25,
             days if (6.5..7.5).contains(&days) => 365.25 / 7.0,
             days => 365.25 / days,
         }

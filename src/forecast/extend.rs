@@ -217,31 +217,11 @@ impl Future {
     fn of(scaled: &[f64], horizon: usize, series: &Series<'_>, scale: f64) -> Self {
         let set = settings();
         let per = steps_of_day(scaled, horizon, series);
-        if per > 1 && scaled.len() >= set.history.least * per {
-            let window = Window {
-                start: Timestamp::from_millis(0),
-                step: Millis(Millis::DAY.0 / per as u64),
-                values: scaled.to_vec(),
-            };
-            let days = clean::steps(&window, Fold::Mean);
-            // Days at the end that held too little are forecast and cut off.
-            let ahead = horizon.div_ceil(per) + days.silent;
-            let told = Calendar::folded(series.periods, per);
-            let mut daily = if is_near(ahead, days.values.len()) {
-                Self::near(&days.values, ahead, &told, scale)
-            } else {
-                let calendar = Calendar {
-                    step: Millis::DAY,
-                    told: &told,
-                };
-                Self::far(&days.values, ahead, calendar, scale)
-            };
-            for part in [&mut daily.mean, &mut daily.sd, &mut daily.astray] {
-                part.drain(..days.silent);
-            }
-            let mut readings = scaled.to_vec();
-            clean::mask_faults(&mut readings);
-            return daily.unfolded(&DayShape::of(&readings, per), horizon);
+        if per > 1
+            && scaled.len() >= set.history.least * per
+            && let Some(daily) = Self::daily(scaled, horizon, (series, per), scale)
+        {
+            return daily;
         }
         if is_near(horizon, scaled.len()) {
             return Self::near(scaled, horizon, series.periods, scale);
@@ -254,6 +234,43 @@ impl Future {
             told: series.periods,
         };
         Self::far(&recent, horizon, calendar, scale)
+    }
+
+    /// By days of `per` steps each; nothing where too few of them hold enough.
+    fn daily(
+        scaled: &[f64],
+        horizon: usize,
+        (series, per): (&Series<'_>, usize),
+        scale: f64,
+    ) -> Option<Self> {
+        let window = Window {
+            start: Timestamp::from_millis(0),
+            step: Millis(Millis::DAY.0 / per as u64),
+            values: scaled.to_vec(),
+        };
+        let days = clean::steps(&window, Fold::Mean);
+        let have = days.values.iter().filter(|v| v.is_finite()).count();
+        if have < settings().history.least {
+            return None;
+        }
+        // Days at the end that held too little are forecast and cut off.
+        let ahead = horizon.div_ceil(per) + days.silent;
+        let told = Calendar::folded(series.periods, per);
+        let mut daily = if is_near(ahead, days.values.len()) {
+            Self::near(&days.values, ahead, &told, scale)
+        } else {
+            let calendar = Calendar {
+                step: Millis::DAY,
+                told: &told,
+            };
+            Self::far(&days.values, ahead, calendar, scale)
+        };
+        for part in [&mut daily.mean, &mut daily.sd, &mut daily.astray] {
+            part.drain(..days.silent);
+        }
+        let mut readings = scaled.to_vec();
+        clean::mask_faults(&mut readings);
+        Some(daily.unfolded(&DayShape::of(&readings, per), horizon))
     }
 
     /// By methods that look far beside their past.
@@ -378,7 +395,10 @@ fn steps_of_day(values: &[f64], horizon: usize, series: &Series<'_>) -> usize {
     let fold = settings().near.fold_days;
     let worth = |per: usize| !is_near(horizon, values.len()) || horizon >= fold * per;
     let per = match series.step {
-        Some(step) if step.0 > 0 && step.0 < Millis::DAY.0 => {
+        // A day of steps of seven hours has no whole number of them, and so no shape.
+        Some(step)
+            if step.0 > 0 && step.0 < Millis::DAY.0 && Millis::DAY.0.is_multiple_of(step.0) =>
+        {
             usize::try_from(Millis::DAY.0 / step.0).unwrap_or(1)
         }
         None if !series.periods.is_empty() => near::day_among(series.periods),

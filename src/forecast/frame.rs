@@ -10,6 +10,7 @@ use super::Plan;
 use super::clean::Steps;
 use super::compute::Inner;
 use super::crossing::{Paths, Reached};
+use super::settings::settings;
 
 /// Readings whose median says where a series stands now.
 const NOW: usize = 3;
@@ -26,11 +27,16 @@ pub(super) struct Frame<'a> {
 }
 
 impl Frame<'_> {
-    /// Where the series stands now: its last readings or its level, whichever is higher.
-    pub(super) fn present(&self, scaled: &[f64]) -> f64 {
+    /// Where the series stands now: its last readings or its level, whichever is higher; after a step
+    /// down its last readings alone.
+    pub(super) fn present(&self, scaled: &[f64], season: Option<usize>) -> f64 {
         let last = scaled.iter().rev().copied().filter(|v| v.is_finite());
         let now = median(&last.take(NOW).collect::<Vec<_>>()).unwrap_or(self.level);
-        now.max(self.level)
+        if has_stepped_down(scaled, season) {
+            now
+        } else {
+            now.max(self.level)
+        }
     }
 
     /// The end of the last step that holds a value.
@@ -38,6 +44,39 @@ impl Frame<'_> {
         let silent = self.steps.step.0.saturating_mul(self.steps.silent as u64);
         self.end.minus(Millis(silent).as_duration())
     }
+}
+
+/// Whether the level of the last season is one that has been left for a lower one: its last readings,
+/// two or more, all lie below all others, by more than either part of them scatters. With a season,
+/// against the readings of one season before: the end of each week is no step.
+fn has_stepped_down(scaled: &[f64], season: Option<usize>) -> bool {
+    /// How much wider than both parts together the gap is.
+    const CLEAR: f64 = 2.0;
+    let count = season.unwrap_or(settings().history.level);
+    let from = scaled.len().saturating_sub(count);
+    let recent = scaled.get(from..).unwrap_or_default();
+    let moves: Vec<f64> = match season {
+        Some(season) if scaled.len() >= 2 * season => {
+            let before = scaled.get(from - season..).unwrap_or_default();
+            let pairs = recent.iter().zip(before);
+            pairs.map(|(now, then)| now - then).collect()
+        }
+        _ => recent.to_vec(),
+    };
+    let moves: Vec<f64> = moves.into_iter().filter(|v| v.is_finite()).collect();
+    let ends = |part: &[f64]| {
+        let least = part.iter().copied().fold(f64::INFINITY, f64::min);
+        let most = part.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        (least, most)
+    };
+    (2..moves.len().saturating_sub(1)).any(|split| {
+        let (high, low) = moves.split_at(split);
+        let ((high_least, high_most), (low_least, low_most)) = (ends(high), ends(low));
+        let scatter = (high_most - high_least) + (low_most - low_least);
+        let gap = high_least - low_most;
+        // Not the last digit of a constant.
+        gap > CLEAR * scatter && gap > 1e-9 * high_most.abs()
+    })
 }
 
 /// When each threshold of the plan is met, in its order.
@@ -50,7 +89,7 @@ pub(super) fn crossings(
     if plan.thresholds.is_empty() {
         return Vec::new();
     }
-    let present = frame.present(scaled);
+    let present = frame.present(scaled, inner.periods.first().copied());
     let paths = Paths::draw(inner.mean.len(), plan.seed);
     plan.thresholds
         .iter()

@@ -337,7 +337,7 @@ fn project(
         simulated: Some(Simulated {
             spread: inner.spread.path_factor() / inner.spread.reach().at(0.80),
             swing: back(swing / scale),
-            present: back(frame.present(&scaled)),
+            present: back(frame.present(&scaled, inner.periods.first().copied())),
         }),
     };
     (forecast, members)

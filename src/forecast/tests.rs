@@ -111,6 +111,26 @@ fn a_crossed_series_is_told_as_crossed() {
 }
 
 #[test]
+fn a_level_that_was_left_is_not_told_as_crossed() {
+    let crossed = |history: &Window| {
+        let forecast = of(history, &plan(90, &[("warn", 70.0)]));
+        let present = forecast.simulated.unwrap().present;
+        (forecast.crossings[0].crossed, present)
+    };
+    for days in [2, 3, 5] {
+        // A disk that was cleaned that many days ago.
+        let level = |i: usize| if i < 60 - days { 95.0 } else { 40.0 };
+        let (is_crossed, present) = crossed(&daily(60, |i| level(i) + noise(i)));
+        assert!(!is_crossed && present < 50.0, "{days}: {present}");
+    }
+    // The end of each week is no step, and what swings has not gone.
+    let week = daily(63, |i| if i % 7 > 4 { 40.0 } else { 95.0 } + noise(i));
+    assert!(crossed(&week).0);
+    let swings = daily(63, |i| 75.0 + 5.0 * noise(i));
+    assert!(crossed(&swings).0);
+}
+
+#[test]
 fn hourly_history_with_everything_in_it_gives_daily_points() {
     // Growth, a week, a day, a migration, an enrolment peak, gaps: 180 days.
     let hour = |h: usize| {
@@ -292,6 +312,9 @@ proptest! {
             prop_assert!((a.mean * scale - b.mean).abs() <= 1e-5 * b.mean.abs());
             for (x, y) in a.bands.iter().zip(&b.bands) {
                 prop_assert!((x.hi * scale - y.hi).abs() <= 1e-4 * y.hi.abs());
+                // A lower end may be near zero, so the band's width is the measure.
+                let near = 1e-4 * y.lo.abs().max(y.hi - y.lo);
+                prop_assert!((x.lo * scale - y.lo).abs() <= near);
             }
         }
         let close = (base.crossings[0].probability - scaled.crossings[0].probability).abs();

@@ -62,7 +62,8 @@ const SHAPES: &[(&str, &str)] = &[
     (
         "TableStrategy",
         "tableName text, schemaName text, indexes [TableIndex], \
-      recommendations [IndexRecommendation], drops [IndexDrop], costRatio number?, basis text, \
+      recommendations [IndexRecommendation], drops [IndexDrop], notCosted [UncostedIndex], \
+      worse [WorseStatement], costRatio number?, basis text, \
       advisedAt time",
     ),
     (
@@ -76,6 +77,11 @@ const SHAPES: &[(&str, &str)] = &[
       sizeBytes whole, gainRatio number?, writeCostRatio number?, statements [text]",
     ),
     ("IndexDrop", "ddl text, reason text, freesBytes whole"),
+    ("UncostedIndex", "ddl text, statement text, reason text"),
+    (
+        "WorseStatement",
+        "name text, what text, before number, after number",
+    ),
     (
         "StatementRanking",
         "target text, from time, until time, by text, ran whole, statements [StatementUse], \

@@ -182,6 +182,9 @@ pub struct Worse {
 pub struct NotCosted {
     /// The statement that would build it.
     pub ddl: String,
+    /// `schema.table`, unquoted.
+    #[serde(default)]
+    pub table: String,
     /// The statement of the workload that it is for.
     pub statement: String,
     /// Why it might help, and what to look at.

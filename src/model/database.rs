@@ -365,11 +365,31 @@ pub struct Sequence {
     pub name: String,
     /// `last_value`; `None` when never used.
     pub last_value: Option<i64>,
-    /// The largest value that it or its column can hold.
+    /// The first value of its range: the least, or the largest of one that counts down.
+    #[serde(default = "one")]
+    pub first_value: i64,
+    /// The largest value that it or its column can hold; the least of one that counts down.
     pub max_value: i64,
     /// The column that it belongs to, where there is one.
     #[serde(default)]
     pub column: Option<SequenceColumn>,
+}
+
+const fn one() -> i64 {
+    1
+}
+
+impl Sequence {
+    /// Share of its range that is used up, 0 to 1; `None` when never used.
+    pub fn used_ratio(&self) -> Option<f64> {
+        let numbers = |to: i64| (i128::from(to) - i128::from(self.first_value)).abs() + 1;
+        Some(numbers(self.last_value?) as f64 / numbers(self.max_value) as f64)
+    }
+
+    /// Whether it counts down.
+    pub const fn is_descending(&self) -> bool {
+        self.max_value < self.first_value
+    }
 }
 
 /// A serial or identity column.

@@ -143,7 +143,8 @@ pub struct StandbyScans {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct HorizonHolder {
-    /// `session`, `standby`, `slot` or `prepared`.
+    /// `session`, `standby`, `slot` or `prepared`; `catalog` is a slot that is decoded, which keeps
+    /// rows of the system's catalogs only.
     pub kind: String,
     /// Process id, slot, `application_name` of the standby, or global id of the transaction.
     pub name: String,
@@ -151,6 +152,9 @@ pub struct HorizonHolder {
     pub age: u64,
     /// How long the transaction has been open, in ms; `None` for slots and standbys.
     pub open_ms: Option<u64>,
+    /// Of a prepared transaction in another database: that database. It holds back nothing here but
+    /// what all databases share.
+    pub elsewhere: Option<String>,
 }
 
 /// Counters of the server and of the connected database since they were last reset.

@@ -34,7 +34,7 @@ pub use plan::{
     Ability, Checked, Examined, Lesson, NotRun, Record, Recorded, Run, STATEMENT, Seen, Values,
     WhatIf,
 };
-pub use scratch::{Built, Identity, Measured, Scratch};
+pub use scratch::{Built, Identity, Measured, Scratch, is_of_a_run};
 
 /// The name that our sessions carry, and by which they are left out of every ranking.
 pub const APPLICATION_NAME: &str = "plimsoll";

@@ -30,6 +30,8 @@ use crate::model::units::Millis;
 
 /// What the names of our indexes begin with.
 const PREFIX: &str = "plimsoll_verify_";
+/// The part that runs a statement of others.
+const RUN: &str = "a run";
 /// The lock that two runs on one database would both want.
 const LOCK: i64 = 0x706c_696d_736f_6c6c;
 /// Longest wait for a lock on a table; nobody else should be there.
@@ -242,7 +244,7 @@ impl Scratch {
         let body = rest.strip_prefix("ON ").ok_or_else(refused)?;
         let name = format!("{PREFIX}{number}");
         // The extended protocol takes one statement only.
-        self.simple(&format!("set statement_timeout = {}", limit.0))
+        self.simple(&format!("set statement_timeout = {}", limit.0.max(1)))
             .await?;
         let sql = format!("create index /* plimsoll */ {name} on {body}");
         let built = self
@@ -290,40 +292,6 @@ impl Scratch {
             .collect()
     }
 
-    /// Those of `names` that some function of any schema has which may do more than compute.
-    ///
-    /// # Errors
-    /// Those of the line.
-    pub async fn volatile_functions(&self, names: &[String]) -> Result<Vec<String>> {
-        let sql = "select /* plimsoll */ distinct p.proname::text from pg_catalog.pg_proc p \
-                   where p.proname = any ($1) and p.provolatile = 'v' order by 1";
-        let rows = self
-            .rows("functions", sql, &[(&names, Type::TEXT_ARRAY)])
-            .await?;
-        rows.iter()
-            .map(|row| Cells::new("functions", row).text(0))
-            .collect()
-    }
-
-    /// Plans one statement with every detail, and gives the plan's whole text, too.
-    ///
-    /// # Errors
-    /// Those of the server.
-    pub async fn explain(&self, statement: &str) -> Result<(PlanNode, String)> {
-        self.simple("begin /* plimsoll */ read only").await?;
-        let sql = format!("explain /* plimsoll */ (format json, verbose) {statement}");
-        let answer = self
-            .bounded("a plan", self.limit, self.client.query_typed(&sql, &[]))
-            .await;
-        self.simple("rollback /* plimsoll */").await?;
-        let value = json(&answer?)?;
-        let plan = explain::read(&value).ok_or_else(|| Error::Shape {
-            part: "a plan",
-            detail: "no plan in it".to_owned(),
-        })?;
-        Ok((plan, value.to_string()))
-    }
-
     /// Runs one statement once, as if the indexes `without` were not there.
     ///
     /// # Errors
@@ -354,13 +322,13 @@ impl Scratch {
                 .await?;
         }
         self.simple("set transaction read only").await?;
-        self.simple(&format!("set local statement_timeout = {}", limit.0))
+        self.simple(&format!("set local statement_timeout = {}", limit.0.max(1)))
             .await?;
         let sql = format!(
             "explain /* plimsoll */ (analyze, buffers, timing off, format json) {statement}"
         );
         let rows = self
-            .bounded("a run", limit, self.client.query_typed(&sql, &[]))
+            .bounded(RUN, limit, self.client.query_typed(&sql, &[]))
             .await?;
         let value = json(&rows)?;
         let number = |value: Option<&serde_json::Value>| value.and_then(serde_json::Value::as_f64);
@@ -408,6 +376,14 @@ impl Scratch {
                 detail: format!("no answer within {} ms", after.0),
             }),
         }
+    }
+}
+
+/// Whether it is the statement itself that failed when it was run, and not what was done around it.
+pub fn is_of_a_run(error: &Error) -> bool {
+    match error {
+        Error::Query { part, .. } | Error::Denied { part, .. } => *part == RUN,
+        _ => false,
     }
 }
 

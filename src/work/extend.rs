@@ -399,6 +399,12 @@ impl Asked {
         let given = self.order.periods.iter();
         let (periods, too_long): (Vec<usize>, Vec<usize>) =
             given.partition(|period| **period <= sequence.values.len());
+        // None of those that were told is none: others are not looked for.
+        let periods = if periods.is_empty() && !too_long.is_empty() {
+            vec![1]
+        } else {
+            periods
+        };
         let answer = self.answer(&sequence, &periods, shape);
         Shaped {
             too_long: (!too_long.is_empty()).then(|| (sequence.name.clone(), too_long)),

@@ -3,6 +3,8 @@
 //! For: the daily run that fits, and the half-minute refresh that only looks at present use. Not
 //! for: requests: they read the board.
 
+mod due;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,7 +18,7 @@ use crate::config::Config;
 use crate::diagnose;
 use crate::forecast::{self, Fold, Plan, Threshold};
 use crate::host::Host;
-use crate::model::capacity::{Limit, Outlook, Projection, Resource};
+use crate::model::capacity::{Limit, Projection, Resource};
 use crate::model::outcome::{Promise, Review};
 use crate::model::series::{Kind, Labels, SeriesKey, Window};
 use crate::model::units::{Millis, Timestamp};
@@ -39,9 +41,6 @@ const REFRESH: Duration = Duration::from_secs(30);
 
 /// Between two looks whether the first readings have come, after a start.
 const IMPATIENT: Duration = Duration::from_millis(500);
-
-/// How soon a run is repeated while a resource has too little history for a forecast.
-const YOUNG: Millis = Millis::HOUR;
 
 /// Seed of the simulated paths: fixed, so that the same history gives the same report.
 pub(crate) const SEED: u64 = 0x706c_696d_736f_6c6c;
@@ -148,7 +147,9 @@ impl Projector {
             return Ok(if is_done { Round::Done } else { Round::NotRead });
         }
         let now = self.clock.now();
-        if !self.is_due(&state.projections, now) {
+        if !due::is_due(&state.projections, self.config.forecast_every, now)
+            && !self.is_outdated(target, &state, now)
+        {
             self.refresh(target, now)?;
             return Ok(Round::Done);
         }
@@ -163,20 +164,24 @@ impl Projector {
         }
     }
 
-    fn is_due(&self, projections: &[Projection], now: Timestamp) -> bool {
-        let young =
-            |p: &Projection| matches!(p.outlook, None | Some(Outlook::NotEnoughData { .. }));
-        projections.is_empty()
-            || projections.iter().any(|projection| {
-                let every = if young(projection) {
-                    YOUNG.0.min(self.config.forecast_every.0)
-                } else {
-                    self.config.forecast_every.0
-                };
-                // Made in the future: the clock was set back, and the run belongs to that future.
-                projection.made_at > now
-                    || now.since(projection.made_at) >= Duration::from_millis(every)
-            })
+    /// Whether a forecast was made for other limits or thresholds than are there now.
+    fn is_outdated(&self, target: &WatchedTarget, state: &TargetState, now: Timestamp) -> bool {
+        let mountpoint = self.mountpoint(target);
+        let reader = self.reader(target, mountpoint.as_deref(), now);
+        let shares = self.shares();
+        state.projections.iter().any(|projection| {
+            let limit = reader.limit(projection.resource);
+            limit.is_some_and(|limit| due::has_other_thresholds(projection, &limit, &shares, now))
+        })
+    }
+
+    /// Shares of a limit that are asked about.
+    fn shares(&self) -> [(&'static str, f64); 3] {
+        [
+            ("warn", self.config.thresholds.warn.get()),
+            ("critical", self.config.thresholds.critical.get()),
+            ("limit", 1.0),
+        ]
     }
 
     /// Fits every resource of one target, records the projections and shows them.
@@ -317,11 +322,7 @@ impl Projector {
                 now,
                 usage: reader.current(resource)?.or_else(|| window.last()),
                 limit: reader.limit(resource),
-                thresholds: [
-                    ("warn", self.config.thresholds.warn.get()),
-                    ("critical", self.config.thresholds.critical.get()),
-                    ("limit", 1.0),
-                ],
+                thresholds: self.shares(),
                 synthetic,
                 lead_time: self.config.forecast_lead_time,
                 window,

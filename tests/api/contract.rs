@@ -76,6 +76,8 @@ async fn the_indexing_strategy_is_a_bare_array_by_table() {
     assert_eq!(advised["priority"], "high");
     assert_eq!(advised["estimatedImpact"], "75.0 % of the workload's cost");
     assert_eq!(lead["drops"][0]["freesBytes"], 1_400_000);
+    assert_eq!(lead["notCosted"][0]["statement"], "43");
+    assert_eq!(lead["worse"][0]["what"], "blocks");
     // Nobody has looked at this one yet, and no request waits for that.
     let quiet = get(&format!("{BASE}/database/indexing-strategy?target=quiet")).await;
     assert_eq!(quiet.status, 503);

@@ -6,7 +6,9 @@ use futures_util::FutureExt as _;
 use plimsoll::clock::{Clock, SettableClock};
 use plimsoll::config::{self, Config, Environment, Flag, Flags};
 use plimsoll::http::{Compat, ExporterName, Hooks, PageAsk, ReportFormat, Site};
-use plimsoll::model::advice::{Advice, Drop as DropIndex, NewIndex, StatementCost};
+use plimsoll::model::advice::{
+    Advice, Drop as DropIndex, NewIndex, NotCosted, StatementCost, Worse,
+};
 use plimsoll::model::capacity::{
     Backtest, Change, ChangeKind, Confidence, Crossing, Estimate, Forecast, ForecastPoint,
     Interval, Limit, LimitOrigin, Outlook, Projection, Resource, Season, Simulated, SyntheticSpan,
@@ -196,6 +198,19 @@ fn index_advice() -> Advice {
             table: "public.Lead".to_owned(),
             reason: "it is the beginning of the advised one".to_owned(),
             frees_bytes: 1_400_000,
+        }],
+        not_costed: vec![NotCosted {
+            ddl: "CREATE INDEX CONCURRENTLY ON public.\"Lead\" USING gin (note gin_trgm_ops)"
+                .to_owned(),
+            table: "public.Lead".to_owned(),
+            statement: "43".to_owned(),
+            reason: "trigrams".to_owned(),
+        }],
+        worse: vec![Worse {
+            name: "44".to_owned(),
+            what: "blocks".to_owned(),
+            before: 10.0,
+            after: 20.0,
         }],
         ..Advice::default()
     }

@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
+use plimsoll::advise::cost::{Ask, IndexSet, Planner};
 use plimsoll::model::advice::Advice;
-use plimsoll::postgres::Options;
+use plimsoll::postgres::{Options, WhatIf};
 use plimsoll::work::advise::{Request, Told, Workload, of_target};
 
 use crate::server::{self, Admin, Server};
@@ -279,6 +280,82 @@ async fn what_can_be_hidden_is_hidden_before_its_drop_is_advised() {
     let log = server.log();
     assert!(log.contains("hidden lead_status_again"), "{log}");
     assert!(log.contains("shown again"));
+}
+
+/// The plans of a session that took the place of a lost one lack what that one hid, too.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_hidden_stays_hidden_when_a_session_is_lost() {
+    let Some((server, admin)) = costed_server().await else {
+        return;
+    };
+    run(
+        &admin,
+        "create function hypopg_hide_index(i oid) returns bool language plpgsql as \
+         $$ begin raise log 'hidden %', i::regclass; return true; end $$;; \
+         create function hypopg_unhide_all_indexes() returns void language plpgsql as \
+         $$ begin raise log 'shown again'; end $$;; \
+         create function deadly() returns text immutable language plpgsql as \
+         $$ begin perform pg_terminate_backend(pg_backend_pid()); return 'a'; end $$;; \
+         update pg_extension set extversion = '1.4.0' where extname = 'hypopg'",
+    )
+    .await;
+    let mut planner = WhatIf::open(&options(&server), 1).await.unwrap();
+    let texts = [
+        "select * from lead where kind = deadly()",
+        "select * from lead where kind = 'a'",
+    ];
+    planner.prepare(texts.map(str::to_owned).into(), Vec::new());
+    let answers = tokio::task::spawn_blocking(move || {
+        let asks = [0, 1].map(|statement| Ask {
+            statement,
+            indexes: IndexSet::default(),
+        });
+        planner.plan_hiding(&["public.lead_zip".to_owned()], &asks)
+    });
+    let answers = answers.await.unwrap().unwrap().unwrap();
+    assert!(answers[0].is_none() && answers[1].is_some());
+    let log = server.log();
+    assert_eq!(log.matches("hidden lead_zip").count(), 2, "{log}");
+}
+
+/// What differs in class, collation or direction is no duplicate, and a part of a partitioned index
+/// cannot be dropped by itself.
+#[tokio::test]
+async fn only_what_is_alike_in_every_respect_is_advised_to_be_dropped() {
+    for major in [13, 15, 18] {
+        let Some(bin) = server::require(major) else {
+            continue;
+        };
+        let server = Server::start(&bin, &[]);
+        let admin = server.admin("postgres").await;
+        run(
+            &admin,
+            "create table lead (a text, b int);; \
+             insert into lead select 'x' || g, g from generate_series(1, 20000) g;; \
+             create index plain on lead (a, b);; create index again on lead (a, b);; \
+             create index pattern on lead (a text_pattern_ops, b);; \
+             create index posix on lead (a collate \"POSIX\", b);; \
+             create index down on lead (a, b desc);; \
+             create index late on lead (a desc nulls last, b);; \
+             create index lower on lead (lower(a));; \
+             create index lower_posix on lead (lower(a) collate \"POSIX\");; \
+             create table log (a text, b int) partition by range (b);; \
+             create table log_1 partition of log for values from (0) to (100000);; \
+             insert into log select 'x' || g, g from generate_series(1, 20000) g;; \
+             create index log_a on log (a);; create index log_a_b on log (a, b);; \
+             analyze",
+        )
+        .await;
+        let file = "select * from lead where a = 'x7';\nselect * from log_1 where a = 'x7';\n";
+        let workload = Workload::File(file.to_owned());
+        let advice = of_target("t", &options(&server), request(workload))
+            .await
+            .unwrap();
+        let drops: Vec<&str> = advice.drop.iter().map(|d| d.ddl.as_str()).collect();
+        let again = ["DROP INDEX CONCURRENTLY public.again"];
+        let plain = ["DROP INDEX CONCURRENTLY public.plain"];
+        assert!(drops == again || drops == plain, "{major}: {drops:?}");
+    }
 }
 
 #[tokio::test]

@@ -187,6 +187,87 @@ async fn a_forgotten_prepared_transaction_is_named() {
     );
 }
 
+/// Rows of a table are kept by sessions of its own database; those of another keep what all share.
+#[tokio::test]
+async fn who_is_in_another_database_holds_back_nothing_here() {
+    for major in [13, 15, 18] {
+        let Some(bin) = crate::server::require(major) else {
+            continue;
+        };
+        let settings = ["max_prepared_transactions=5", "wal_level=logical"];
+        let server = Server::start(&bin, &settings);
+        let admin = server.admin("postgres").await;
+        // Before any transaction is open: its making waits for their ends.
+        run(
+            &admin,
+            "create database other;; select pg_create_logical_replication_slot('decoded', 'pgoutput')",
+        )
+        .await;
+        let other = server.admin("other").await;
+        run(
+            &other,
+            "create table t (x int);; begin;; insert into t values (1);; prepare transaction 'far';; \
+             begin isolation level repeatable read;; select 1",
+        )
+        .await;
+        let here = server.admin("postgres").await;
+        run(&here, "begin isolation level repeatable read;; select 1").await;
+        let snapshot = look(&server).await;
+        let held: Vec<(&str, Option<&str>)> = snapshot
+            .horizon
+            .iter()
+            .map(|h| (h.kind.as_str(), h.elsewhere.as_deref()))
+            .collect();
+        let of = |kind: &str| held.iter().filter(|h| h.0 == kind).count();
+        assert_eq!(of("session"), 1, "{major}: {held:?}");
+        assert_eq!((of("slot"), of("catalog")), (0, 1), "{major}: {held:?}");
+        assert!(
+            held.contains(&("prepared", Some("other"))),
+            "{major}: {held:?}"
+        );
+    }
+}
+
+/// Sequences that begin anew never run out; those that count down do.
+#[tokio::test]
+async fn sequences_are_measured_by_their_own_ranges() {
+    let Some(server) = distribution() else { return };
+    let admin = server.admin("postgres").await;
+    run(
+        &admin,
+        "create sequence circle maxvalue 10 cycle;; select nextval('circle') from generate_series(1, 10);; \
+         create sequence down increment -1 minvalue -10;; select nextval('down') from generate_series(1, 9);; \
+         create sequence late minvalue 1000 maxvalue 1099;; select nextval('late');; \
+         create table t (id int);; \
+         create sequence narrow as bigint increment -1 owned by t.id;; select setval('narrow', -2000000000)",
+    )
+    .await;
+    let snapshot = look(&server).await;
+    let used: Vec<(&str, f64)> = snapshot
+        .sequences
+        .iter()
+        .map(|s| (s.name.as_str(), s.used_ratio().unwrap()))
+        .collect();
+    assert_eq!(used.len(), 3, "{used:?}");
+    assert!(
+        used[0].0 == "narrow" && (used[0].1 - 0.931).abs() < 0.001,
+        "{used:?}"
+    );
+    assert!(
+        used[1] == ("down", 0.9) && used[2] == ("late", 0.01),
+        "{used:?}"
+    );
+    let told = found(&snapshot, "sequence-exhaustion");
+    assert_eq!(told.len(), 2, "{told:?}");
+    for finding in &told {
+        run(
+            &admin,
+            &finding.cure.as_ref().unwrap().sql.replace(";\n", ";;"),
+        )
+        .await;
+    }
+}
+
 /// Statistics of columns are hidden from a role that may not select from the table; all else is read.
 #[tokio::test]
 async fn a_monitor_without_the_advisor_s_rights_says_what_it_cannot_see() {

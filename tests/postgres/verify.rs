@@ -14,7 +14,10 @@ const WORKLOAD: &str = "\
     -- name: dice\nselect random() from lead where zip = '00001';\n\
     -- name: sleep\nselect * from lead where zip = '00002' and pg_sleep(0) is not null;\n\
     -- name: move\nupdate lead set status = 'won' where id = 7;\n\
-    -- name: hidden\nselect * from peeking;\n";
+    -- name: hidden\nselect * from peeking;\n\
+    -- name: cut\nselect * from cut;\n\
+    -- name: odd\nselect id from lead where zip = '00004' and id ~~~ 3;\n\
+    -- name: zero\nselect 1 / (id - id) from lead where zip = '00042';\n";
 
 struct Scene {
     server: Server,
@@ -32,6 +35,12 @@ async fn scene() -> Option<Scene> {
     run(
         &admin,
         "create view peeking as select id, random() from lead where zip = '00003';; \
+         create function evil(a int default 0, b int default 0) returns bool volatile \
+           language plpgsql as 'begin return true; end';; \
+         create function evil_count() returns bigint volatile \
+           language plpgsql as 'begin return 1; end';; \
+         create view cut as select id from lead limit evil_count();; \
+         create operator ~~~ (function = evil, leftarg = int, rightarg = int);; \
          create extension hypopg",
     )
     .await;
@@ -117,10 +126,12 @@ async fn what_pays_is_kept_what_may_write_is_not_run_and_nothing_is_left() {
     let left_out: Vec<&str> = proof.skipped.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(
         left_out,
-        ["dice", "sleep", "move", "hidden"],
+        ["dice", "sleep", "move", "hidden", "cut", "odd", "zero"],
         "{:?}",
         proof.skipped
     );
+    let zero = &proof.skipped[6].reason;
+    assert!(zero.contains("division by zero"), "{zero}");
     let by_zip = &proof.statements[0];
     assert!(by_zip.after_blocks < by_zip.before_blocks, "{by_zip:?}");
     assert!(!proof.kept.is_empty() && proof.kept.len() == advice.indexes.len());
@@ -190,6 +201,78 @@ async fn the_watched_database_is_never_built_in() {
             shown(&output)
         );
     }
+}
+
+/// A copy of the files has the number, the names and the oids of what it was copied from.
+#[tokio::test]
+async fn a_copy_of_the_watched_server_may_be_built_in_and_its_standby_not() {
+    let Some(bin) = server::require(15) else {
+        return;
+    };
+    let primary = Server::start(&bin, &["wal_level=replica"]);
+    let admin = primary.admin("postgres").await;
+    run(&admin, LEADS).await;
+    let copy = primary.standby(&[]);
+    let url = |server: &Server| {
+        format!(
+            "host={} port={} user=postgres dbname=postgres",
+            server.socket(),
+            server.port
+        )
+    };
+    let files = tempfile::tempdir().unwrap();
+    std::fs::write(files.path().join("w.sql"), WORKLOAD).unwrap();
+    let scene = Scene {
+        server: primary,
+        admin,
+        files,
+    };
+    let (watched, copied) = (url(&scene.server), url(&copy));
+    // What is built in the one comes to the other.
+    let output = scene.verify(&["--scratch", &watched, "--target", &copied]);
+    assert!(
+        shown(&output).contains("is the watched target"),
+        "{}",
+        shown(&output)
+    );
+    let there = copy.admin("postgres").await;
+    run(&there, "select pg_promote()").await;
+    let scratch = ["--scratch", &copied, "--target", &watched, "--runs", "1"];
+    let output = scene.verify(&scratch);
+    assert!(output.status.success(), "{}", shown(&output));
+}
+
+#[tokio::test]
+async fn when_the_time_is_up_what_is_known_is_told() {
+    let Some(scene) = scene().await else { return };
+    let lab = scene.url("lab");
+    let asked = ["--scratch", &lab, "--format", "json", "--total-limit"];
+    let within = |limit: &str| {
+        let output = scene.verify(&[&asked[..], &[limit, "--runs", "100"]].concat());
+        assert!(output.status.success(), "{}", shown(&output));
+        let advice: Advice = serde_json::from_slice(&output.stdout).unwrap();
+        let proof = advice.proof.unwrap();
+        assert_eq!(advice.indexes.len(), proof.kept.len());
+        proof
+    };
+    // Choosing indexes takes longer than that.
+    let proof = within("1ms");
+    assert!(proof.kept.is_empty() && proof.statements.is_empty());
+    assert!(!proof.dropped.is_empty() && !proof.notes.is_empty());
+    for dropped in &proof.dropped {
+        assert!(dropped.reason.contains("the time was up"), "{dropped:?}");
+    }
+    // Some of a hundred runs each are made by then.
+    let slow =
+        "-- slow\nselect count(*) from lead a, lead b where a.kind = b.kind and a.zip = '00042';\n";
+    std::fs::write(
+        scene.files.path().join("w.sql"),
+        format!("{WORKLOAD}{slow}"),
+    )
+    .unwrap();
+    let proof = within("2s");
+    assert!(!proof.notes.is_empty() && proof.seconds < 10.0, "{proof:?}");
+    assert_eq!(scene.ours().await, 0);
 }
 
 #[tokio::test]

@@ -182,7 +182,7 @@ pub(super) fn table_bloat(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
         .filter_map(|form| {
             let table = *tables.get(&form.oid)?;
             let widths: Vec<Width> = form.columns.iter().map(width).collect::<Option<_>>()?;
-            let rows = table.row_estimate?.min(live(table)?);
+            let rows = live(table)?;
             let rebuilt = heap_bytes(rows, &widths, (fill(&table.options, 1.0), page));
             let bytes = table.table_bytes as f64;
             let waste = Waste { bytes, rebuilt };
@@ -219,11 +219,22 @@ pub(super) fn table_bloat(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
         .collect()
 }
 
-/// Live rows as counted, or `None` where the counters are young and say less than is there.
+/// Live rows: as counted where that is less than was estimated and the counter has been set to what
+/// is there, by a vacuum or ANALYZE. A crash or a reset empties it together with their times, and from
+/// then on until the next one it knows only what came since.
 fn live(table: &Table) -> Option<f64> {
     let estimate = table.row_estimate?;
-    let counted = table.n_live_tup as f64;
-    Some(if counted > 0.0 { counted } else { estimate })
+    let set = [
+        table.last_vacuum,
+        table.last_autovacuum,
+        table.last_analyze,
+        table.last_autoanalyze,
+    ];
+    Some(if set.iter().any(Option::is_some) {
+        estimate.min(table.n_live_tup as f64)
+    } else {
+        estimate
+    })
 }
 
 fn bytes(value: f64) -> String {
@@ -338,5 +349,20 @@ mod tests {
         );
         snapshot.tables[0].table_bytes = 45 * MB;
         assert!(table_bloat(&snapshot, thresholds()).is_empty());
+    }
+
+    #[test]
+    fn rows_that_were_deleted_count_once_the_counters_know_them() {
+        let mut snapshot = with(10_000_000, form(-1.0), MB);
+        snapshot.structure.tables = vec![TableForm {
+            oid: 1_000,
+            columns: vec![int(-1.0), int(-1.0)],
+        }];
+        snapshot.tables[0].table_bytes = 400 * MB;
+        // A crash has emptied the counters, and a hundred rows came since.
+        snapshot.tables[0].n_live_tup = 100;
+        assert!(table_bloat(&snapshot, thresholds()).is_empty());
+        snapshot.tables[0].last_autovacuum = Some(snapshot.taken_at);
+        assert_eq!(table_bloat(&snapshot, thresholds()).len(), 1);
     }
 }

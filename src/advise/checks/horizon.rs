@@ -9,30 +9,51 @@ use crate::model::database::{Snapshot, Table};
 use crate::model::finding::Severity;
 use crate::model::structure::HorizonHolder;
 
+/// A slot that is decoded.
+const CATALOG: &str = "catalog";
+
 const SETTING_LOCK: &str = "ShareUpdateExclusiveLock on the table";
 
 pub(super) fn held(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     let set = &set.horizon_held;
+    let here = || snapshot.horizon.iter().filter(|h| h.elsewhere.is_none());
     // Only the oldest of all holds anything back; the next is told when this one has gone.
-    let oldest = snapshot.horizon.iter().max_by_key(|holder| holder.age);
+    let oldest = here()
+        .filter(|h| h.kind != CATALOG)
+        .max_by_key(|holder| holder.age);
+    let of_catalogs = here()
+        .filter(|h| h.kind == CATALOG)
+        .max_by_key(|holder| holder.age)
+        .filter(|slot| oldest.is_none_or(|oldest| slot.age > oldest.age));
     let dead: u64 = snapshot.tables.iter().map(|t| t.n_dead_tup).sum();
     oldest
         .into_iter()
+        .chain(of_catalogs)
         .filter_map(|holder| {
             let severity = graded(&holder.age, &set.warn_age, &set.critical_age)?;
+            let (whose, advice) = if holder.kind == CATALOG {
+                (
+                    "rows of the system's catalogs",
+                    "Bring its reader on, or drop it: until then vacuum removes nothing that died \
+                     after it from the system's catalogs, which many temporary tables make large",
+                )
+            } else {
+                (
+                    "rows",
+                    "End it: until then vacuum removes nothing that died after it began, in any table",
+                )
+            };
             let title = format!(
-                "{} keeps rows alive that died up to {} transactions ago",
+                "{} keeps {whose} alive that died up to {} transactions ago",
                 called(holder),
                 holder.age
             );
-            let mut draft = Draft::new(
-                severity,
-                title,
-                "End it: until then vacuum removes nothing that died after it began, in any table",
-            )
-            .about(called(holder))
-            .seen("age in transactions", holder.age)
-            .seen("dead rows in all tables", dead);
+            let mut draft = Draft::new(severity, title, advice)
+                .about(called(holder))
+                .seen("age in transactions", holder.age);
+            if holder.kind != CATALOG {
+                draft = draft.seen("dead rows in all tables", dead);
+            }
             if let Some(open) = holder.open_ms {
                 draft = draft.seen("open for", span(open));
             }
@@ -48,7 +69,7 @@ pub(super) fn held(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
 fn called(holder: &HorizonHolder) -> String {
     match holder.kind.as_str() {
         "session" => format!("session {}", holder.name),
-        "slot" => format!("slot {}", holder.name),
+        "slot" | CATALOG => format!("slot {}", holder.name),
         "prepared" => format!("prepared transaction {}", holder.name),
         _ => format!(
             "standby {} (hot_standby_feedback, or its slot)",
@@ -66,7 +87,7 @@ fn command(holder: &HorizonHolder) -> Option<(String, bool)> {
             format!("SELECT pg_terminate_backend({});", holder.name),
             true,
         )),
-        "slot" => Some((format!("SELECT pg_drop_replication_slot({name});"), true)),
+        "slot" | CATALOG => Some((format!("SELECT pg_drop_replication_slot({name});"), true)),
         "prepared" => Some((format!("ROLLBACK PREPARED {name};"), false)),
         _ => None,
     }
@@ -84,17 +105,21 @@ pub(super) fn prepared(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
                 holder.name,
                 span(open)
             );
-            Some(
-                Draft::new(
-                    severity,
-                    title,
-                    "Let its manager commit it, or roll it back: it holds its locks and old row \
-                     versions, also through a restart",
-                )
-                .about(&holder.name)
-                .seen("age in transactions", holder.age)
-                .cured_by(command(holder)?.0, "none"),
+            let draft = Draft::new(
+                severity,
+                title,
+                "Let its manager commit it, or roll it back: it holds its locks and old row \
+                 versions, also through a restart",
             )
+            .about(&holder.name)
+            .seen("age in transactions", holder.age);
+            let command = command(holder)?.0;
+            Some(match &holder.elsewhere {
+                Some(database) => draft
+                    .seen("database", database)
+                    .cured_by(command, &format!("none; in database {database}")),
+                None => draft.cured_by(command, "none"),
+            })
         })
         .collect()
 }
@@ -105,6 +130,26 @@ pub(super) fn option(snapshot: &Snapshot, table: &Table, name: &str, default: f6
     let own = own.find_map(|o| o.strip_prefix(name)?.strip_prefix('='));
     let text = own.or_else(|| snapshot.settings.get(name).map(String::as_str));
     text.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Rows that the server's own formulas count with: `reltuples`, which a crash or a reset of the
+/// counters leaves as it is.
+pub(super) fn rows(table: &Table) -> f64 {
+    table.row_estimate.unwrap_or(table.n_live_tup as f64)
+}
+
+/// Dead rows that make autovacuum come to a table of so many `rows`; from 18 on there is a most.
+pub(super) fn vacuum_trigger(snapshot: &Snapshot, table: &Table, rows: f64) -> f64 {
+    let base = option(snapshot, table, "autovacuum_vacuum_threshold", 50.0);
+    let share = option(snapshot, table, "autovacuum_vacuum_scale_factor", 0.2);
+    let most = option(
+        snapshot,
+        table,
+        "autovacuum_vacuum_max_threshold",
+        f64::INFINITY,
+    );
+    let most = if most < 0.0 { f64::INFINITY } else { most };
+    (base + share * rows).min(most)
 }
 
 /// Whether autovacuum is switched off for the table.
@@ -148,17 +193,8 @@ pub(super) fn vacuum_settings(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draf
         .iter()
         .filter(|t| t.n_tup_upd + t.n_tup_del > set.rows_min)
         .filter_map(|table| {
-            let base = option(snapshot, table, "autovacuum_vacuum_threshold", 50.0);
-            let share = option(snapshot, table, "autovacuum_vacuum_scale_factor", 0.2);
             let rows = table.row_estimate?.max(table.n_live_tup as f64);
-            let most = option(
-                snapshot,
-                table,
-                "autovacuum_vacuum_max_threshold",
-                f64::INFINITY,
-            );
-            let most = if most < 0.0 { f64::INFINITY } else { most };
-            let trigger = (base + share * rows).min(most);
+            let trigger = vacuum_trigger(snapshot, table, rows);
             (trigger >= set.dead_rows_max as f64).then_some((table, trigger))
         })
         .collect();
@@ -209,6 +245,7 @@ mod tests {
             name: "o'ld".into(),
             age,
             open_ms,
+            elsewhere: None,
         }
     }
 
@@ -230,6 +267,26 @@ mod tests {
         assert!(held(&snapshot, thresholds()).is_empty());
         snapshot.horizon = vec![holder("standby", 20_000_000, None)];
         assert_eq!(held(&snapshot, thresholds())[0].cure, None);
+    }
+
+    #[test]
+    fn what_holds_back_catalogs_or_another_database_only_is_not_said_to_hold_back_all() {
+        let mut snapshot = quiet();
+        snapshot.horizon = vec![
+            holder("catalog", 150_000_000, None),
+            HorizonHolder {
+                elsewhere: Some("other".into()),
+                ..holder("prepared", 160_000_000, Some(10_000_000))
+            },
+            holder("session", 20_000_000, Some(9_000)),
+        ];
+        let drafts = held(&snapshot, thresholds());
+        let titles: Vec<&str> = drafts.iter().map(|d| d.title.as_str()).collect();
+        assert_eq!(titles.len(), 2);
+        assert!(titles[0].starts_with("session") && !titles[0].contains("catalogs"));
+        assert!(titles[1].starts_with("slot") && titles[1].contains("catalogs"));
+        let told = &prepared(&snapshot, thresholds())[0];
+        assert_eq!(told.cure.as_ref().unwrap().lock, "none; in database other");
     }
 
     #[test]

@@ -4,12 +4,15 @@
 //! keys, replica identity. Source: PostgreSQL manual, `pg_index` (section 53.26),
 //! `pg_stat_user_indexes` (28.2.17) and `DROP INDEX`.
 
+mod wholes;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::database::{Index, Snapshot};
 use crate::model::finding::Severity;
 use crate::model::units::Timestamp;
 
+use self::wholes::{Wholes, wholes};
 use super::{Draft, Thresholds, plain, size, span};
 use crate::advise::sql;
 
@@ -40,31 +43,6 @@ fn full_name(index: &Index) -> String {
         Some(whole) => plain(&whole.schema, &whole.name),
         None => plain(&index.schema, &index.name),
     }
-}
-
-/// Indexes with those of one partitioned index added up to one: its scans, its bytes, its latest use.
-/// It is invalid where any of its parts is.
-fn wholes(snapshot: &Snapshot) -> Vec<Index> {
-    let mut parted: BTreeMap<u32, Index> = BTreeMap::new();
-    let mut all = Vec::new();
-    for index in &snapshot.indexes {
-        let Some(whole) = &index.parent else {
-            all.push(index.clone());
-            continue;
-        };
-        let sum = parted.entry(whole.oid).or_insert_with(|| Index {
-            size_bytes: 0,
-            idx_scan: 0,
-            ..index.clone()
-        });
-        sum.size_bytes = sum.size_bytes.saturating_add(index.size_bytes);
-        sum.idx_scan = sum.idx_scan.saturating_add(index.idx_scan);
-        sum.last_idx_scan = sum.last_idx_scan.max(index.last_idx_scan);
-        sum.is_valid &= index.is_valid;
-        sum.is_constraint |= index.is_constraint;
-    }
-    all.extend(parted.into_values());
-    all
 }
 
 /// Nothing but speed would be lost with it.
@@ -166,20 +144,9 @@ fn families(snapshot: &Snapshot) -> BTreeMap<(u32, &str, Option<&str>), Vec<&Ind
     families
 }
 
-/// Which of two equal indexes stays: the one with duties, then the busier, then the older.
-fn worth(index: &Index) -> (bool, bool, bool, bool, u64, std::cmp::Reverse<u32>) {
-    (
-        index.is_primary,
-        index.is_constraint || index.is_replica_identity,
-        index.is_unique,
-        index.parent.is_some(),
-        index.idx_scan,
-        std::cmp::Reverse(index.oid),
-    )
-}
-
 pub(super) fn duplicate(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     let mut drafts = Vec::new();
+    let wholes = Wholes::of(snapshot);
     for family in families(snapshot).values() {
         let mut by_columns: BTreeMap<(&[String], &[String]), Vec<&Index>> = BTreeMap::new();
         for index in family {
@@ -189,13 +156,15 @@ pub(super) fn duplicate(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
                 .push(index);
         }
         for mut same in by_columns.into_values().filter(|same| same.len() > 1) {
-            same.sort_by_key(|index| std::cmp::Reverse(worth(index)));
+            same.sort_by_key(|index| std::cmp::Reverse(wholes.worth(index)));
             let Some((kept, others)) = same.split_first() else {
                 continue;
             };
             for index in others {
+                let is_part_fit = wholes.stands_in(kept, index);
+                let index = wholes.whole(index);
                 // A second unique index is dropped only where the first one is unique, too.
-                let is_safe = stands_in(kept, index)
+                let is_safe = is_part_fit
                     && !index.is_constraint
                     && !index.is_primary
                     && !index.is_replica_identity
@@ -217,33 +186,33 @@ pub(super) fn duplicate(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
 
 pub(super) fn redundant(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     let mut drafts = Vec::new();
+    let wholes = Wholes::of(snapshot);
     for family in families(snapshot).into_values() {
         // Only a B-tree can be searched by the first of its columns alone, as fast as by its own.
         if family.first().is_none_or(|index| index.method != "btree") {
             continue;
         }
-        for index in family.iter().filter(|i| is_free(i) && i.include.is_empty()) {
+        for index in family.iter().filter(|i| i.include.is_empty()) {
+            let whole = wholes.whole(index);
+            if !is_free(whole) {
+                continue;
+            }
             // Columns of INCLUDE do not order it, so with the same keys they only add.
             let longer = family.iter().find(|other| {
                 let has_more = other.keys.len() > index.keys.len() || !other.include.is_empty();
-                has_more && other.keys.starts_with(&index.keys) && stands_in(other, index)
+                has_more && other.keys.starts_with(&index.keys) && wholes.stands_in(other, index)
             });
             let Some(longer) = longer else { continue };
             let title = format!(
                 "index {} is the beginning of {}",
-                full_name(index),
+                full_name(whole),
                 full_name(longer)
             );
-            let severity = told_as(index, set.redundant_index.warn_bytes);
-            drafts.push((index.size_bytes, covered(severity, index, longer, title)));
+            let severity = told_as(whole, set.redundant_index.warn_bytes);
+            drafts.push((whole.size_bytes, covered(severity, whole, longer, title)));
         }
     }
     largest_first(drafts)
-}
-
-/// A partitioned index goes as a whole, so only another whole may take its place.
-fn stands_in(kept: &Index, gone: &Index) -> bool {
-    gone.parent.is_none() || kept.parent.is_some()
 }
 
 fn largest_first(mut drafts: Vec<(u64, Draft)>) -> Vec<Draft> {
@@ -410,6 +379,42 @@ mod tests {
         let drafts = duplicate(&with(vec![index("extra", &["a"]), unique]), thresholds());
         assert_eq!(drafts.len(), 1);
         assert_eq!(drafts[0].object.as_deref(), Some("public.extra"));
+    }
+
+    fn part(oid: u32, table_oid: u32, parent: u32, idx_scan: u64) -> Index {
+        Index {
+            oid,
+            table_oid,
+            idx_scan,
+            parent: Some(crate::model::database::Parent {
+                oid: parent,
+                schema: "public".into(),
+                name: format!("whole_{parent}"),
+            }),
+            ..index(&format!("part_{oid}"), &["a"])
+        }
+    }
+
+    #[test]
+    fn of_two_equal_partitioned_indexes_one_goes_whatever_each_partition_says() {
+        let mut parts = vec![
+            part(1, 10, 100, 900),
+            part(2, 10, 200, 1),
+            part(3, 20, 100, 1),
+            part(4, 20, 200, 500),
+        ];
+        let told = |parts: Vec<Index>| -> Vec<String> {
+            let drafts = duplicate(&with(parts), thresholds());
+            drafts.into_iter().filter_map(|d| d.object).collect()
+        };
+        assert_eq!(told(parts.clone()), ["public.whole_200"]);
+        // The busier one is not there in every partition, so it is no stand-in for the other.
+        let mut wider = parts.clone();
+        wider.push(part(5, 30, 200, 0));
+        assert_eq!(told(wider), ["public.whole_100"]);
+        // In one partition it is what tells its rows apart.
+        parts[3].is_replica_identity = true;
+        assert_eq!(told(parts), ["public.whole_100"]);
     }
 
     #[test]

@@ -14,25 +14,39 @@ pub(super) fn inactive_slot(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft>
     let quiet = snapshot.slots.iter().filter(|slot| !slot.active);
     quiet
         .filter_map(|slot| {
-            let kept = slot.retained_bytes?;
+            // One that is lost keeps nothing, and says so.
             let is_lost = slot.wal_status.as_deref() == Some("lost");
-            let severity = if is_lost {
-                Severity::Warning
+            let (severity, title, advice) = if is_lost {
+                (
+                    Severity::Warning,
+                    format!(
+                        "slot {} is lost: its reader cannot go on from it",
+                        slot.name
+                    ),
+                    "Set its reader up anew, and drop the slot: it keeps nothing any more, and no \
+                     restart brings it back",
+                )
             } else {
-                graded(&kept, &set.warn_bytes, &set.critical_bytes)?
+                let kept = slot.retained_bytes?;
+                (
+                    graded(&kept, &set.warn_bytes, &set.critical_bytes)?,
+                    format!(
+                        "slot {} is read by nobody and holds back {} of WAL",
+                        slot.name,
+                        size(kept)
+                    ),
+                    "Bring its reader back, or drop the slot: the WAL it keeps fills the disk, and \
+                     old row versions stay with it. max_slot_wal_keep_size bounds the harm",
+                )
             };
-            let title = if is_lost {
-                format!("slot {} has lost the WAL it needs", slot.name)
-            } else {
-                format!("slot {} is read by nobody and holds back {} of WAL", slot.name, size(kept))
-            };
-            let advice = "Bring its reader back, or drop the slot: the WAL it keeps fills the disk, \
-                          and old row versions stay with it. max_slot_wal_keep_size bounds the harm";
             Some(
                 Draft::new(severity, title, advice)
                     .about(&slot.name)
                     .seen("type", &slot.kind)
-                    .seen("wal_status", slot.wal_status.as_deref().unwrap_or("not known"))
+                    .seen(
+                        "wal_status",
+                        slot.wal_status.as_deref().unwrap_or("not known"),
+                    )
                     .cured_here(drop_slot(&slot.name), ""),
             )
         })
@@ -177,6 +191,18 @@ mod tests {
             drafts[0].cure.as_ref().unwrap().sql,
             "SELECT pg_drop_replication_slot('o''ld');"
         );
+    }
+
+    #[test]
+    fn a_lost_slot_is_told_though_it_keeps_nothing() {
+        let mut snapshot = quiet();
+        snapshot.slots = vec![Slot {
+            retained_bytes: None,
+            wal_status: Some("lost".into()),
+            ..slot(false, 0)
+        }];
+        let drafts = inactive_slot(&snapshot, thresholds());
+        assert!(drafts[0].title.contains("is lost"), "{}", drafts[0].title);
     }
 
     #[test]

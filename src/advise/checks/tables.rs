@@ -73,8 +73,7 @@ pub(super) fn sequence_exhaustion(snapshot: &Snapshot, set: &Thresholds) -> Vec<
     let mut used: Vec<_> = snapshot
         .sequences
         .iter()
-        .filter(|s| s.max_value > 0)
-        .filter_map(|s| Some((s, s.last_value? as f64 / s.max_value as f64)))
+        .filter_map(|s| Some((s, s.used_ratio()?)))
         .collect();
     used.sort_by(|a, b| b.1.total_cmp(&a.1));
     used.into_iter()
@@ -97,7 +96,14 @@ pub(super) fn sequence_exhaustion(snapshot: &Snapshot, set: &Thresholds) -> Vec<
                 draft
                     .about(name)
                     .seen("last_value", s.last_value.unwrap_or(0))
-                    .seen("largest possible", s.max_value)
+                    .seen(
+                        if s.is_descending() {
+                            "least possible"
+                        } else {
+                            "largest possible"
+                        },
+                        s.max_value,
+                    )
                     .cured_by(command, lock),
             )
         })
@@ -107,8 +113,13 @@ pub(super) fn sequence_exhaustion(snapshot: &Snapshot, set: &Thresholds) -> Vec<
 /// What widens a sequence, and its column where that is the narrower of the two.
 fn widen(s: &Sequence) -> (String, &'static str) {
     let sequence = format!(
-        "ALTER SEQUENCE {} AS bigint NO MAXVALUE;",
-        sql::qualified(&s.schema, &s.name)
+        "ALTER SEQUENCE {} AS bigint NO {};",
+        sql::qualified(&s.schema, &s.name),
+        if s.is_descending() {
+            "MINVALUE"
+        } else {
+            "MAXVALUE"
+        }
     );
     let Some(column) = s.column.as_ref().filter(|column| column.is_narrow) else {
         return (sequence, "ShareRowExclusiveLock on the sequence");
@@ -155,6 +166,7 @@ mod tests {
             schema: "public".into(),
             name: "lead_id_seq".into(),
             last_value,
+            first_value: 1,
             max_value: i64::from(i32::MAX),
             column: None,
         };
@@ -166,5 +178,24 @@ mod tests {
         let drafts = sequence_exhaustion(&snapshot, thresholds());
         assert_eq!(drafts.len(), 1);
         assert_eq!(drafts[0].severity, Severity::Critical);
+    }
+
+    #[test]
+    fn a_range_that_begins_late_or_counts_down_is_measured_from_its_own_start() {
+        let of = |first_value, last_value, max_value| Sequence {
+            first_value,
+            last_value: Some(last_value),
+            max_value,
+            ..Sequence::default()
+        };
+        let used = |sequence: Sequence| sequence.used_ratio().unwrap();
+        assert!(used(of(1_000, 1_000, 1_100)) < 0.01);
+        assert!(used(of(i64::MIN, 0, i64::MAX)) < 0.51);
+        assert!((used(of(-1, -30_000, -32_768)) - 0.9155).abs() < 1e-3);
+        let mut snapshot = quiet();
+        snapshot.sequences = vec![of(-1, -30_000, -32_768)];
+        let drafts = sequence_exhaustion(&snapshot, thresholds());
+        let cure = &drafts[0].cure.as_ref().unwrap().sql;
+        assert!(cure.ends_with("AS bigint NO MINVALUE;"), "{cure}");
     }
 }

@@ -107,10 +107,9 @@ pub(super) fn vacuum_memory(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft>
     };
     let room = room * 1_024.0;
     let passes = |table: &Table| {
-        let base = horizon::option(snapshot, table, "autovacuum_vacuum_threshold", 50.0);
-        let share = horizon::option(snapshot, table, "autovacuum_vacuum_scale_factor", 0.2);
         let rows = table.row_estimate.unwrap_or(0.0);
-        let dead = (base + share * rows).max(table.n_dead_tup as f64);
+        let trigger = horizon::vacuum_trigger(snapshot, table, rows);
+        let dead = trigger.max(table.n_dead_tup as f64);
         (dead * A_ROW / room.max(1.0), dead)
     };
     let written = |t: &&Table| t.n_tup_upd + t.n_tup_del >= set.rows_min && t.index_bytes > 0;
@@ -167,9 +166,7 @@ pub(super) fn dead_rows(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
         .iter()
         .filter(|t| t.n_dead_tup >= set.rows_min)
         .filter(|t| {
-            let base = horizon::option(snapshot, t, "autovacuum_vacuum_threshold", 50.0);
-            let share = horizon::option(snapshot, t, "autovacuum_vacuum_scale_factor", 0.2);
-            let trigger = base + share * t.n_live_tup as f64;
+            let trigger = horizon::vacuum_trigger(snapshot, t, horizon::rows(t));
             // Where autovacuum will not come, what it would come for is overdue.
             let factor = if is_server_off || horizon::is_off(t) {
                 1.0
@@ -217,7 +214,7 @@ pub(super) fn stale_statistics(snapshot: &Snapshot, set: &Thresholds) -> Vec<Dra
             let never = t.row_estimate.is_none() && t.n_live_tup >= set.rows_min;
             let base = horizon::option(snapshot, t, "autovacuum_analyze_threshold", 50.0);
             let share = horizon::option(snapshot, t, "autovacuum_analyze_scale_factor", 0.1);
-            let trigger = base + share * t.n_live_tup as f64;
+            let trigger = base + share * horizon::rows(t);
             let behind = t.n_mod_since_analyze >= set.rows_min
                 && t.n_mod_since_analyze as f64 >= set.overdue_factor * trigger;
             (never || behind).then_some((t, never))
@@ -323,6 +320,34 @@ mod tests {
             dead_rows(&snapshot, thresholds()).is_empty(),
             "too few to matter"
         );
+    }
+
+    #[test]
+    fn the_server_s_formulas_count_with_its_estimate_of_rows() {
+        // A crash has emptied the counters; what came since is far from making autovacuum come.
+        let mut snapshot = quiet();
+        snapshot.tables = vec![table("large", 10_000_000)];
+        snapshot.tables[0].n_live_tup = 5_000;
+        snapshot.tables[0].n_dead_tup = 20_000;
+        snapshot.tables[0].n_mod_since_analyze = 25_000;
+        assert!(dead_rows(&snapshot, thresholds()).is_empty());
+        assert!(stale_statistics(&snapshot, thresholds()).is_empty());
+    }
+
+    #[test]
+    fn from_18_on_there_is_a_most_of_dead_rows() {
+        let mut snapshot = quiet();
+        snapshot.tables = vec![table("huge", 2_000_000_000)];
+        snapshot.tables[0].n_dead_tup = 250_000_000;
+        assert!(dead_rows(&snapshot, thresholds()).is_empty());
+        let most = (
+            "autovacuum_vacuum_max_threshold".to_owned(),
+            "100000000".to_owned(),
+        );
+        snapshot.settings.extend([most]);
+        assert_eq!(dead_rows(&snapshot, thresholds()).len(), 1);
+        snapshot.tables[0].options = vec!["autovacuum_vacuum_max_threshold=-1".into()];
+        assert!(dead_rows(&snapshot, thresholds()).is_empty());
     }
 
     #[test]

@@ -87,6 +87,7 @@ mod tests {
             }],
             not_costed: vec![NotCosted {
                 ddl: "CREATE INDEX CONCURRENTLY ON t USING gin (b)".to_owned(),
+                table: "public.t".to_owned(),
                 statement: "y".to_owned(),
                 reason: "words".to_owned(),
             }],

@@ -231,6 +231,43 @@ fn told_periods_last_through_days_that_hours_are_folded_to() {
 }
 
 #[test]
+fn hours_that_make_no_whole_days_are_forecast_as_they_are() {
+    // Eight readings a day, as an office has them: no day holds enough to be one.
+    let office = |i: usize| {
+        if i % 24 < 8 {
+            50.0 + noise(i)
+        } else {
+            f64::NAN
+        }
+    };
+    let values = series(24 * 15 - 16, office);
+    for horizon in [24, 168, 24 * 30] {
+        let extension = ahead(&values, horizon, Some(Millis::HOUR), &[60.0]);
+        assert_sound(&extension, horizon);
+        let last = extension.mean[horizon - 1];
+        assert!((last - 50.0).abs() < 5.0, "{horizon}: {last}");
+        let band = &extension.bands[1];
+        assert!(
+            band.hi[horizon - 1] - band.lo[horizon - 1] > 0.5,
+            "{horizon}"
+        );
+    }
+}
+
+#[test]
+fn steps_that_do_not_divide_a_day_are_not_folded_to_days() {
+    let seven = Millis(7 * Millis::HOUR.0);
+    let values = series(24 * 30, |i| 100.0 + 20.0 * wave(i, 10) + noise(i));
+    for horizon in [30, 24 * 20] {
+        let extension = ahead(&values, horizon, Some(seven), &[]);
+        assert_sound(&extension, horizon);
+        assert!(!extension.periods.contains(&3), "{:?}", extension.periods);
+    }
+    let near = ahead(&values, 30, Some(seven), &[]);
+    assert_eq!(near.periods.first(), Some(&10));
+}
+
+#[test]
 fn hostile_values_never_leave_finite_ground() {
     let shapes: [&dyn Fn(usize) -> f64; 12] = [
         &|_| 5.0,
@@ -314,8 +351,13 @@ proptest! {
         for (a, b) in base.mean.iter().zip(&scaled.mean) {
             prop_assert!((a * scale - b).abs() <= 1e-5 * b.abs());
         }
-        for (a, b) in base.bands[1].hi.iter().zip(&scaled.bands[1].hi) {
+        let (one, other) = (&base.bands[1], &scaled.bands[1]);
+        for (a, b) in one.hi.iter().zip(&other.hi) {
             prop_assert!((a * scale - b).abs() <= 1e-4 * b.abs());
+        }
+        // A lower end may be near zero, so the band's width is the measure.
+        for ((a, b), hi) in one.lo.iter().zip(&other.lo).zip(&other.hi) {
+            prop_assert!((a * scale - b).abs() <= 1e-4 * b.abs().max(hi - b));
         }
     }
 

@@ -16,6 +16,10 @@ pub(in crate::http) struct TableStrategy {
     recommendations: Vec<IndexRecommendation>,
     /// Indexes of the table that need not be kept.
     drops: Vec<IndexDrop>,
+    /// Indexes of the table that might help and whose cost nobody could plan.
+    not_costed: Vec<UncostedIndex>,
+    /// Statements whose plans the advice changes in a way that may not pay; of all tables together.
+    worse: Vec<WorseStatement>,
     /// What the workload costs with the advice, as a share of what it does; of all tables together.
     cost_ratio: Option<f64>,
     /// What costs rest on: `hypopg 1.4.1`, or `estimate`.
@@ -63,6 +67,27 @@ struct IndexDrop {
     frees_bytes: u64,
 }
 
+/// An index whose use nobody could plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct UncostedIndex {
+    ddl: String,
+    /// The statement that it is for.
+    statement: String,
+    reason: String,
+}
+
+/// A statement that may not gain in time what it gains in cost.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WorseStatement {
+    name: String,
+    /// `cost`, `blocks` or `workers`.
+    what: String,
+    before: f64,
+    after: f64,
+}
+
 /// Shares of the workload's cost from which advice is of high and of medium priority.
 const HIGH: f64 = 0.1;
 const MEDIUM: f64 = 0.01;
@@ -72,7 +97,11 @@ pub(in crate::http) fn tables(snapshot: &Snapshot, standing: &Standing) -> Vec<T
     let advice = &standing.advice;
     let each = snapshot.tables.iter();
     each.map(|table| strategy(table, snapshot, standing))
-        .filter(|strategy| !strategy.indexes.is_empty() || !strategy.recommendations.is_empty())
+        .filter(|strategy| {
+            !strategy.indexes.is_empty()
+                || !strategy.recommendations.is_empty()
+                || !strategy.not_costed.is_empty()
+        })
         .map(|strategy| TableStrategy {
             cost_ratio: share(advice.cost_after, advice.cost_before),
             ..strategy
@@ -101,6 +130,26 @@ fn strategy(table: &Table, snapshot: &Snapshot, standing: &Standing) -> TableStr
                 ddl: drop.ddl.clone(),
                 reason: drop.reason.clone(),
                 frees_bytes: drop.frees_bytes,
+            })
+            .collect(),
+        not_costed: advice
+            .not_costed
+            .iter()
+            .filter(|other| other.table == full)
+            .map(|other| UncostedIndex {
+                ddl: other.ddl.clone(),
+                statement: other.statement.clone(),
+                reason: other.reason.clone(),
+            })
+            .collect(),
+        worse: advice
+            .worse
+            .iter()
+            .map(|worse| WorseStatement {
+                name: worse.name.clone(),
+                what: worse.what.clone(),
+                before: worse.before,
+                after: worse.after,
             })
             .collect(),
         indexes: own.into_iter().map(index).collect(),

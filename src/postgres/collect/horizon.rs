@@ -12,21 +12,31 @@ const PART: &str = "horizon";
 /// Holders of each kind that are named, the oldest first.
 const EACH_CAP: usize = 3;
 
-/// Reads who holds back the horizon, the oldest first.
+/// Reads who holds back the horizon of this database, the oldest first.
+///
+/// Tables of a database wait for its own sessions only, and for standbys; on a standby for all. A lost
+/// slot and a running vacuum hold back nothing. Source: `ComputeXidHorizons` in `procarray.c`.
 pub(crate) async fn holders(session: &mut Session) -> Result<Vec<HorizonHolder>> {
     let age = "greatest(age(a.backend_xmin), age(a.backend_xid))";
     let sql = format!(
-        "select {MARKER} kind, name, age::int8, open from (select kind, name, age, open, \
-         row_number() over (partition by kind order by age desc) as place from (\
+        "select {MARKER} kind, name, age::int8, open, elsewhere from (select kind, name, age, open, elsewhere, \
+         row_number() over (partition by kind, elsewhere is null order by age desc) as place from (\
          select case when a.backend_type = 'walsender' then 'standby' else 'session' end as kind, \
          case when a.backend_type = 'walsender' then a.application_name else a.pid::text end as name, \
-         {age} as age, extract(epoch from clock_timestamp() - a.xact_start)::float8 as open \
+         {age} as age, extract(epoch from clock_timestamp() - a.xact_start)::float8 as open, \
+         null::text as elsewhere \
          from pg_stat_get_activity(null) a where a.pid <> pg_backend_pid() \
          and coalesce(a.backend_type, '') not in ('autovacuum worker', 'logical replication worker') \
-         union all select 'slot', s.slot_name::text, \
-         greatest(age(s.xmin), age(s.catalog_xmin)), null from pg_replication_slots s \
+         and (a.datid = (select oid from pg_database where datname = current_database()) \
+         or a.backend_type = 'walsender' and coalesce(a.datid, 0) = 0 or pg_is_in_recovery()) \
+         and not exists (select from pg_stat_progress_vacuum v where v.pid = a.pid) \
+         union all select 'slot', s.slot_name::text, age(s.xmin), null, null \
+         from pg_replication_slots s where s.wal_status is distinct from 'lost' \
+         union all select 'catalog', s.slot_name::text, age(s.catalog_xmin), null, null \
+         from pg_replication_slots s where s.wal_status is distinct from 'lost' \
          union all select 'prepared', p.gid, age(p.transaction), \
-         extract(epoch from clock_timestamp() - p.prepared)::float8 from pg_prepared_xacts p) h \
+         extract(epoch from clock_timestamp() - p.prepared)::float8, \
+         nullif(p.database, current_database())::text from pg_prepared_xacts p) h \
          where age is not null) h where place <= {EACH_CAP} order by age desc"
     );
     let rows = session.rows(PART, &sql, &[]).await?;
@@ -38,6 +48,7 @@ pub(crate) async fn holders(session: &mut Session) -> Result<Vec<HorizonHolder>>
                 name: cells.text(1)?,
                 age: cells.count(2)?,
                 open_ms: cells.millis(3)?,
+                elsewhere: cells.get(4)?,
             })
         })
         .collect()

@@ -1,6 +1,7 @@
 //! Sequences and identity columns: how much of the range is used up.
 //!
-//! Read in every tenth cycle: each one has to be opened, and none runs out within minutes.
+//! Read in every tenth cycle: each one has to be opened, and none runs out within minutes. One that
+//! begins anew after its last number (`CYCLE`) never runs out.
 
 use std::collections::BTreeSet;
 
@@ -78,10 +79,13 @@ impl Sequences {
             "select {MARKER} n.nspname::text, c.relname::text, \
              case when has_sequence_privilege(c.oid, 'SELECT,USAGE') \
              then pg_sequence_last_value(c.oid) end, \
-             least(s.seqmax, case a.atttypid when 'int2'::regtype then 32767 \
-             when 'int4'::regtype then 2147483647 else s.seqmax end), \
+             case when s.seqincrement > 0 then least(s.seqmax, case a.atttypid \
+             when 'int2'::regtype then 32767 when 'int4'::regtype then 2147483647 end) \
+             else greatest(s.seqmin, case a.atttypid \
+             when 'int2'::regtype then -32768 when 'int4'::regtype then -2147483648 end) end, \
              tn.nspname::text, t.relname::text, a.attname::text, \
-             a.atttypid in ('int2'::regtype, 'int4'::regtype), d.deptype = 'i' \
+             a.atttypid in ('int2'::regtype, 'int4'::regtype), d.deptype = 'i', \
+             case when s.seqincrement > 0 then s.seqmin else s.seqmax end \
              from pg_sequence s join pg_class c on c.oid = s.seqrelid \
              join pg_namespace n on n.oid = c.relnamespace \
              left join pg_depend d on d.classid = 'pg_class'::regclass and d.objid = c.oid \
@@ -90,7 +94,7 @@ impl Sequences {
              left join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid \
              left join pg_class t on t.oid = d.refobjid \
              left join pg_namespace tn on tn.oid = t.relnamespace \
-             where c.relpersistence <> 't' {unlogged} and s.seqincrement > 0 \
+             where c.relpersistence <> 't' {unlogged} and not s.seqcycle \
              and c.oid <> all ($1)"
         );
         let rows = patient(session, &sql, untouchable).await?;
@@ -112,10 +116,11 @@ impl Sequences {
                 name: cells.text(1)?,
                 last_value: cells.get(2)?,
                 max_value: cells.get(3)?,
+                first_value: cells.get(9)?,
                 column,
             });
         }
-        let used = |s: &Sequence| s.last_value.unwrap_or(0) as f64 / s.max_value as f64;
+        let used = |s: &Sequence| s.used_ratio().unwrap_or(0.0);
         list.sort_by(|a, b| used(b).total_cmp(&used(a)));
         self.list = list;
         self.read_in = Some(cycle);
@@ -137,7 +142,7 @@ impl Sequences {
         let known = self.list.iter().take(SERIES_CAP);
         known
             .filter_map(|sequence| {
-                let used = sequence.last_value? as f64 / sequence.max_value as f64;
+                let used = sequence.used_ratio()?;
                 let labels = Labels::none()
                     .with("datname", able.database.as_str())
                     .with("schemaname", sequence.schema.as_str())

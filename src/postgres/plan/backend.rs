@@ -25,6 +25,8 @@ use crate::postgres::{Error, Options, Result};
 
 /// How much longer than its own `statement_timeout` a server may take before the line counts as dead.
 const NETWORK_SLACK: Duration = Duration::from_secs(2);
+/// The part that asks whether two sessions see each other's locks.
+const LOCK: &str = "locks";
 /// Sessions that may be lost while planning before it is given up.
 const LOSSES: usize = 2;
 
@@ -40,6 +42,8 @@ pub(super) struct Backend {
     /// Candidates that the server does not take.
     refused: IndexSet,
     losses: usize,
+    /// Indexes that are there and hidden from this backend's plans.
+    hidden: Vec<String>,
 }
 
 /// What questions are about.
@@ -82,6 +86,7 @@ impl Backend {
             numbers: BTreeMap::new(),
             refused: IndexSet::default(),
             losses: 0,
+            hidden: Vec::new(),
         };
         let sql =
             "select /* plimsoll */ pg_catalog.current_setting('default_transaction_read_only')";
@@ -128,6 +133,38 @@ impl Backend {
         let rows = self.rows("version", sql, &[]).await?;
         let number = rows.first().map(|row| Cells::new("version", row).count(0));
         Ok(u32::try_from(number.transpose()?.unwrap_or(0)).unwrap_or(u32::MAX))
+    }
+
+    /// Locks a number that nobody else has locked, and gives it.
+    pub(super) async fn lock_any(&mut self) -> Result<i64> {
+        let sql = "select /* plimsoll */ (pg_catalog.random() * 9e18)::pg_catalog.int8";
+        loop {
+            let rows = self.rows(LOCK, sql, &[]).await?;
+            let Some(row) = rows.first() else {
+                return Err(Error::NotConnected);
+            };
+            let key = Cells::new(LOCK, row).get(0)?;
+            if self.try_lock(key).await? {
+                return Ok(key);
+            }
+        }
+    }
+
+    /// Locks a number in this database, unless another session has.
+    pub(super) async fn try_lock(&mut self, key: i64) -> Result<bool> {
+        let sql = "select /* plimsoll */ pg_catalog.pg_try_advisory_lock($1)";
+        let rows = self.rows(LOCK, sql, &[(&key, Type::INT8)]).await?;
+        let Some(row) = rows.first() else {
+            return Err(Error::NotConnected);
+        };
+        Cells::new(LOCK, row).get(0)
+    }
+
+    /// Gives all such locks back.
+    pub(super) async fn unlock_all(&mut self) -> Result<()> {
+        let sql = "select /* plimsoll */ pg_catalog.pg_advisory_unlock_all()";
+        self.rows(LOCK, sql, &[]).await?;
+        Ok(())
     }
 
     /// Types of the parameters of one statement, by number; more than one statement is refused.
@@ -199,7 +236,7 @@ impl Backend {
                             detail: error.to_string(),
                         });
                     }
-                    self.reopen().await?;
+                    self.reopen(question).await?;
                     let Some(ask) = asks.get(answers.len()) else {
                         continue;
                     };
@@ -217,10 +254,13 @@ impl Backend {
                         Ok(answer) => answers.push(answer),
                         Err(error) if error.is_fatal() && !suspects.is_empty() => {
                             self.losses += 1;
-                            self.reopen().await?;
+                            self.reopen(question).await?;
                             answers.push(None);
                         }
-                        Err(_) => answers.push(None),
+                        Err(_) => {
+                            self.end().await?;
+                            answers.push(None);
+                        }
                     }
                 }
                 Err(error) => {
@@ -347,6 +387,7 @@ impl Backend {
         );
         self.rows("hidden indexes", &sql, &[(&names, Type::TEXT_ARRAY)])
             .await?;
+        self.hidden = names.to_vec();
         Ok(())
     }
 
@@ -356,6 +397,7 @@ impl Backend {
             "select /* plimsoll */ {}.hypopg_unhide_all_indexes()",
             question.schema
         );
+        self.hidden.clear();
         self.rows("hidden indexes", &sql, &[]).await?;
         Ok(())
     }
@@ -370,7 +412,8 @@ impl Backend {
         Ok(())
     }
 
-    async fn reopen(&mut self) -> Result<()> {
+    /// A new session in the place of one that was lost, which hides what that one hid.
+    async fn reopen(&mut self, question: Question<'_>) -> Result<()> {
         // A backend that crashed takes all others with it: the server starts anew.
         const TRIES: usize = 20;
         const PAUSE: Duration = Duration::from_millis(500);
@@ -382,6 +425,10 @@ impl Backend {
                     std::mem::swap(&mut self.driver, &mut fresh.driver);
                     self.known.clear();
                     self.numbers.clear();
+                    let hidden = std::mem::take(&mut self.hidden);
+                    if !hidden.is_empty() {
+                        self.hide(question, &hidden).await?;
+                    }
                     return Ok(());
                 }
                 Err(error) => last = error,

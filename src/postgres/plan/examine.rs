@@ -319,6 +319,23 @@ async fn examine(
     })
 }
 
+/// Why a statement must not be run, if anything; it is planned and no more.
+pub(super) async fn objection(backend: &mut Backend, statement: &str) -> Result<Option<String>> {
+    backend.begin().await?;
+    let sql = format!("explain /* plimsoll */ (format json, verbose) {statement}");
+    let found = match told(backend, &sql).await {
+        Ok(told) => safe::objection(backend, statement, &told.plan).await,
+        Err(error) => Err(error),
+    };
+    match found {
+        Err(error) if error.is_fatal() => Err(error),
+        found => {
+            backend.end().await?;
+            found
+        }
+    }
+}
+
 /// Why a run did not come to its end.
 fn why(error: &Error) -> String {
     match error {

@@ -134,6 +134,36 @@ impl WhatIf {
         scratch::identity(&rows)
     }
 
+    /// Why a statement must not be run; `None` where it reads and does nothing else. It is planned, not
+    /// run.
+    ///
+    /// # Errors
+    /// Those of the server, such as a table that is not there; those of the line.
+    pub async fn objection(&self, statement: &str) -> Result<Option<String>> {
+        let Some(backend) = self.backends.first() else {
+            return Err(super::Error::NotConnected);
+        };
+        examine::objection(&mut *backend.lock().await, statement).await
+    }
+
+    /// Whether another session is on another server, or in another database of this one: a lock that is
+    /// held here is free there.
+    ///
+    /// # Errors
+    /// Those of either server.
+    pub async fn is_elsewhere(&self, other: &Self) -> Result<bool> {
+        let (Some(ours), Some(theirs)) = (self.backends.first(), other.backends.first()) else {
+            return Err(super::Error::NotConnected);
+        };
+        let (mut ours, mut theirs) = (ours.lock().await, theirs.lock().await);
+        let key = ours.lock_any().await?;
+        let is_free = theirs.try_lock(key).await?;
+        for backend in [&mut ours, &mut theirs] {
+            backend.unlock_all().await?;
+        }
+        Ok(is_free)
+    }
+
     /// The types of a statement's parameters, and its plan with the parameters left in it.
     ///
     /// # Errors

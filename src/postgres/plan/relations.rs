@@ -66,11 +66,20 @@ const INDEXES: &str = "\
       c.relname::text, am.amname::text, \
       string_to_array(i.indkey::text, ' ')::int4[], i.indnkeyatts::int4, \
       array(select pg_get_indexdef(i.indexrelid, k, true) from generate_series(1, i.indnkeyatts) k), \
-      string_to_array(i.indoption::text, ' ')::int4[], \
-      array(select o.opcdefault from unnest(i.indclass::oid[]) with ordinality u(oid, k) \
-            join pg_opclass o on o.oid = u.oid order by u.k), \
+      array(select concat_ws(' ', \
+              case when i.indcollation[u.k - 1] not in (0, coalesce(a.attcollation, 'default'::regcollation)) \
+                then 'COLLATE ' || i.indcollation[u.k - 1]::regcollation::text end, \
+              case when not o.opcdefault then quote_ident(o.opcname) end, \
+              '(' || array_to_string(x.attoptions, ', ') || ')', \
+              nullif(array_to_string(array[case when i.indoption[u.k - 1] & 1 = 1 then 'DESC' end, \
+                case when i.indoption[u.k - 1] & 2 = 2 then 'NULLS FIRST' end], ' '), '')) \
+            from unnest(i.indclass::oid[]) with ordinality u(oid, k) \
+            join pg_opclass o on o.oid = u.oid \
+            left join pg_attribute a on a.attrelid = i.indrelid and a.attnum = i.indkey[u.k - 1] and a.attnum > 0 \
+            left join pg_attribute x on x.attrelid = i.indexrelid and x.attnum = u.k order by u.k), \
       pg_get_expr(i.indpred, i.indrelid), i.indisunique, \
-      i.indisreplident or i.indisexclusion or i.indisclustered \
+      i.indisreplident or i.indisexclusion or i.indisclustered or c.relispartition \
+        or coalesce((to_jsonb(i) ->> 'indnullsnotdistinct')::bool, false) \
         or exists (select from pg_constraint k where k.conindid = i.indexrelid), \
       pg_relation_size(i.indexrelid), coalesce(s.idx_scan, 0) \
     from pg_index i join pg_class c on c.oid = i.indexrelid \
@@ -229,16 +238,15 @@ async fn indexes(
         };
         let members: Vec<i32> = cells.get(4)?;
         let key_count = usize::try_from(cells.get::<i32>(5)?).unwrap_or(members.len());
-        let options: Vec<i32> = cells.get(7)?;
-        let defaults: Vec<bool> = cells.get(8)?;
+        let key_forms: Vec<String> = cells.get(7)?;
         let column = |number: &i32| numbers.get(&(place, *number)).copied();
         let keys = members
             .iter()
             .take(key_count)
             .enumerate()
             .map(|(at, number)| {
-                let plain = options.get(at) == Some(&0) && defaults.get(at) == Some(&true);
-                column(number).filter(|_| plain)
+                let is_plain = key_forms.get(at).is_some_and(String::is_empty);
+                column(number).filter(|_| is_plain)
             });
         relation.indexes.push(Existing {
             quoted: cells.text(1)?,
@@ -247,11 +255,12 @@ async fn indexes(
             keys: keys.collect(),
             key_texts: cells.get(6)?,
             include: members.iter().skip(key_count).filter_map(column).collect(),
-            predicate: cells.get(9)?,
-            is_unique: cells.get(10)?,
-            is_constraint: cells.get(11)?,
-            size_bytes: cells.count(12)?,
-            scans: cells.count(13)?,
+            predicate: cells.get(8)?,
+            is_unique: cells.get(9)?,
+            is_constraint: cells.get(10)?,
+            size_bytes: cells.count(11)?,
+            scans: cells.count(12)?,
+            key_forms,
         });
     }
     Ok(())

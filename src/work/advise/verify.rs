@@ -15,7 +15,6 @@ use std::time::Duration;
 use self::lab::Lab;
 use super::workload;
 use super::{Request, of_target};
-use crate::advise::script;
 use crate::advise::workload::Statement;
 use crate::clock::Stopwatch;
 use crate::config::Config;
@@ -81,7 +80,7 @@ pub async fn verify(config: &Config, order: Order, footprint: &Footprint) -> Res
     };
     let session = WhatIf::open(&options, 1).await?;
     let identity = session.identity().await?;
-    refuse_watched(config, target.as_ref(), &options, &identity).await?;
+    refuse_watched(config, target.as_ref(), &options, (&session, &identity)).await?;
     let source = target.as_ref().unwrap_or(&options);
     let mut advice = if let Some(advice) = order.advice {
         advice
@@ -93,7 +92,6 @@ pub async fn verify(config: &Config, order: Order, footprint: &Footprint) -> Res
     let reader = WhatIf::open(source, 1).await?;
     let (statements, skipped, _) = workload::read(&reader, &order.request.workload).await?;
     reader.close().await;
-    session.close().await;
     let scratch = Scratch::open(&options).await?;
     footprint.set(Some((options.clone(), scratch.pid())));
     let limits = Limits {
@@ -102,7 +100,8 @@ pub async fn verify(config: &Config, order: Order, footprint: &Footprint) -> Res
         runs: order.runs.max(1),
         told: order.told,
     };
-    let outcome = on_scratch(&scratch, &mut advice, statements, limits, &watch).await;
+    let outcome = on_scratch((&scratch, &session), &advice, statements, limits, &watch).await;
+    session.close().await;
     let dropped = scratch.drop_ours().await;
     if dropped.is_ok() {
         footprint.set(None);
@@ -142,7 +141,7 @@ async fn refuse_watched(
     config: &Config,
     target: Option<&Options>,
     scratch: &Options,
-    identity: &Identity,
+    (ours, identity): (&WhatIf, &Identity),
 ) -> Result<()> {
     let watched = watched_targets(config)?;
     let watched = watched.iter().filter_map(|target| target.options.as_ref());
@@ -161,16 +160,21 @@ async fn refuse_watched(
             continue;
         };
         let theirs = session.identity().await;
-        session.close().await;
         // Where the cluster's number may not be seen, the database's own must differ.
-        let is_same = theirs.is_ok_and(|theirs| {
+        let is_alike = theirs.is_ok_and(|theirs| {
             theirs.database_oid == identity.database_oid
                 && theirs.database == identity.database
                 && (theirs.system == identity.system
                     || theirs.system.is_none()
                     || identity.system.is_none())
         });
-        if is_same {
+        // A copy of the files is alike in all of that and still another server; not so a standby, which
+        // gets whatever is built here.
+        let is_copy = is_alike
+            && !session.ability().in_recovery
+            && ours.is_elsewhere(&session).await.unwrap_or(false);
+        session.close().await;
+        if is_alike && !is_copy {
             return Err(refused);
         }
     }
@@ -179,8 +183,8 @@ async fn refuse_watched(
 
 /// Everything between opening and dropping.
 async fn on_scratch(
-    scratch: &Scratch,
-    advice: &mut Advice,
+    (scratch, planner): (&Scratch, &WhatIf),
+    advice: &Advice,
     statements: Vec<Statement>,
     limits: Limits,
     watch: &Stopwatch,
@@ -194,7 +198,7 @@ async fn on_scratch(
             tables: empty.join(", "),
         });
     }
-    let (statements, skipped) = runnable(scratch, statements).await?;
+    let (statements, skipped) = runnable(planner, statements).await?;
     if statements.is_empty() {
         return Err(Error::NothingToRun {
             reason: skipped
@@ -209,9 +213,15 @@ async fn on_scratch(
             number + 1,
             advice.indexes.len()
         ));
-        let left = limits.total.saturating_sub(watch.elapsed());
-        let one = scratch.build(&index.ddl, number, millis(left)).await;
-        built.push(one.map_err(|error| full(error, advice.size_bytes))?);
+        let left = millis(limits.total.saturating_sub(watch.elapsed()));
+        // To the server a limit of 0 is none.
+        if left.0 == 0 {
+            break;
+        }
+        match scratch.build(&index.ddl, number, left).await {
+            Err(crate::postgres::Error::StatementTimeout { .. }) => break,
+            one => built.push(one.map_err(|error| full(error, advice.size_bytes))?),
+        }
     }
     let lab = Lab {
         scratch,
@@ -222,7 +232,7 @@ async fn on_scratch(
         watch,
     };
     let mut proof = lab.judge(advice).await?;
-    proof.skipped = skipped;
+    proof.skipped.splice(..0, skipped);
     Ok(proof)
 }
 
@@ -248,35 +258,18 @@ fn full(error: crate::postgres::Error, promised_bytes: u64) -> Error {
     }
 }
 
-/// Statements that read and do nothing else, and why the others are not run.
+/// Statements that read and do nothing else, and why the others are not run: by the check that a
+/// statement has to pass before it is explained with `ANALYZE`.
 async fn runnable(
-    scratch: &Scratch,
+    planner: &WhatIf,
     statements: Vec<Statement>,
 ) -> Result<(Vec<Statement>, Vec<advice::Skipped>)> {
     let (mut kept, mut skipped) = (Vec::new(), Vec::new());
     for statement in statements {
-        let reason = match scratch.explain(&statement.text).await {
+        let reason = match planner.objection(&statement.text).await {
             Err(error) if error.is_fatal() => return Err(error.into()),
             Err(error) => Some(error.to_string()),
-            Ok((plan, text)) => {
-                let writes = plan
-                    .nodes()
-                    .iter()
-                    .any(|node| node.operation.is_some() || node.kind == "LockRows");
-                let mut names = script::called(&statement.text);
-                names.extend(script::called(&text.replace(['\\', '"'], " ")));
-                let volatile = scratch.volatile_functions(&names).await?;
-                if writes {
-                    Some("it writes or locks rows; only what reads is run".to_owned())
-                } else if volatile.is_empty() {
-                    None
-                } else {
-                    Some(format!(
-                        "it calls {}, which may do more than compute",
-                        volatile.join(", ")
-                    ))
-                }
-            }
+            Ok(objection) => objection,
         };
         match reason {
             None => kept.push(statement),

@@ -144,6 +144,74 @@ fn periods_longer_than_the_data_are_told_and_not_used() {
     assert_eq!(done.too_long, BTreeMap::from(wanted));
 }
 
+/// Keeps the last answer.
+struct Last<T>(Option<T>);
+
+impl<T> Taker<T> for Last<T> {
+    fn take(&mut self, answer: T) -> io::Result<()> {
+        self.0 = Some(answer);
+        Ok(())
+    }
+
+    fn leave_out(&mut self, _: &Refusal) {}
+
+    fn tell(&mut self, _: Progress) {}
+}
+
+/// What is looked at of the one answer to a file.
+fn shaped<T: Send + 'static>(file: &str, order: Order, shape: fn(&Answer<'_>) -> T) -> T {
+    let from = Cursor::new(file.to_owned().into_bytes());
+    let mut last = Last(None);
+    extend(Sequences::new(from, None).unwrap(), order, shape, &mut last).unwrap();
+    last.0.unwrap()
+}
+
+/// A file of one series of so many values.
+fn one(n: usize, f: impl Fn(usize) -> f64) -> String {
+    let mut file = "series,step,y\n".to_owned();
+    for i in 0..n {
+        writeln!(file, "s,{i},{}", f(i)).unwrap();
+    }
+    file
+}
+
+#[test]
+fn where_all_told_periods_are_too_long_no_others_are_looked_for() {
+    let week = one(70, |i| if i % 7 > 4 { 2.0 } else { 9.0 });
+    let periods = |periods: Vec<usize>| {
+        let asked = Order {
+            horizon: 14,
+            periods,
+            ..order()
+        };
+        shaped(&week, asked, |answer| answer.extension.periods.clone())
+    };
+    assert_eq!(periods(Vec::new()), [7]);
+    assert_eq!(periods(vec![365]), [] as [usize; 0]);
+}
+
+#[test]
+fn what_was_never_negative_does_not_become_so() {
+    let falls = |low: f64| one(60, |i| (60.0 - i as f64) + low);
+    let lowest = |file: &str| {
+        let asked = Order {
+            horizon: 40,
+            ..order()
+        };
+        shaped(file, asked, |answer| {
+            let lows = answer.extension.bands.iter().flat_map(|band| &band.lo);
+            lows.chain(&answer.extension.mean)
+                .copied()
+                .fold(f64::INFINITY, f64::min)
+        })
+    };
+    assert!((lowest(&falls(0.0))).abs() < f64::EPSILON);
+    // One that was below zero may be so again, and nothing is known of one that was never above.
+    assert!(lowest(&falls(-30.0)) < -30.0);
+    assert!(!never_negative(&[0.0, 0.0]) && never_negative(&[f64::NAN, 0.0, 1.0]));
+    assert!(!never_negative(&[1.0, -0.5]) && !never_negative(&[f64::NAN]));
+}
+
 #[test]
 fn a_full_disk_ends_the_run() {
     let mut heard = Heard {

@@ -38,6 +38,7 @@ fn sequence(last_value: Option<i64>, column: Option<SequenceColumn>) -> Sequence
         schema: "public".into(),
         name: "lead_id_seq".into(),
         last_value,
+        first_value: 1,
         max_value: i64::from(i32::MAX),
         column,
     }
@@ -299,6 +300,16 @@ pub(super) const QUIET: &[Quiet] = &[
         },
     ),
     ("table-bloat", "a fifth of free room", |s| heap(s, 45 * MB)),
+    (
+        "table-bloat",
+        "rows that the counters forgot in a crash",
+        |s| {
+            heap(s, 90 * MB);
+            s.tables[0].row_estimate = Some(10_000_000.0);
+            s.tables[0].table_bytes = 400 * MB;
+            s.tables[0].n_live_tup = 100;
+        },
+    ),
     ("table-bloat", "a small table, however empty", |s| {
         heap(s, 90 * MB);
     }),

@@ -42,6 +42,7 @@ fn holder(kind: &str, age: u64, open_ms: Option<u64>) -> HorizonHolder {
         name: "99".into(),
         age,
         open_ms,
+        elsewhere: None,
     }
 }
 

@@ -1,14 +1,33 @@
 //! The runs of a verification, in their order.
+//!
+//! The time may be up at any of them, and any statement may fail at any of them. What is known by then
+//! stands: an index that nobody could judge does not count as one that pays, and a statement whose
+//! times are not those of the set that is left is not told with times.
+
+mod known;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Limits;
+use self::known::Known;
+use super::{Limits, millis};
 use crate::advise::proof::{self, Run, Without};
 use crate::advise::workload::Statement;
 use crate::clock::Stopwatch;
-use crate::model::advice::{Advice, Kept, Proof, Timed, Unkept};
-use crate::postgres::{Built, Scratch};
-use crate::work::Result;
+use crate::model::advice::{Advice, Proof};
+use crate::postgres::{Built, Error as Refusal, Scratch, is_of_a_run};
+use crate::work::Error;
+
+/// Why the runs do not go on.
+enum Stop {
+    /// The time for everything is up.
+    TimeUp,
+    /// A statement fails when it is run.
+    Fails { q: usize, reason: String },
+    /// All else.
+    Error(Error),
+}
+
+type Result<T> = std::result::Result<T, Stop>;
 
 /// Statements, indexes, and a clock.
 pub(super) struct Lab<'l> {
@@ -21,94 +40,149 @@ pub(super) struct Lab<'l> {
 }
 
 impl Lab<'_> {
-    /// Runs everything that judging takes.
-    pub(super) async fn judge(&self, advice: &Advice) -> Result<Proof> {
-        let mut set: BTreeSet<usize> = (0..self.built.len()).collect();
-        let mut dropped: BTreeMap<usize, String> = BTreeMap::new();
-        let (mut before, mut after) = self.in_turn(&set, None).await?;
-        // Each cure takes at least one away, so this ends.
-        while let Some(q) = proof::slowest(&before, &after) {
-            let cured = self.cure(q, &mut set, &before, &mut after).await?;
-            dropped.extend(cured);
+    /// Runs everything that judging takes, as far as the time goes.
+    pub(super) async fn judge(&self, advice: &Advice) -> std::result::Result<Proof, Error> {
+        let mut known = Known::default();
+        let is_complete = loop {
+            // A statement that fails later than at its first run has been counted with: all is judged
+            // anew without it.
+            known = Known {
+                set: (0..self.built.len()).collect(),
+                failed: known.failed,
+                ..Known::default()
+            };
+            match self.stages(&mut known).await {
+                Ok(()) => break true,
+                Err(Stop::TimeUp) => break false,
+                Err(Stop::Fails { q, reason }) => {
+                    known.failed.insert(q, reason);
+                }
+                Err(Stop::Error(error)) => return Err(error),
+            }
+        };
+        if !is_complete {
+            self.settle(&mut known);
         }
-        let mut saves: BTreeMap<usize, f64> = BTreeMap::new();
-        for index in set.clone() {
-            let without = self.without(&set, index, &after).await?;
-            if let Some(reason) = proof::idle(&after, &self.weights, &without) {
-                set.remove(&index);
-                dropped.insert(index, reason);
-                self.again(&set, &BTreeSet::from([index]), &mut after)
+        Ok(self.proof(advice, &known, is_complete))
+    }
+
+    async fn stages(&self, known: &mut Known) -> Result<()> {
+        let all = known.set.clone();
+        let (before, after) = (&mut known.before, &mut known.after);
+        self.in_turn(&all, None, (before, after), &mut known.failed)
+            .await?;
+        // Each cure takes at least one away, so this ends.
+        while let Some(q) = proof::slowest(&known.before, &known.after) {
+            self.cure(q, known).await?;
+        }
+        for index in known.set.clone() {
+            let without = self.without(&known.set, index, &known.after).await?;
+            if let Some(reason) = proof::idle(&known.after, &self.weights, &without) {
+                known.set.remove(&index);
+                known.dropped.insert(index, reason);
+                self.again(&known.set, &BTreeSet::from([index]), &mut known.after)
                     .await?;
             } else {
-                saves.insert(index, proof::saved(&after, &self.weights, &without).0);
+                let saved = proof::saved(&known.after, &self.weights, &without).0;
+                known.saves.insert(index, saved);
             }
         }
         // Plans may have turned to others since; what got slower now goes, too.
         loop {
-            (before, after) = self.in_turn(&set, Some((&before, &after))).await?;
-            let Some(q) = proof::slowest(&before, &after) else {
-                break;
+            let (mut before, mut after) = (Vec::new(), Vec::new());
+            let last = (known.before.as_slice(), known.after.as_slice());
+            let (set, failed) = (&known.set, &mut known.failed);
+            self.in_turn(set, Some(last), (&mut before, &mut after), failed)
+                .await?;
+            (known.before, known.after) = (before, after);
+            let Some(q) = proof::slowest(&known.before, &known.after) else {
+                return Ok(());
             };
-            let cured = self.cure(q, &mut set, &before, &mut after).await?;
-            dropped.extend(cured);
+            self.cure(q, known).await?;
         }
-        Ok(self.proof(advice, &set, &saves, &dropped, (&before, &after)))
     }
 
-    /// Each statement without any index and with the set, in turn. What is known of either side from
-    /// before is one more run of it, as long as its plan uses the same.
+    /// Each statement without any index and with the set, in turn, one after the other into `runs`.
+    /// What is known of either side from before is one more run of it, as long as its plan uses the
+    /// same. One that fails is told in `failed`, and has no runs.
     async fn in_turn(
         &self,
         set: &BTreeSet<usize>,
         known: Option<(&[Run], &[Run])>,
-    ) -> Result<(Vec<Run>, Vec<Run>)> {
-        let none = BTreeSet::new();
-        let (mut before, mut after) = (Vec::new(), Vec::new());
+        (before, after): (&mut Vec<Run>, &mut Vec<Run>),
+        failed: &mut BTreeMap<usize, String>,
+    ) -> Result<()> {
         for q in 0..self.statements.len() {
-            self.tell(q, "without and with the set");
-            let mut old = known.and_then(|(before, _)| before.get(q).cloned());
-            let last = known.and_then(|(_, after)| after.get(q).cloned());
-            let mut new: Option<Run> = None;
-            for turn in 0..self.limits.runs {
-                if turn > 0 && self.is_over() {
-                    break;
-                }
-                // What was cut once is cut again: it costs the limit each time.
-                if old.as_ref().is_none_or(|run| !run.is_cut) {
-                    old = Some(merged(old, self.run(q, &none).await?));
-                }
-                let run = self.run(q, set).await?;
-                if run.used.is_empty() && !run.is_cut {
-                    // The same plan as without: both sides are runs of one thing.
-                    old = old.map(|old| {
-                        if old.is_cut {
-                            old
-                        } else {
-                            old.with(run.clone())
-                        }
-                    });
-                    new = None;
-                    break;
-                }
-                let is_cut = run.is_cut;
-                new = Some(merged(new, run));
-                if is_cut {
-                    break;
+            let mut pair = (Run::default(), Run::default());
+            let is_out = failed.contains_key(&q);
+            if !is_out {
+                match self.pair(q, set, known).await {
+                    Ok(runs) => pair = runs,
+                    // Nothing was counted with it yet.
+                    Err(Stop::Fails { reason, .. }) if known.is_none() => {
+                        failed.insert(q, reason);
+                    }
+                    Err(stop) => return Err(stop),
                 }
             }
-            let old = old.unwrap_or_default();
-            let new = match (new, last) {
-                (Some(new), Some(last)) if last.used == new.used => new.with(last),
-                (Some(new), _) => new,
-                (None, _) => Run {
-                    used: BTreeSet::new(),
-                    ..old.clone()
-                },
-            };
-            before.push(old);
-            after.push(new);
+            before.push(pair.0);
+            after.push(pair.1);
         }
-        Ok((before, after))
+        Ok(())
+    }
+
+    /// One statement without any index and with the set, in turn.
+    async fn pair(
+        &self,
+        q: usize,
+        set: &BTreeSet<usize>,
+        known: Option<(&[Run], &[Run])>,
+    ) -> Result<(Run, Run)> {
+        let none = BTreeSet::new();
+        self.tell(q, "without and with the set");
+        let mut old = known.and_then(|(before, _)| before.get(q).cloned());
+        let last = known.and_then(|(_, after)| after.get(q).cloned());
+        let mut new: Option<Run> = None;
+        for turn in 0..self.limits.runs {
+            // What was cut once is cut again: it costs the limit each time.
+            if old.as_ref().is_none_or(|run| !run.is_cut) {
+                match self.run(q, &none).await {
+                    Err(Stop::TimeUp) if turn > 0 => break,
+                    run => old = Some(merged(old, run?)),
+                }
+            }
+            let run = match self.run(q, set).await {
+                Err(Stop::TimeUp) if turn > 0 => break,
+                run => run?,
+            };
+            if run.used.is_empty() && !run.is_cut {
+                // The same plan as without: both sides are runs of one thing.
+                old = old.map(|old| {
+                    if old.is_cut {
+                        old
+                    } else {
+                        old.with(run.clone())
+                    }
+                });
+                new = None;
+                break;
+            }
+            let is_cut = run.is_cut;
+            new = Some(merged(new, run));
+            if is_cut {
+                break;
+            }
+        }
+        let old = old.unwrap_or_default();
+        let new = match (new, last) {
+            (Some(new), Some(last)) if last.used == new.used => new.with(last),
+            (Some(new), _) => new,
+            (None, _) => Run {
+                used: BTreeSet::new(),
+                ..old.clone()
+            },
+        };
+        Ok((old, new))
     }
 
     /// Takes away what makes a statement slower, and says what went and why.
@@ -116,24 +190,18 @@ impl Lab<'_> {
     /// One index, where without it the statement is as fast as it must be: of several such the one
     /// that the others miss least. Else all that its plan uses, again and again until it is cured;
     /// then they come back one by one, what the others miss most first, while it stays so.
-    async fn cure(
-        &self,
-        q: usize,
-        set: &mut BTreeSet<usize>,
-        before: &[Run],
-        after: &mut [Run],
-    ) -> Result<BTreeMap<usize, String>> {
+    async fn cure(&self, q: usize, known: &mut Known) -> Result<()> {
+        let Known {
+            set, before, after, ..
+        } = known;
         let (Some(old), Some(new)) = (before.get(q), after.get(q).cloned()) else {
-            return Ok(BTreeMap::new());
+            return Ok(());
         };
         let mut alone = BTreeSet::new();
         for index in &new.used {
             let run = self.twice(q, &less(set, &BTreeSet::from([*index]))).await?;
             if !proof::is_slower(old, &run) {
                 alone.insert(*index);
-            }
-            if self.is_over() {
-                break;
             }
         }
         let mut gone = if alone.is_empty() {
@@ -145,28 +213,30 @@ impl Lab<'_> {
             }
             BTreeSet::from_iter(proof::least_missed(after, &self.weights, &tried))
         };
-        let with = after.to_vec();
+        let with = after.clone();
         *set = less(set, &gone);
         self.again(set, &gone, after).await?;
         if gone.len() > 1 {
             for index in proof::by_worth(&gone, &with, after, &self.weights) {
-                if self.is_over() {
-                    break;
-                }
                 if self.put_back(index, set, before, after, &with).await? {
                     gone.remove(&index);
                 }
             }
         }
-        let name = self.statements.get(q).map_or("", |s| s.name.as_str());
-        let reason = |beside: &str| {
-            format!(
-                "{name} takes {:.0} ms with it{beside} and {:.0} ms without any",
-                new.ms, old.ms
-            )
-        };
         let beside = if gone.len() > 1 { " and others" } else { "" };
-        Ok(gone.into_iter().map(|i| (i, reason(beside))).collect())
+        let reason = self.compared(q, old, &new, beside);
+        known
+            .dropped
+            .extend(gone.into_iter().map(|index| (index, reason.clone())));
+        Ok(())
+    }
+
+    fn compared(&self, q: usize, old: &Run, new: &Run, beside: &str) -> String {
+        let name = self.statements.get(q).map_or("", |s| s.name.as_str());
+        format!(
+            "{name} takes {:.0} ms with it{beside} and {:.0} ms without any",
+            new.ms, old.ms
+        )
     }
 
     /// Indexes without which a statement is as fast as it must be: those of its plan, then those of
@@ -259,10 +329,13 @@ impl Lab<'_> {
     async fn twice(&self, q: usize, set: &BTreeSet<usize>) -> Result<Run> {
         self.tell(q, "with a part of the set");
         let first = self.run(q, set).await?;
-        if first.is_cut || self.is_over() {
+        if first.is_cut {
             return Ok(first);
         }
-        Ok(first.with(self.run(q, set).await?))
+        match self.run(q, set).await {
+            Err(Stop::TimeUp) => Ok(first),
+            second => Ok(first.with(second?)),
+        }
     }
 
     async fn run(&self, q: usize, set: &BTreeSet<usize>) -> Result<Run> {
@@ -276,8 +349,28 @@ impl Lab<'_> {
             .filter(|(number, _)| !set.contains(number))
             .map(|(_, built)| built.quoted.as_str())
             .collect();
-        let limit = self.limits.statement;
-        let measured = self.scratch.run(&statement.text, &without, limit).await?;
+        let left = millis(self.limits.total.saturating_sub(self.watch.elapsed()));
+        if left.0 == 0 {
+            return Err(Stop::TimeUp);
+        }
+        let limit = self.limits.statement.min(left);
+        let measured = match self.scratch.run(&statement.text, &without, limit).await {
+            Ok(measured) => measured,
+            Err(error) if is_of_a_run(&error) => {
+                let reason = match error {
+                    Refusal::Query { detail, .. } | Refusal::Denied { detail, .. } => {
+                        format!("it fails when it is run: {detail}")
+                    }
+                    other => other.to_string(),
+                };
+                return Err(Stop::Fails { q, reason });
+            }
+            Err(error) => return Err(Stop::Error(error.into())),
+        };
+        // Cut by the end of all, not by its own limit: that tells nothing of it.
+        if measured.is_cut && limit < self.limits.statement {
+            return Err(Stop::TimeUp);
+        }
         let number = |name: &String| self.built.iter().position(|built| built.name == *name);
         Ok(Run {
             ms: measured.ms,
@@ -287,87 +380,9 @@ impl Lab<'_> {
         })
     }
 
-    fn is_over(&self) -> bool {
-        self.watch.elapsed() >= self.limits.total
-    }
-
     fn tell(&self, q: usize, what: &str) {
         let name = self.statements.get(q).map_or("", |s| s.name.as_str());
         (self.limits.told)(&format!("running {name} {what}"));
-    }
-
-    fn proof(
-        &self,
-        advice: &Advice,
-        set: &BTreeSet<usize>,
-        saves: &BTreeMap<usize, f64>,
-        dropped: &BTreeMap<usize, String>,
-        (before, after): (&[Run], &[Run]),
-    ) -> Proof {
-        let timed = self.statements.iter().zip(before.iter().zip(after));
-        let statements: Vec<Timed> = timed
-            .map(|(statement, (old, new))| Timed {
-                name: statement.name.clone(),
-                before_ms: old.ms,
-                after_ms: new.ms,
-                before_blocks: old.blocks,
-                after_blocks: new.blocks,
-                is_cut: old.is_cut,
-            })
-            .collect();
-        let sum = |of: fn(&Timed) -> f64| -> f64 {
-            let each = statements.iter().zip(&self.weights);
-            each.filter(|(timed, _)| !timed.is_cut)
-                .map(|(timed, weight)| weight * of(timed))
-                .sum()
-        };
-        let kept: Vec<Kept> = set
-            .iter()
-            .filter_map(|number| {
-                let index = advice.indexes.get(*number)?;
-                Some(Kept {
-                    ddl: index.ddl.clone(),
-                    size_bytes: index.size_bytes,
-                    built_bytes: self.built.get(*number)?.bytes,
-                    saves_ms: saves.get(number).copied().unwrap_or(0.0),
-                })
-            })
-            .collect();
-        let unkept = dropped.iter().filter_map(|(number, reason)| {
-            Some(Unkept {
-                ddl: advice.indexes.get(*number)?.ddl.clone(),
-                reason: reason.clone(),
-            })
-        });
-        Proof {
-            before_ms: sum(|timed| timed.before_ms),
-            after_ms: sum(|timed| timed.after_ms),
-            built_bytes: kept.iter().map(|kept| kept.built_bytes).sum(),
-            runs: self.limits.runs,
-            dropped: unkept.collect(),
-            notes: self.notes(advice),
-            statements,
-            kept,
-            ..Proof::default()
-        }
-    }
-
-    /// What the reader should know before believing the times.
-    fn notes(&self, advice: &Advice) -> Vec<String> {
-        let mut notes = Vec::new();
-        let built: u64 = self.built.iter().map(|built| built.bytes).sum();
-        let promised: u64 = advice.indexes.iter().map(|index| index.size_bytes).sum();
-        if (built as f64) < 0.5 * promised as f64 {
-            notes.push(format!(
-                "what was built takes {} % of what was promised for the target: the scratch \
-                 database seems to hold less, and its times say little of the target's",
-                100 * built / promised.max(1)
-            ));
-        }
-        if self.is_over() {
-            notes.push("the time was up before every run was made".to_owned());
-        }
-        notes
     }
 }
 
