@@ -89,6 +89,7 @@ fn compare(day: &Day, days: usize, kinds: &[Kind]) {
         println!("| {} | {all:.3} | {raw} |", rival.kind.name());
     }
     ask(&mut rivals, day);
+    let ours = rivals[0].folder.clone();
     println!("\n| opening | after kill -9, s | again, s |");
     println!("|---|---|---|");
     for rival in rivals {
@@ -106,7 +107,7 @@ fn compare(day: &Day, days: usize, kinds: &[Kind]) {
             again.ready.as_secs_f64()
         );
     }
-    amplification(&dir.path().join(Kind::ALL[0].name()));
+    amplification(&ours);
 }
 
 /// What the engine makes of the columns that it is given: files of the raw tier by bytes of columns.
@@ -114,6 +115,8 @@ fn amplification(folder: &Path) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
     command.args(["history", "stats", "--format", "json", "--top", "1000000"]);
     let output = command.arg("--data-dir").arg(folder).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{told}");
     let stats: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let metrics = stats["metrics"].as_array().unwrap();
     let columns: f64 = metrics.iter().filter_map(|m| m["bytes"].as_f64()).sum();

@@ -273,8 +273,8 @@ fn churn() {
     let began = Instant::now();
     let mut peak = 0.0_f64;
     for done in (0..JOBS).step_by(10_000) {
-        let rate = served.work(2, 100, 10_000);
         served.fill(10_000);
+        let rate = served.pass(2, 100, 10_000);
         peak = peak.max(served.resident());
         if done % 100_000 == 0 {
             println!(

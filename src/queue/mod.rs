@@ -32,7 +32,7 @@ pub use meter::{Recent, Spread, THROUGHPUT_WINDOW};
 pub use queues::Queues;
 pub use runner::{Handler, Runner, RunnerOptions, Task};
 pub use shared::Shared;
-pub use store::{JobStore, Row};
+pub use store::{JobStore, QueueAdmin, Row};
 pub use transition::{
     Ack, Added, Change, Claim, Claimed, Clear, Counts, Ending, Enqueued, Extended, Extra, Filter,
     Flow, Note, Outcome, Page, PageAsk, Retry, Setting, Verb,

@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 
 use super::Result;
 use super::commit::Commits;
-use super::store::{JobStore, Row};
+use super::store::{JobStore, QueueAdmin, Row};
 use super::transition::{
     Ack, Change, Claim, Claimed, Clear, Counts, Ending, Enqueued, Extended, Extra, Flow, Note,
     Outcome, Page, PageAsk, Retry, Setting, Verb,
@@ -228,6 +228,16 @@ impl<T: Transitions> JobStore for Shared<T> {
         self.at_once(move |state| state.note(queue, (id, token), note, now))
     }
 
+    fn expire(&self, limit: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Change>>> {
+        self.at_once(move |state| state.expire(limit, now))
+    }
+
+    fn next_due(&self) -> BoxFuture<'_, Option<Timestamp>> {
+        self.at_once(|state| state.next_due())
+    }
+}
+
+impl<T: Transitions> QueueAdmin for Shared<T> {
     fn act<'a>(
         &'a self,
         queue: &'a QueueName,
@@ -236,14 +246,6 @@ impl<T: Transitions> JobStore for Shared<T> {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<Change>>> {
         self.durably(move |state| state.act(queue, id, verb, now))
-    }
-
-    fn expire(&self, limit: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Change>>> {
-        self.at_once(move |state| state.expire(limit, now))
-    }
-
-    fn next_due(&self) -> BoxFuture<'_, Option<Timestamp>> {
-        self.at_once(|state| state.next_due())
     }
 
     fn configure<'a>(

@@ -1,4 +1,4 @@
-//! The verbs that every keeper of jobs has.
+//! The verbs that every keeper of jobs has: those of an operator, and those that give jobs out.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ pub type Row = (Vec<u8>, Vec<u8>);
 /// # Errors
 /// Every verb refuses with [`super::Error`] what cannot be, and all but `enqueue` and
 /// `Setting::Config` refuse a queue that is not there.
-pub trait JobStore: Send + Sync + fmt::Debug {
+pub trait JobStore: QueueAdmin {
     /// Adds jobs; the queue is made if it is not there. One answer a job, in their order.
     fn enqueue<'a>(
         &'a self,
@@ -105,6 +105,20 @@ pub trait JobStore: Send + Sync + fmt::Debug {
         now: Timestamp,
     ) -> BoxFuture<'a, Result<()>>;
 
+    /// Does what is due: fails attempts whose lease or time has ended, lets delayed jobs up, and
+    /// forgets what is too old. At most `limit` of each; ask again while it answers `limit` changes.
+    fn expire(&self, limit: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Change>>>;
+
+    /// When there is next something to do for `expire`, or for a claim that found nothing.
+    fn next_due(&self) -> BoxFuture<'_, Option<Timestamp>>;
+}
+
+/// The operator's verbs: looking at queues and jobs, and setting them right. They are all that a keeper
+/// needs whose jobs are given out by somebody else, such as a queue of another system.
+///
+/// # Errors
+/// As [`JobStore`].
+pub trait QueueAdmin: Send + Sync + fmt::Debug {
     /// Does something to one job.
     fn act<'a>(
         &'a self,
@@ -113,13 +127,6 @@ pub trait JobStore: Send + Sync + fmt::Debug {
         verb: Verb,
         now: Timestamp,
     ) -> BoxFuture<'a, Result<Vec<Change>>>;
-
-    /// Does what is due: fails attempts whose lease or time has ended, lets delayed jobs up, and
-    /// forgets what is too old. At most `limit` of each; ask again while it answers `limit` changes.
-    fn expire(&self, limit: usize, now: Timestamp) -> BoxFuture<'_, Result<Vec<Change>>>;
-
-    /// When there is next something to do for `expire`, or for a claim that found nothing.
-    fn next_due(&self) -> BoxFuture<'_, Option<Timestamp>>;
 
     /// Sets a queue.
     fn configure<'a>(&'a self, queue: &'a QueueName, setting: Setting)

@@ -88,12 +88,7 @@ impl Database {
         let mark = Mark::of(path);
         let finished = mark.is_there();
         remove_half_written(path)?;
-        // It stays as it was made.
-        let segment = told_size(path)
-            .0
-            .and_then(|size| usize::try_from(size).ok());
-        let segment = segment.unwrap_or(shape.segment);
-        let shape = Shape { segment, ..shape };
+        let shape = as_made(path, shape);
         let suspicion = if finished {
             mark.check(path)?
         } else {
@@ -323,6 +318,7 @@ mod tests {
 
     use super::*;
     use crate::store::disk::entries;
+    use crate::store::op::Op;
 
     const SHAPE: Shape = Shape::chunks(1 << 20);
 

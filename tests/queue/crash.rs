@@ -18,7 +18,8 @@ use std::sync::Arc;
 
 use plimsoll::model::job::{Durability, JobState, Payload, QueueConfig};
 use plimsoll::queue::{
-    Ack, Claim, Claimed, Embedded, Ending, JobStore, Memory, Options, Outcome, Setting, Verb,
+    Ack, Claim, Claimed, Embedded, Ending, JobStore, Memory, Options, Outcome, QueueAdmin as _,
+    Setting, Verb,
 };
 use plimsoll::store::{Store, failpoint};
 use serde_json::json;

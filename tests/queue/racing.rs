@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use plimsoll::model::job::{Durability, Payload};
-use plimsoll::queue::{Claim, JobStore, Outcome};
+use plimsoll::queue::{Claim, JobStore, Outcome, QueueAdmin as _};
 use serde_json::json;
 
 use crate::support::*;
