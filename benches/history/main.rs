@@ -318,12 +318,15 @@ fn grow(day: &Day) {
         let Some(again) = killed.stop_and_start() else {
             return;
         };
-        rows.push(format!(
+        let row = format!(
             "| {series} | {days} | {per_sample:.3} | {now:.0}, {most:.0}, {fresh:.0} | {first:.3} | \
              {:.3} | {} | {took:.0} |",
             again.ready.as_secs_f64(),
             medians.join(" | "),
-        ));
+        );
+        // Shown at once, too: all of it takes a while.
+        println!("{row}");
+        rows.push(row);
     }
     println!(
         "\n| series | days | bytes/sample | resident, peak, opened anew MB | open after kill -9, s | \

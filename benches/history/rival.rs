@@ -43,6 +43,8 @@ impl Kind {
                 "serve".into(),
                 format!("--data-dir={folder}"),
                 format!("--listen={address}"),
+                // More than it takes at once by default, for what grows.
+                "--set=collect.max_series=100000".into(),
             ],
             Self::Prometheus => vec![
                 format!("--config.file={folder}.yml"),
