@@ -329,7 +329,7 @@ impl Queues {
     /// Does something to one job and says where it stands then.
     ///
     /// # Errors
-    /// As [`JobStore::act`].
+    /// As [`super::QueueAdmin::act`].
     pub async fn act(&self, queue: &QueueName, id: &str, verb: Verb) -> Result<Option<JobState>> {
         let changes = self.keeper.act(queue, id, verb, self.now()).await?;
         self.tell_all(&changes).await;
@@ -344,7 +344,7 @@ impl Queues {
     /// Sets a queue.
     ///
     /// # Errors
-    /// As [`JobStore::configure`].
+    /// As [`super::QueueAdmin::configure`].
     pub async fn configure(&self, queue: &QueueName, setting: Setting) -> Result<()> {
         let name = match &setting {
             Setting::Config(_) => "configured",
@@ -367,7 +367,7 @@ impl Queues {
     /// One job.
     ///
     /// # Errors
-    /// As [`JobStore::get`].
+    /// As [`super::QueueAdmin::get`].
     pub async fn get(&self, queue: &QueueName, id: &str) -> Result<Job> {
         self.keeper.get(queue, id).await
     }
@@ -375,7 +375,7 @@ impl Queues {
     /// Part of a list.
     ///
     /// # Errors
-    /// As [`JobStore::page`].
+    /// As [`super::QueueAdmin::page`].
     pub async fn page(&self, queue: &QueueName, ask: &PageAsk) -> Result<Page> {
         self.keeper.page(queue, ask).await
     }
@@ -383,7 +383,7 @@ impl Queues {
     /// How many jobs stand where, and what the queue did lately.
     ///
     /// # Errors
-    /// As [`JobStore::counts`].
+    /// As [`super::QueueAdmin::counts`].
     pub async fn measure(&self, queue: &QueueName) -> Result<(Counts, Recent)> {
         let counts = self.keeper.counts(queue).await?;
         let recent = match lock(&self.meters).get(queue) {

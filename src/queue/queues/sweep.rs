@@ -11,7 +11,7 @@ impl Queues {
     /// Removes jobs, round by round, and says how many.
     ///
     /// # Errors
-    /// As [`crate::queue::JobStore::clear`]; what was removed by then stays so.
+    /// As [`crate::queue::QueueAdmin::clear`]; what was removed by then stays so.
     pub async fn clear(&self, queue: &QueueName, clear: Clear) -> Result<u64> {
         let mut total = 0;
         loop {
@@ -39,7 +39,7 @@ impl Queues {
     /// What is given up again meanwhile stays.
     ///
     /// # Errors
-    /// As [`crate::queue::JobStore::retry`]; what was taken up by then stays so.
+    /// As [`crate::queue::QueueAdmin::retry`]; what was taken up by then stays so.
     pub async fn retry(&self, queue: &QueueName, ask: &Retry) -> Result<u64> {
         let mut total = 0;
         let mut round = ask.clone();
