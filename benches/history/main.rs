@@ -113,7 +113,7 @@ fn compare(day: &Day, days: usize, kinds: &[Kind]) {
 /// What the engine makes of the columns that it is given: files of the raw tier by bytes of columns.
 fn amplification(folder: &Path) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
-    command.args(["history", "stats", "--format", "json", "--top", "1000000"]);
+    command.args(["history", "stats", "--format", "json", "--top", "65535"]);
     let output = command.arg("--data-dir").arg(folder).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{told}");
