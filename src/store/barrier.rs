@@ -1,8 +1,7 @@
 //! One embedded database: guarded opening, bounded batches, and a barrier that reaches the disk.
 //!
-//! For: every access to sled; only `batch` and `engine` name it beside this file, so that it can
-//! be changed. Not
-//! for: what lies in the database (`keys`). Read [`Database::barrier`] first.
+//! For: every access to sled; only `batch` and `engine` name it beside this file, so that it can be
+//! changed. Not for: what lies in the database (`keys`). Read [`Database::barrier`] first.
 //!
 //! What sled 0.34.7 does not do by itself, and this file does:
 //! - `flush()` ends in `sync_file_range`, which does not survive a power cut while the file grows
@@ -12,9 +11,9 @@
 //!   barrier does so.
 //! - It writes over a segment as soon as what was in it has been moved and a further segment is
 //!   full, although the file's new length may not be on the disk: a power cut then leaves neither the
-//!   old nor the new, and the database does not open. So no more than half a segment of its log is
-//!   ever written without a sync ([`Unsynced`]).
-//! - Large batches leak memory and disk: a batch has at most [`BATCH_MAX`] operations.
+//!   old nor the new, and the database does not open. So a sync follows each batch after which more
+//!   than half a segment of its log may be without one ([`Unsynced`]).
+//! - Large batches leak memory and disk: their size is bounded (`batch`).
 //! - A left-over `snap.*.generating` or a cut snapshot prevents opening (issues 1527 and 1533), and
 //!   a damaged log may open as an empty database. So: half-written snapshots are removed, a copy is
 //!   made before any retry, and a sentinel key must be found in a database that was once finished.
@@ -34,8 +33,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::blobs::Blobs;
 use super::codec::Damaged;
-use super::disk::sync_folder;
-use super::disk::{copy_aside, remove_half_written, remove_snapshots, set_aside};
+use super::disk::{copy_aside, remove_half_written, remove_snapshots, set_aside, sync_folder};
 use super::engine::{Opening, engine, open_engine, open_trees, rows_of};
 use super::gate::Gate;
 use super::mark::{Mark, Suspicion, cut};

@@ -20,23 +20,16 @@ use crate::model::units::Bytes;
 const BATCH_MAX: usize = 128;
 /// Payload of one batch: well inside one segment.
 const BATCH_BYTES: usize = 512 << 10;
+
 impl Database {
     /// Writes operations in order, in atomic batches of bounded size; not yet past the barrier.
     pub(super) fn write(&self, tree: &str, ops: Vec<Op>) -> Result<()> {
+        if ops.len() == 1 {
+            return self.write_each(tree, ops);
+        }
         self.need_room(&ops)?;
         let _writer = lock(&self.writer);
-        let is_counted = is_counted(tree);
-        let tree = self.tree_for_writing(tree)?;
-        let rows = if is_counted {
-            self.count(&tree, &ops)?
-        } else {
-            0
-        };
-        if ops.len() == 1 {
-            let one = ops.into_iter().try_for_each(|op| self.apply_one(&tree, op));
-            self.rows.fetch_add(rows, Ordering::Release);
-            return one;
-        }
+        let (tree, rows) = self.begin(tree, &ops)?;
         let mut batch = sled::Batch::default();
         let (mut count, mut size) = (0, 0);
         for op in ops {
@@ -58,6 +51,17 @@ impl Database {
         }
         self.rows.fetch_add(rows, Ordering::Release);
         self.sync_if_due()
+    }
+
+    /// The tree that is written into, and how many rows it will have more; see `mark`.
+    fn begin(&self, name: &str, ops: &[Op]) -> Result<(sled::Tree, u64)> {
+        let tree = self.tree_for_writing(name)?;
+        let rows = if is_counted(name) {
+            self.count(&tree, ops)?
+        } else {
+            0
+        };
+        Ok((tree, rows))
     }
 
     /// How many keys get a value that have none. Those that lose one are taken off the mark.
@@ -109,13 +113,7 @@ impl Database {
     pub(super) fn write_each(&self, tree: &str, ops: Vec<Op>) -> Result<()> {
         self.need_room(&ops)?;
         let _writer = lock(&self.writer);
-        let is_counted = is_counted(tree);
-        let tree = self.tree_for_writing(tree)?;
-        let rows = if is_counted {
-            self.count(&tree, &ops)?
-        } else {
-            0
-        };
+        let (tree, rows) = self.begin(tree, &ops)?;
         for op in ops {
             self.apply_one(&tree, op)?;
         }
