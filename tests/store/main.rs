@@ -12,6 +12,7 @@
 mod crash;
 mod golden;
 mod limits;
+mod overwritten;
 mod power;
 mod pushing;
 mod reading;
