@@ -254,20 +254,18 @@ async fn without_its_extension_the_record_names_the_cure() {
 }
 
 /// Real HypoPG is 1.3 here; what 1.4 adds is put beside it, as functions that note their calls.
+const HIDING: &str = "create function hypopg_hide_index(i oid) returns bool language plpgsql as \
+     $$ begin raise log 'hidden %', i::regclass; return true; end $$;; \
+     create function hypopg_unhide_all_indexes() returns void language plpgsql as \
+     $$ begin raise log 'shown again'; end $$;; \
+     update pg_extension set extversion = '1.4.0' where extname = 'hypopg'";
+
 #[tokio::test]
 async fn what_can_be_hidden_is_hidden_before_its_drop_is_advised() {
     let Some((server, admin)) = costed_server().await else {
         return;
     };
-    run(
-        &admin,
-        "create function hypopg_hide_index(i oid) returns bool language plpgsql as \
-         $$ begin raise log 'hidden %', i::regclass; return true; end $$;; \
-         create function hypopg_unhide_all_indexes() returns void language plpgsql as \
-         $$ begin raise log 'shown again'; end $$;; \
-         update pg_extension set extversion = '1.4.0' where extname = 'hypopg'",
-    )
-    .await;
+    run(&admin, HIDING).await;
     let advice = of_target(
         "t",
         &options(&server),
@@ -288,15 +286,11 @@ async fn what_was_hidden_stays_hidden_when_a_session_is_lost() {
     let Some((server, admin)) = costed_server().await else {
         return;
     };
+    run(&admin, HIDING).await;
     run(
         &admin,
-        "create function hypopg_hide_index(i oid) returns bool language plpgsql as \
-         $$ begin raise log 'hidden %', i::regclass; return true; end $$;; \
-         create function hypopg_unhide_all_indexes() returns void language plpgsql as \
-         $$ begin raise log 'shown again'; end $$;; \
-         create function deadly() returns text immutable language plpgsql as \
-         $$ begin perform pg_terminate_backend(pg_backend_pid()); return 'a'; end $$;; \
-         update pg_extension set extversion = '1.4.0' where extname = 'hypopg'",
+        "create function deadly() returns text immutable language plpgsql as \
+         $$ begin perform pg_terminate_backend(pg_backend_pid()); return 'a'; end $$",
     )
     .await;
     let mut planner = WhatIf::open(&options(&server), 1).await.unwrap();
