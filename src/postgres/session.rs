@@ -31,7 +31,7 @@ use crate::model::units::Millis;
 const NETWORK_SLACK: Duration = Duration::from_secs(2);
 /// `internal_error`: how the server says that a relation went away while it was looked up ("could not
 /// open relation with OID", "cache lookup failed"): its catalogs are older than the relation's end.
-const VANISHED: &str = "XX000";
+pub(super) const VANISHED: &str = "XX000";
 /// How often a query is asked before it is left for the next cycle.
 const TRIES: usize = 5;
 

@@ -17,8 +17,8 @@ use crate::model::database::Index;
 use crate::model::series::{Labels, Metric, Sample};
 use crate::postgres::capability::{Capability, V16};
 use crate::postgres::read::Cells;
-use crate::postgres::session::Session;
-use crate::postgres::{MARKER, Result};
+use crate::postgres::session::{Session, VANISHED};
+use crate::postgres::{Error, MARKER, Result};
 
 const PART: &str = "indexes";
 
@@ -216,31 +216,49 @@ impl Definitions {
         outcome
     }
 
+    /// A relation that is dropped while its definition is written fails the statement for all of
+    /// them: the halves are asked again, until the one that is gone is alone.
     async fn fetch(&mut self, session: &mut Session, due: &[u32], rows: &[IndexRow]) -> Result<()> {
+        let rows: HashMap<u32, &IndexRow> = rows.iter().map(|row| (row.index.oid, row)).collect();
+        let mut left: Vec<&[u32]> = due.chunks(CHUNK).collect();
+        while let Some(oids) = left.pop() {
+            match self.ask(session, oids, &rows).await {
+                Err(Error::Query { code, .. }) if code == VANISHED => {
+                    if oids.len() > 1 {
+                        let (first, second) = oids.split_at(oids.len() / 2);
+                        left.extend([first, second]);
+                    }
+                }
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn ask(
+        &mut self,
+        session: &mut Session,
+        oids: &[u32],
+        rows: &HashMap<u32, &IndexRow>,
+    ) -> Result<()> {
         let sql = format!(
             "select {MARKER} c.oid, m.amname::text, pg_get_indexdef(c.oid) \
              from pg_class c join pg_am m on m.oid = c.relam where c.oid = any ($1)"
         );
-        let rows: HashMap<u32, &IndexRow> = rows.iter().map(|row| (row.index.oid, row)).collect();
-        for chunk in due.chunks(CHUNK) {
-            let chunk = chunk.to_vec();
-            for answer in session
-                .rows(PART, &sql, &[(&chunk as _, Type::OID_ARRAY)])
-                .await?
-            {
-                let cells = Cells::new(PART, &answer);
-                let oid: u32 = cells.get(0)?;
-                let text = cells.text(2)?;
-                if let Some(row) = rows.get(&oid) {
-                    let known = Known {
-                        versions: row.versions,
-                        names: names(&row.index),
-                        method: cells.text(1)?,
-                        parts: definition::parts(&text),
-                        definition: text,
-                    };
-                    self.0.insert(oid, known);
-                }
+        let param = (&oids as _, Type::OID_ARRAY);
+        for answer in session.rows(PART, &sql, &[param]).await? {
+            let cells = Cells::new(PART, &answer);
+            let oid: u32 = cells.get(0)?;
+            let text = cells.text(2)?;
+            if let Some(row) = rows.get(&oid) {
+                let known = Known {
+                    versions: row.versions,
+                    names: names(&row.index),
+                    method: cells.text(1)?,
+                    parts: definition::parts(&text),
+                    definition: text,
+                };
+                self.0.insert(oid, known);
             }
         }
         Ok(())
