@@ -1,8 +1,9 @@
 //! Statements that rise: new on an old server, they are far from the top by total time for weeks.
 //!
 //! Each minute the totals of all entries are compared with those before, and the ones that grew
-//! most are followed beside the top, so that a ranking of the last hour has what ran in it. Only
-//! two numbers an entry are read.
+//! most are followed beside the top, so that a ranking of the last hour has what ran in it: by time,
+//! and by each other measure that statements are ranked by, since what is called most, or makes most
+//! WAL, may take little time. Only a few numbers an entry are read.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -12,19 +13,22 @@ use crate::postgres::session::Session;
 use crate::postgres::{MARKER, Result};
 
 const PART: &str = "statements";
-/// Entries that are taken up at a time.
-const RISING_MAX: usize = 20;
+/// Entries that are taken up at a time, by each of [`Totals`].
+const RISING_MAX: [usize; 5] = [20, 8, 8, 8, 8];
 /// Entries that are followed beside the top; the oldest go.
-const FOLLOWED_MAX: usize = 60;
+const FOLLOWED_MAX: usize = 100;
 /// Readings after which an entry that has not begun is no longer new: its text came too late.
 const FRESH_MAX: u8 = 3;
 /// Entries that are remembered; `pg_stat_statements.max` is 5,000 unless set.
 const KNOWN_MAX: usize = 20_000;
 
+/// Time in ms, calls, blocks read, temporary blocks written, bytes of WAL.
+type Totals = [f64; RISING_MAX.len()];
+
 /// Totals as last read, and whom they make us follow.
 #[derive(Debug, Default)]
 pub(crate) struct Rising {
-    totals: HashMap<i64, f64>,
+    totals: HashMap<i64, Totals>,
     followed: VecDeque<i64>,
     /// Entries that were not there before, by the readings since they came.
     fresh: HashMap<i64, u8>,
@@ -54,29 +58,34 @@ impl Rising {
         extension: &StatementsExtension,
         top: &[i64],
     ) -> Result<()> {
-        let total = if extension.has_exec_time() {
-            "total_exec_time"
+        let (total, wal) = if extension.has_exec_time() {
+            ("total_exec_time", "wal_bytes")
         } else {
-            "total_time"
+            ("total_time", "0")
         };
         let sql = format!(
-            "select {MARKER} queryid, sum({total}) from {}.pg_stat_statements(false) \
-             where queryid is not null group by 1",
+            "select {MARKER} queryid, sum({total}), sum(calls)::float8, sum(shared_blks_read)::float8, \
+             sum(temp_blks_written)::float8, sum({wal})::float8 \
+             from {}.pg_stat_statements(false) where queryid is not null group by 1",
             quote(&extension.schema)
         );
         let mut now = HashMap::new();
         for row in session.rows(PART, &sql, &[]).await? {
             let cells = Cells::new(PART, &row);
             let id: i64 = cells.get(0)?;
+            let mut totals = Totals::default();
+            for (place, total) in totals.iter_mut().enumerate() {
+                *total = cells.number(1 + place)?.unwrap_or(0.0);
+            }
             if now.len() < KNOWN_MAX {
-                now.insert(id, cells.number(1)?.unwrap_or(0.0));
+                now.insert(id, totals);
             }
         }
         self.take(now, top);
         Ok(())
     }
 
-    fn take(&mut self, now: HashMap<i64, f64>, top: &[i64]) {
+    fn take(&mut self, now: HashMap<i64, Totals>, top: &[i64]) {
         self.fresh.retain(|id, readings| {
             *readings += 1;
             *readings < FRESH_MAX && now.contains_key(id)
@@ -85,15 +94,7 @@ impl Rising {
         if !self.totals.is_empty() {
             let came = now.keys().filter(|id| !self.totals.contains_key(id));
             self.fresh.extend(came.map(|id| (*id, 0)));
-            let grown = now.iter().map(|(id, total)| {
-                let before = self.totals.get(id).copied().unwrap_or(0.0);
-                (*id, total - before)
-            });
-            let mut rising: Vec<(i64, f64)> = grown
-                .filter(|(id, grown)| *grown > 0.0 && !top.contains(id))
-                .collect();
-            rising.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            for (id, _) in rising.into_iter().take(RISING_MAX) {
+            for id in self.risen(&now, top) {
                 self.followed.retain(|known| *known != id);
                 self.followed.push_back(id);
             }
@@ -105,14 +106,58 @@ impl Rising {
         }
         self.totals = now;
     }
+
+    /// Entries beside the top that grew most by some measure; those by time come last, and stay longest.
+    fn risen(&self, now: &HashMap<i64, Totals>, top: &[i64]) -> Vec<i64> {
+        let mut risen = Vec::new();
+        for (measure, most) in RISING_MAX.into_iter().enumerate().rev() {
+            let of = |totals: &Totals| totals.get(measure).copied().unwrap_or(0.0);
+            let grown = now
+                .iter()
+                .map(|(id, totals)| (*id, of(totals) - self.totals.get(id).map_or(0.0, of)));
+            let mut rising: Vec<(i64, f64)> = grown
+                .filter(|(id, grown)| *grown > 0.0 && !top.contains(id))
+                .collect();
+            rising.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+            risen.extend(rising.into_iter().take(most).map(|(id, _)| id));
+        }
+        risen
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn totals(of: &[(i64, f64)]) -> HashMap<i64, f64> {
-        of.iter().copied().collect()
+    /// By time alone.
+    fn totals(of: &[(i64, f64)]) -> HashMap<i64, Totals> {
+        let each = of.iter();
+        each.map(|(id, time)| (*id, [*time, 0.0, 0.0, 0.0, 0.0]))
+            .collect()
+    }
+
+    #[test]
+    fn what_grows_most_by_any_measure_is_followed_beside_what_takes_time() {
+        // So many take more time than each of these, which lead by one measure each.
+        let crowd = |time: f64| (100..200_i64).map(move |id| (id, [time, 1.0, 1.0, 1.0, 1.0]));
+        let leader = |id: usize, grown: f64| {
+            let mut totals = [0.1 * grown; 5];
+            totals[id] = 1e6 * grown;
+            (i64::try_from(id).unwrap(), totals)
+        };
+        let all = |time, grown| crowd(time).chain((1..5).map(move |id| leader(id, grown)));
+        let mut rising = Rising::default();
+        rising.take(all(1.0, 1.0).collect(), &[]);
+        rising.take(all(9.0, 2.0).collect(), &[]);
+        let followed = rising.followed();
+        assert!((1..5).all(|id| followed.contains(&id)), "{followed:?}");
+        let by_time = followed.iter().filter(|id| **id >= 100).count();
+        assert_eq!(by_time, RISING_MAX[0]);
+        // What stood still is not taken up, however large it is.
+        let mut rising = Rising::default();
+        rising.take(all(1.0, 1.0).collect(), &[]);
+        rising.take(all(9.0, 1.0).collect(), &[]);
+        assert!(rising.followed().iter().all(|id| *id >= 100));
     }
 
     #[test]
@@ -149,10 +194,10 @@ mod tests {
     #[test]
     fn those_that_rose_last_stay() {
         let mut rising = Rising::default();
-        rising.take(totals(&[(0, 1.0)]), &[]);
-        let mut all = HashMap::from([(0, 1.0)]);
+        let mut all = totals(&[(0, 1.0)]);
+        rising.take(all.clone(), &[]);
         for id in 1..=200_i64 {
-            all.insert(id, 1.0);
+            all.extend(totals(&[(id, 1.0)]));
             rising.take(all.clone(), &[]);
         }
         let followed = rising.followed();
