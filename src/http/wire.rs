@@ -366,7 +366,10 @@ pub fn quantity(value: f64, unit: Unit) -> String {
         Unit::Cores => format!("{value:.2} cores"),
         Unit::Bytes => bytes(value),
         Unit::BytesPerSecond => format!("{}/s", bytes(value)),
-        Unit::Connections => format!("{value:.0} connections"),
+        Unit::Connections => match format!("{value:.0}").as_str() {
+            "1" => "1 connection".to_owned(),
+            digits => format!("{digits} connections"),
+        },
     }
 }
 

@@ -26,7 +26,10 @@ pub(crate) const fn resource(resource: Resource) -> &'static str {
 /// A quantity with its unit: `312 GB` (1 kB = 1024 bytes, as Postgres has it), `3.4 cores`, `57`.
 pub(crate) fn quantity(value: f64, unit: Unit) -> String {
     match unit {
-        Unit::Cores => format!("{} cores", digits(value)),
+        Unit::Cores => match digits(value).as_str() {
+            "1" => "1 core".to_owned(),
+            digits => format!("{digits} cores"),
+        },
         Unit::Bytes => bytes(value),
         Unit::BytesPerSecond => format!("{}/s", bytes(value)),
         Unit::Connections => format!("{value:.0}"),
@@ -218,6 +221,7 @@ mod tests {
         const GB: f64 = 1_073_741_824.0;
         assert_eq!(quantity(312.4 * GB, Unit::Bytes), "312 GB");
         assert_eq!(quantity(1.5 * GB, Unit::BytesPerSecond), "1.5 GB/s");
+        assert_eq!(quantity(1.0, Unit::Cores), "1 core");
         assert_eq!(quantity(2.0, Unit::Cores), "2 cores");
         assert_eq!(quantity(3.456, Unit::Cores), "3.46 cores");
         assert_eq!(quantity(57.2, Unit::Connections), "57");
