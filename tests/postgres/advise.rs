@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use plimsoll::advise::cost::{Ask, IndexSet, Planner};
-use plimsoll::model::advice::Advice;
+use plimsoll::model::advice::{Advice, NewIndex};
 use plimsoll::postgres::{Options, WhatIf};
 use plimsoll::work::advise::{Request, Told, Workload, of_target};
 
@@ -381,6 +381,90 @@ async fn a_backend_that_is_killed_costs_one_answer_and_not_the_advice() {
         Ok(advice) => assert!(!advice.indexes.is_empty()),
         Err(error) => assert!(error.to_string().contains("lost"), "{error}"),
     }
+}
+
+/// Tables that are being altered, or that the role may not read, cost their own statements only.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_planned_is_named_and_the_rest_advised_on() {
+    let Some((server, admin)) = costed_server().await else {
+        return;
+    };
+    run(
+        &admin,
+        "create table held (id int, zip text);; create table secret (id int, zip text);; \
+         create role reader login;; grant select on lead, held to reader",
+    )
+    .await;
+    let holder = server.admin("postgres").await;
+    run(&holder, "begin;; alter table held add column a int").await;
+    let workload = "-- name: open\nselect * from lead where zip = '00042' and kind = 'a';\n\
+                    -- name: held\nselect * from held where zip = '00042';\n\
+                    -- name: secret\nselect * from secret where zip = '00042';\n";
+    let options = Options::new("t", server.conninfo("user=reader dbname=postgres"));
+    let advice = of_target("t", &options, request(Workload::File(workload.to_owned())));
+    let advice = advice.await.unwrap();
+    let skipped: Vec<(&str, &str)> = advice
+        .skipped
+        .iter()
+        .map(|s| (s.name.as_str(), s.reason.as_str()))
+        .collect();
+    let [("held", held), ("secret", secret)] = skipped[..] else {
+        panic!("{skipped:?}")
+    };
+    assert!(held.contains("waited too long for a lock"), "{held}");
+    assert!(
+        secret.contains("permission denied for table secret"),
+        "{secret}"
+    );
+    let on_lead = |index: &NewIndex| index.ddl.contains(" ON public.lead ");
+    assert!(!advice.indexes.is_empty() && advice.indexes.iter().all(on_lead));
+    run(&holder, "rollback").await;
+}
+
+/// HypoPG has crashed over `INCLUDE` before: what was asked is asked again without such candidates, by
+/// a session that takes none of them any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_crash_over_include_is_answered_without_it() {
+    let Some((server, admin)) = costed_server().await else {
+        return;
+    };
+    let sql = "select indexrelid::int8 from hypopg_create_index('create index on lead (zip)')";
+    let first: i64 = admin.query_one(sql, &[]).await.unwrap().get(0);
+    // The planner calls it, as it calls whatever is said to be immutable; HypoPG numbers the indexes of
+    // each session from the same number. (A query in it would end what HypoPG takes for an EXPLAIN.)
+    run(
+        &admin,
+        &format!(
+            "create function deadly() returns text immutable language plpgsql as $$ begin \
+               if hypopg_get_indexdef({first}) like '%INCLUDE%' then \
+                 perform pg_terminate_backend(pg_backend_pid()); \
+               end if; return '00042'; end $$"
+        ),
+    )
+    .await;
+    let mut planner = WhatIf::open(&options(&server), 1).await.unwrap();
+    let texts = ["select id, at from lead where zip = deadly()".to_owned()];
+    let candidates = [
+        "CREATE INDEX ON public.lead (zip) INCLUDE (id, at)",
+        "CREATE INDEX ON public.lead (zip)",
+    ];
+    planner.prepare(texts.into(), candidates.map(str::to_owned).into());
+    let answers = tokio::task::spawn_blocking(move || {
+        let ask = |indexes: &[usize]| Ask {
+            statement: 0,
+            indexes: IndexSet::of(indexes.iter().copied()),
+        };
+        planner.plan(&[ask(&[0, 1]), ask(&[0])])
+    });
+    let answers = answers.await.unwrap().unwrap();
+    let used: Vec<Vec<usize>> = answers
+        .iter()
+        .map(|answer| answer.as_ref().unwrap().used.iter().collect())
+        .collect();
+    assert_eq!(used, [vec![1], vec![]]);
+    let log = server.log();
+    let lost = "terminating connection due to administrator command";
+    assert_eq!(log.matches(lost).count(), 1, "it is not tried twice");
 }
 
 #[tokio::test]

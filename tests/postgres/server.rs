@@ -116,7 +116,9 @@ impl Server {
 
     fn command(&self, program: &str) -> Command {
         use std::os::unix::process::CommandExt as _;
-        let mut command = Command::new(self.bin.join(program));
+        let ours = self.bin.join(program);
+        let program = if ours.exists() { ours } else { program.into() };
+        let mut command = Command::new(program);
         if let Some((uid, gid)) = self.account {
             command.uid(uid).gid(gid);
         }
@@ -168,6 +170,18 @@ impl Server {
     /// What the server logged since it was made.
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap_or_default()
+    }
+
+    /// Has sessions that begin from now on write no file beyond `bytes`: what lies across that end is
+    /// written in part, as on a disk that is full.
+    pub(crate) fn limit_files(&self, bytes: u64) {
+        let pids = fs::read_to_string(Path::new(&self.data()).join("postmaster.pid")).unwrap();
+        let pid = pids.lines().next().unwrap();
+        let limit = format!("--fsize={bytes}");
+        // Its own account may, whatever ours may not.
+        let mut command = self.command("prlimit");
+        let status = command.args(["--pid", pid, &limit]).status();
+        assert!(status.unwrap().success(), "no limit for {pid}");
     }
 
     /// The account that runs it; `None` is ours.

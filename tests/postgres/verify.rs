@@ -243,6 +243,40 @@ async fn a_copy_of_the_watched_server_may_be_built_in_and_its_standby_not() {
 }
 
 #[tokio::test]
+async fn a_scratch_database_without_room_is_said_to_be_and_left_as_it_was() {
+    let Some(scene) = scene().await else { return };
+    run(
+        &scene.admin,
+        "insert into lead select g, g::text, 'a', 'new', 1, now(), null, md5(g::text) \
+           from generate_series(50001, 400000) g;; vacuum analyze lead;; checkpoint",
+    )
+    .await;
+    // A segment of the write-ahead log and half a page.
+    scene.server.limit_files(16 * 1_048_576 + 4096);
+    let mut advice = Advice {
+        size_bytes: 20_000_000,
+        ..Advice::default()
+    };
+    for columns in ["zip", "note, zip"] {
+        advice.indexes.push(plimsoll::model::advice::NewIndex {
+            ddl: format!("CREATE INDEX CONCURRENTLY ON public.lead ({columns})"),
+            size_bytes: 10_000_000,
+            ..Default::default()
+        });
+    }
+    let path = scene.files.path().join("advice.json");
+    std::fs::write(&path, serde_json::to_string(&advice).unwrap()).unwrap();
+    let lab = scene.url("lab");
+    let output = scene.verify(&["--scratch", &lab, "--advice", path.to_str().unwrap()]);
+    assert!(!output.status.success());
+    let words = "has no room for the set of 20 MB";
+    assert!(shown(&output).contains(words), "{}", shown(&output));
+    let unproved: Advice = serde_json::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
+    assert!(unproved.proof.is_none());
+    assert_eq!(scene.ours().await, 0);
+}
+
+#[tokio::test]
 async fn when_the_time_is_up_what_is_known_is_told() {
     let Some(scene) = scene().await else { return };
     let lab = scene.url("lab");
