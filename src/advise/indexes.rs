@@ -6,6 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use rayon::prelude::*;
+
 use super::candidates::{self, Candidate, Need};
 use super::cost::{Atoms, IndexSet, MAX_CANDIDATES, Planner, PlannerError};
 use super::guard::{self, Effort};
@@ -41,6 +43,11 @@ const MAX_INCLUDE: usize = 6;
 const LEAST_GAIN: f64 = 1e-4;
 /// Candidates that are looked at; more would make each plan slower than they are worth.
 const CANDIDATES: usize = 640;
+/// Candidates times the nodes of a plan: HypoPG looks at each candidate for each table of a plan, some
+/// two microseconds each, which over thousands of partitions is what planning takes.
+const PAIRS: usize = 250_000;
+/// Candidates that are looked at all the same.
+const CANDIDATES_LEAST: usize = 8;
 const _: () = assert!(
     CANDIDATES <= MAX_CANDIDATES,
     "a set must hold every candidate"
@@ -85,10 +92,12 @@ impl Case {
                 needs
             })
             .collect();
+        let widest = plans.iter().map(|plan| plan.nodes().len()).max();
+        let bearable = PAIRS / widest.unwrap_or(0).max(1);
         let limits = candidates::Limits {
             width: width.max(1),
             include: MAX_INCLUDE,
-            total: CANDIDATES,
+            total: bearable.clamp(CANDIDATES_LEAST, CANDIDATES),
         };
         let found = candidates::propose(&needs, &relations, limits);
         Self {
@@ -213,7 +222,7 @@ impl Weighed {
     fn new(case: &Case, bounds: Bounds) -> Self {
         let sizes: Vec<Size> = case
             .candidates
-            .iter()
+            .par_iter()
             .map(|candidate| {
                 let relation = case.relations.get(candidate.relation);
                 relation.map_or(Size::default(), |relation| size::of(candidate, relation))

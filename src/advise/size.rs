@@ -11,6 +11,7 @@
 //! the manual, sections 65.1.4.3 (Deduplication) and 65.4 (storage of pages).
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 
 use super::candidates::Candidate;
 use super::relation::{Relation, Sample};
@@ -193,7 +194,7 @@ impl Looked {
             combinations: combinations(keys, relation),
         };
         // Key → rows, pages, last page.
-        let mut seen: HashMap<u64, (u32, u32, u32)> = HashMap::new();
+        let mut seen: HashMap<u64, (u32, u32, u32), BuildHasherDefault<Mixed>> = HashMap::default();
         let mut last = None;
         for (row, page) in sample.page_of.iter().enumerate() {
             if held.is_some_and(|held| held.get(row) != Some(&true)) {
@@ -279,6 +280,26 @@ impl Looked {
         } else {
             pages::Groups::Spread { mean }
         }
+    }
+}
+
+/// Hashes what is a hash already: of each sampled row one is looked up for each candidate.
+#[derive(Default)]
+struct Mixed(u64);
+
+impl Hasher for Mixed {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0.rotate_left(8) ^ u64::from(*byte)).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+        }
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 }
 

@@ -3,8 +3,10 @@
 //! For: what `plimsoll explain` shows: the words are the same on the terminal and on the page. Not for:
 //! finding anything out (`work::explain`). Read [`page`] first.
 
+mod below;
 mod html;
 
+pub use below::below;
 pub use html::page;
 
 use crate::model::explain::{Analysis, Node, PredictedTime};

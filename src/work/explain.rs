@@ -10,7 +10,6 @@ mod hide;
 mod indexes;
 mod predict;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -326,13 +325,9 @@ impl Look<'_> {
             relations,
         };
         let advised = indexes::advise(self.planner, case).await?;
-        let subject = Subject {
-            analysis: &analysis.clone(),
-            relations: &advised.relations,
-            settings: checked.settings,
-            partitions: &partitions,
-            is_costed: advised.advice.is_some(),
-        };
+        let shown = analysis.clone();
+        let tables = (&advised.relations[..], &partitions[..]);
+        let subject = Subject::new(&shown, tables, checked.settings, advised.advice.is_some());
         analysis.index_basis = advised.basis;
         analysis.recommendations = query::recommend(&subject);
         if let Some(advice) = &advised.advice {
@@ -494,14 +489,14 @@ fn filled(text: &str, checked: &Checked, planned: &Planned) -> Option<String> {
     is_known.then(|| parameters::filled(text, &checked.types, &planned.values))
 }
 
-/// The tables in a plan, each once.
+/// The tables in a plan, those that cost most to read first.
 fn names(plan: &Node) -> Vec<(String, String)> {
-    let names: BTreeSet<(String, String)> = plan
-        .nodes()
+    let mut nodes = plan.nodes();
+    nodes.sort_by(|a, b| b.total_cost.total_cmp(&a.total_cost));
+    let names = nodes
         .into_iter()
-        .filter_map(|node| Some((node.schema.clone()?, node.relation.clone()?)))
-        .collect();
-    names.into_iter().collect()
+        .filter_map(|node| Some((node.schema.clone()?, node.relation.clone()?)));
+    names.collect()
 }
 
 /// A value as the server's text input takes it; `None` is null.

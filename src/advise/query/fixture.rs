@@ -117,18 +117,14 @@ pub(super) fn said_of(plan: Node, case: &Case, relations: &[Relation]) -> Vec<Re
         ..Analysis::default()
     };
     figures::fill(&mut analysis);
-    recommend(&Subject {
-        analysis: &analysis,
-        relations,
-        settings: Settings {
-            version_num: 150_000,
-            work_mem_bytes: 4.0 * 1_048_576.0,
-            hash_mem_bytes: 8.0 * 1_048_576.0,
-            block_bytes: 8_192.0,
-        },
-        partitions: &case.partitions,
-        is_costed: case.costed,
-    })
+    let settings = Settings {
+        version_num: 150_000,
+        work_mem_bytes: 4.0 * 1_048_576.0,
+        hash_mem_bytes: 8.0 * 1_048_576.0,
+        block_bytes: 8_192.0,
+    };
+    let tables = (relations, &case.partitions[..]);
+    recommend(&Subject::new(&analysis, tables, settings, case.costed))
 }
 
 /// A sort that went to disk.

@@ -77,16 +77,19 @@ fn columns(index: &NewIndex) -> Vec<String> {
 
 /// Indexes that rules propose and that no planner was asked about.
 pub fn not_costed(subject: &Subject<'_>, said: &[Recommendation]) -> Vec<SuggestedIndex> {
-    let sizes: Vec<(String, u64)> = subject
-        .nodes()
-        .into_iter()
+    let is_open =
+        |one: &&Recommendation| one.kind == RecommendationKind::Index && one.proof.is_none();
+    let open: Vec<&Recommendation> = said.iter().filter(is_open).collect();
+    if open.is_empty() {
+        return Vec::new();
+    }
+    let guesses = subject.nodes().into_iter();
+    let sizes: Vec<(String, u64)> = guesses
         .filter_map(|node| guess(subject, node))
         .map(|(ddl, _, size)| (ddl, size))
         .collect();
-    let open = said
-        .iter()
-        .filter(|one| one.kind == RecommendationKind::Index && one.proof.is_none());
-    open.filter_map(|one| {
+    let each = open.into_iter();
+    each.filter_map(|one| {
         let (_, ddl) = one.implementation.as_ref()?.split_once("CREATE INDEX ")?;
         let ddl = format!("CREATE INDEX {ddl}");
         let size = sizes.iter().find(|(known, _)| *known == ddl);
@@ -164,16 +167,12 @@ fn holds(node: &Node, wanted: &Node) -> bool {
 /// first, those with most values before others, then one that is ranged over or ordered by.
 pub fn guess(subject: &Subject<'_>, node: &Node) -> Option<(String, Vec<String>, u64)> {
     let relation = subject.relation(node)?;
-    let plan = subject.analysis.plan.to_plan();
-    let needs = candidates::needs::of_plan(0, &plan, subject.relations);
     let place = subject
         .relations
         .iter()
         .position(|r| r.oid == relation.oid)?;
-    let needs: Vec<Need> = needs
-        .into_iter()
-        .filter(|need| need.relation == place)
-        .collect();
+    let of_table = subject.needs.iter().filter(|need| need.relation == place);
+    let needs: Vec<Need> = of_table.cloned().collect();
     let limits = Limits {
         width: WIDTH,
         include: 0,

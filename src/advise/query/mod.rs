@@ -19,24 +19,28 @@ mod order;
 mod scan;
 mod shape;
 
+use std::collections::HashMap;
+
+use super::candidates::{self, Need};
 use super::relation::{Column, Relation};
 use crate::model::explain::{
     Analysis, Impact, Node, Partition, Recommendation, RecommendationKind, Settings,
 };
 
 /// A statement with all that is known of it.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Subject<'s> {
-    /// Its plan, with figures filled in.
-    pub analysis: &'s Analysis,
-    /// The tables in the plan.
-    pub relations: &'s [Relation],
-    /// Settings of the server.
-    pub settings: Settings,
-    /// Partitions in the plan.
-    pub partitions: &'s [Partition],
-    /// Whether the planner was asked about hypothetical indexes: what it did not take is not proposed.
-    pub is_costed: bool,
+    analysis: &'s Analysis,
+    relations: &'s [Relation],
+    /// By schema and name: a plan over partitions has thousands of nodes.
+    named: HashMap<(&'s str, &'s str), &'s Relation>,
+    /// By what the statement calls them.
+    aliased: HashMap<&'s str, &'s Relation>,
+    /// What the plan needs of the tables.
+    needs: Vec<Need>,
+    settings: Settings,
+    partitions: &'s [Partition],
+    is_costed: bool,
 }
 
 /// Pages below which a table is read as fast as any index.
@@ -79,6 +83,35 @@ pub fn tidy(found: Vec<Recommendation>) -> Vec<Recommendation> {
 }
 
 impl<'s> Subject<'s> {
+    /// A plan with figures filled in, and the tables and partitions in it. Where it is costed, the
+    /// planner was asked about hypothetical indexes, and what it did not take is not proposed.
+    pub fn new(
+        analysis: &'s Analysis,
+        (relations, partitions): (&'s [Relation], &'s [Partition]),
+        settings: Settings,
+        is_costed: bool,
+    ) -> Self {
+        let named = relations
+            .iter()
+            .map(|one| ((one.schema.as_str(), one.name.as_str()), one));
+        let mut subject = Self {
+            analysis,
+            relations,
+            named: named.collect(),
+            aliased: HashMap::new(),
+            needs: candidates::needs::of_plan(0, &analysis.plan.to_plan(), relations),
+            settings,
+            partitions,
+            is_costed,
+        };
+        for node in subject.nodes() {
+            if let (Some(alias), Some(relation)) = (&node.alias, subject.relation(node)) {
+                subject.aliased.entry(alias).or_insert(relation);
+            }
+        }
+        subject
+    }
+
     /// Every node, parents first.
     fn nodes(&self) -> Vec<&'s Node> {
         self.analysis.plan.nodes()
@@ -87,15 +120,12 @@ impl<'s> Subject<'s> {
     /// The table that a node reads.
     fn relation(&self, node: &Node) -> Option<&'s Relation> {
         let (name, schema) = (node.relation.as_ref()?, node.schema.as_ref()?);
-        let mut relations = self.relations.iter();
-        relations.find(|relation| relation.name == *name && relation.schema == *schema)
+        self.named.get(&(schema.as_str(), name.as_str())).copied()
     }
 
     /// The table that the statement calls `alias`.
     fn aliased(&self, alias: &str) -> Option<&'s Relation> {
-        let nodes = self.nodes().into_iter();
-        let mut of_alias = nodes.filter(|node| node.alias.as_deref() == Some(alias));
-        of_alias.find_map(|node| self.relation(node))
+        self.aliased.get(alias).copied()
     }
 
     /// A table that is worth an index.

@@ -1,6 +1,6 @@
 //! How a statement is put together: parts of `WITH`, partitions, aggregates over everything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{LITTLE, Subject, bytes, count, rows, say, share_below};
 use crate::advise::clause;
@@ -60,15 +60,17 @@ fn kept_part(subject: &Subject<'_>, scan: &Node) -> Option<Recommendation> {
 /// All partitions of a table are read.
 fn pruning(subject: &Subject<'_>) -> Vec<Recommendation> {
     let mut read: BTreeMap<&str, Vec<&Node>> = BTreeMap::new();
+    let known: HashMap<(&str, &str), &str> = subject
+        .partitions
+        .iter()
+        .map(|p| ((p.schema.as_str(), p.name.as_str()), p.parent.as_str()))
+        .collect();
     for node in subject.nodes() {
         let (Some(schema), Some(name)) = (&node.schema, &node.relation) else {
             continue;
         };
-        let mut all = subject.partitions.iter();
-        if let Some(partition) = all.find(|p| p.schema == *schema && p.name == *name) {
-            read.entry(partition.parent.as_str())
-                .or_default()
-                .push(node);
+        if let Some(parent) = known.get(&(schema.as_str(), name.as_str())) {
+            read.entry(*parent).or_default().push(node);
         }
     }
     let all = read.into_iter().filter_map(|(parent, nodes)| {

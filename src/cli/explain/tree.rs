@@ -111,9 +111,15 @@ fn node(node: &Node, branch: &Branch, paint: Paint, text: &mut String) {
             paint.tone(&warning, Tone::Warning)
         );
     }
-    let last = node.plans.len().saturating_sub(1);
-    for (place, child) in node.plans.iter().enumerate() {
-        self::node(child, &branch.child(place == last), paint, text);
+    let below = words::below(node);
+    let last = below.shown.len().saturating_sub(1);
+    for (place, child) in below.shown.iter().enumerate() {
+        let is_last = place == last && below.rest.is_none();
+        self::node(child, &branch.child(is_last), paint, text);
+    }
+    if let Some(rest) = below.rest {
+        let shown = format!("{pad}{}{rest}", branch.child(true).own);
+        let _ = writeln!(text, "{}", paint.tone(&shown, Tone::Faint));
     }
 }
 

@@ -18,7 +18,7 @@ mod safe;
 mod sample;
 mod tree;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::future::join_all;
@@ -62,6 +62,10 @@ pub struct WhatIf {
     statements: Vec<String>,
     candidates: Vec<String>,
 }
+
+/// Most tables that are looked into: a plan over partitions can name thousands, and of hundreds that
+/// are alike each says the same.
+const TABLES_MAX: usize = 300;
 
 /// Questions that one session takes at a time.
 const PORTION: usize = 6;
@@ -178,8 +182,8 @@ impl WhatIf {
         Ok((types, plan))
     }
 
-    /// What the catalog knows of these relations (schema, name); those that have vanished are left
-    /// out.
+    /// What the catalog knows of these relations (schema, name), of the first 300 that
+    /// differ; those that have vanished are left out.
     ///
     /// # Errors
     /// Those of the server or the line.
@@ -187,8 +191,11 @@ impl WhatIf {
         let Some(backend) = self.backends.first() else {
             return Err(super::Error::NotConnected);
         };
+        let mut seen = BTreeSet::new();
+        let differing = names.iter().filter(|name| seen.insert(*name));
+        let names: Vec<(String, String)> = differing.take(TABLES_MAX).cloned().collect();
         let mut backend = backend.lock().await;
-        relations::read(&mut backend, names, self.ability.block_size).await
+        relations::read(&mut backend, &names, self.ability.block_size).await
     }
 
     /// Looks at some pages of each relation, in the columns and with the predicates asked for.

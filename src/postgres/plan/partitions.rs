@@ -19,12 +19,15 @@ const PARTITIONS: &str = "\
       select u.leaf, u.s, u.t, i.inhparent from up u \
       join pg_catalog.pg_inherits i on i.inhrelid = u.top), \
     tops as (select u.leaf, u.s, u.t, u.top from up u \
-      where not exists (select from pg_catalog.pg_inherits i where i.inhrelid = u.top)) \
+      where not exists (select from pg_catalog.pg_inherits i where i.inhrelid = u.top)), \
+    sizes as materialized (select d.top, \
+      (select count(*) from pg_catalog.pg_partition_tree(d.top) p where p.isleaf) leaves \
+      from (select distinct t.top from tops t) d) \
     select /* plimsoll */ t.s, t.t, \
       pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
       pg_catalog.pg_get_partkeydef(t.top), \
-      (select count(*) from pg_catalog.pg_partition_tree(t.top) p where p.isleaf) \
-    from tops t join pg_catalog.pg_class c on c.oid = t.top \
+      z.leaves \
+    from tops t join sizes z on z.top = t.top join pg_catalog.pg_class c on c.oid = t.top \
     join pg_catalog.pg_namespace n on n.oid = c.relnamespace";
 
 impl WhatIf {

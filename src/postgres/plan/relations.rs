@@ -22,7 +22,8 @@ const RELATIONS: &str = "\
     where c.relkind in ('r', 'p', 'm') order by 2, 3";
 
 /// The class of operators that a type has by default, looked for as the server does: for itself, for
-/// what it is a kind of, for what it is stored as.
+/// what it is a kind of, for what it is stored as. Statistics are looked up by column: joined, all of
+/// them might be read, which are hundreds of thousands where there are many partitions.
 const COLUMNS: &str = "\
     select /* plimsoll */ a.attrelid, a.attnum::int4, a.attname::text, quote_ident(a.attname), \
       format_type(a.atttypid, a.atttypmod), a.attlen::int4, a.attalign::text, a.attnotnull, \
@@ -56,8 +57,8 @@ const COLUMNS: &str = "\
         or exists (select from pg_cast k where k.castsource = t.oid and k.casttarget = o.opcintype \
                    and k.castmethod = 'b' and k.castcontext = 'i')) \
       order by o.opcintype = t.oid desc, o.opcintype = 'text'::regtype desc limit 1) b on true \
-    left join pg_stats s on s.schemaname = n.nspname and s.tablename = c.relname \
-      and s.attname = a.attname and not s.inherited \
+    left join lateral (select * from pg_stats s where s.schemaname = n.nspname \
+      and s.tablename = c.relname and s.attname = a.attname and not s.inherited offset 0) s on true \
     where a.attrelid = any($1) and a.attnum > 0 and not a.attisdropped \
     order by a.attrelid, a.attnum";
 

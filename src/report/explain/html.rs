@@ -160,7 +160,13 @@ fn node(one: &Node) -> String {
             format!("<p class=\"{class}\">{}</p>", escape(&line))
         })
     };
-    let below = each(&one.plans, node);
+    let children = super::below(one);
+    let mut below = each(children.shown, node);
+    below.extend(
+        children
+            .rest
+            .map(|rest| format!("<li><p class=\"figures-of\">{}</p></li>", escape(&rest))),
+    );
     let below = if below.is_empty() {
         below
     } else {

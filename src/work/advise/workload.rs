@@ -1,7 +1,5 @@
 //! Statements from a file or from the server's own record, with values that they can be planned with.
 
-use std::collections::BTreeSet;
-
 use crate::advise::indexes::Case;
 use crate::advise::relation::Relation;
 use crate::advise::workload::{self, Skipped, Statement};
@@ -22,8 +20,6 @@ pub enum Workload {
 /// Statements of the record that are looked at: the first of them nearly always take nine tenths of
 /// the time.
 const RECORDED: u32 = 200;
-/// Most tables that are looked into; a plan over partitions can name thousands.
-const MAX_TABLES: usize = 300;
 
 /// The statements, what is left out, and the share of the tables' counters that falls into their time.
 pub(super) async fn read(
@@ -135,16 +131,17 @@ pub(super) async fn case(
     Ok((Case::new(kept, plans, relations, width), skipped))
 }
 
-/// What the catalog knows of the tables in some plans.
+/// What the catalog knows of the tables in some plans, the costliest to read first.
 async fn relations(
     planner: &WhatIf,
     plans: impl Iterator<Item = &PlanNode>,
 ) -> Result<Vec<Relation>> {
-    let names: BTreeSet<(String, String)> = plans
-        .flat_map(|plan| plan.nodes())
+    let mut read: Vec<&PlanNode> = plans.flat_map(PlanNode::nodes).collect();
+    read.retain(|node| node.relation.is_some());
+    read.sort_by(|a, b| b.total_cost.total_cmp(&a.total_cost));
+    let names: Vec<(String, String)> = read
+        .into_iter()
         .filter_map(|node| node.relation.clone())
-        .take(MAX_TABLES * 100)
         .collect();
-    let names: Vec<(String, String)> = names.into_iter().take(MAX_TABLES).collect();
     Ok(planner.relations(&names).await?)
 }
