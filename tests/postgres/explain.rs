@@ -10,14 +10,14 @@ use plimsoll::work::explain::{Analyst, Question, Refusal, Why};
 use crate::server::{self, Admin, Server};
 
 /// A server of `major` with statements and, where it is installed, hypothetical indexes.
-struct Stage {
-    server: Server,
+pub(crate) struct Stage {
+    pub(crate) server: Server,
     admin: Admin,
     has_hypopg: bool,
 }
 
 impl Stage {
-    async fn set(major: u32) -> Option<Self> {
+    pub(crate) async fn set(major: u32) -> Option<Self> {
         let bin = server::require(major)?;
         let server = Server::start(
             &bin,
@@ -44,7 +44,7 @@ impl Stage {
         })
     }
 
-    async fn run(&self, script: &str) {
+    pub(crate) async fn run(&self, script: &str) {
         for statement in script.split(";;") {
             let done = self.admin.batch_execute(statement).await;
             done.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
@@ -56,7 +56,7 @@ impl Stage {
     }
 
     /// Explains as `role`; `set` are settings.
-    fn analyst(&self, role: &str, set: &[(&str, &str)]) -> Analyst {
+    pub(crate) fn analyst(&self, role: &str, set: &[(&str, &str)]) -> Analyst {
         let port = self.server.port;
         let flags = Flags {
             targets: vec![format!("t=postgres://{role}@127.0.0.1:{port}/postgres")],
@@ -86,7 +86,7 @@ async fn ask(analyst: &Analyst, question: &Question) -> Result<Analysis, Refusal
     analyst.explain("t", question).await.unwrap()
 }
 
-async fn told(analyst: &Analyst, query: &str) -> Analysis {
+pub(crate) async fn told(analyst: &Analyst, query: &str) -> Analysis {
     let told = ask(analyst, &question(query)).await;
     told.unwrap_or_else(|refusal| panic!("{query}: {refusal}"))
 }
