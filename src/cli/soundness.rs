@@ -9,6 +9,7 @@ use super::client::{self, Client};
 use super::output::{Format, json};
 use super::table::Tone;
 use super::{FAILED, OK, Outcome, World};
+use crate::model::units::counted;
 use crate::store::{self, Loss, Problem, Repair, Verification};
 
 /// Checks the store in the data folder, through the server that has it open if there is one.
@@ -69,9 +70,7 @@ fn verified(found: &Verification, world: &World<'_>) -> String {
         0 => world.paint.tone("sound", Tone::Good),
         count => format!(
             "{}; `plimsoll history repair --out NEWDIR` keeps what reads",
-            world
-                .paint
-                .tone(&format!("{count} problems"), Tone::Critical)
+            world.paint.tone(&counted(count, "problem"), Tone::Critical)
         ),
     };
     let _ = writeln!(text, "{verdict}");
@@ -105,7 +104,9 @@ fn repaired(done: &Repair, out: &Path, world: &World<'_>) -> String {
     }
     let verdict = match done.losses.len() {
         0 => world.paint.tone("nothing is lost", Tone::Good),
-        count => world.paint.tone(&format!("{count} losses"), Tone::Warning),
+        count => world
+            .paint
+            .tone(&format!("{} lost", counted(count, "thing")), Tone::Warning),
     };
     let _ = writeln!(text, "{verdict}");
     text

@@ -9,6 +9,7 @@ use super::output::{Format, json};
 use super::table::{Cell, Paint, Table, Tone, day, percent, second};
 use super::{Outcome, World};
 use crate::http::wire::{self, CapacityForecast, TargetStatus, quantity};
+use crate::model::units::counted;
 
 /// Show what the running server watches, and how full each resource is
 #[derive(Debug, Clone, Args)]
@@ -79,11 +80,6 @@ fn heading(target: &TargetStatus, paint: Paint) -> String {
         let _ = write!(line, "\n  {reason}");
     }
     line + "\n"
-}
-
-fn counted(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{count} {noun}{plural}")
 }
 
 /// One line a resource: how full, and when it reaches its limit.

@@ -249,8 +249,8 @@ impl From<Level> for f64 {
 }
 
 /// A count with its noun: `1 job`, `2 jobs`.
-pub fn counted(many: u64, noun: &str) -> String {
-    let s = if many == 1 { "" } else { "s" };
+pub fn counted<N: fmt::Display + PartialEq + From<u8> + Copy>(many: N, noun: &str) -> String {
+    let s = if many == N::from(1) { "" } else { "s" };
     format!("{many} {noun}{s}")
 }
 

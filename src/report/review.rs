@@ -5,6 +5,7 @@
 use super::words;
 use crate::model::capacity::Unit;
 use crate::model::outcome::{LeadScore, Review};
+use crate::model::units::counted;
 
 /// Heads of the columns that [`cells`] fills.
 pub(super) const HEADS: [&str; 9] = [
@@ -51,13 +52,13 @@ pub(super) fn sentence(review: &Review) -> String {
     let made_up = review.synthetic.map_or("", |_| ", from made-up history");
     let learnt = review.experience.as_ref();
     let learnt = learnt.map_or_else(String::new, |learnt| {
-        let many = words::plural(learnt.outcomes, "independent outcome");
+        let many = counted(learnt.outcomes, "independent outcome");
         format!(" The next bands are × {:.2}, from {many}.", learnt.band())
     });
     format!(
         "{}. {} kept{since}{made_up}.{learnt}",
         capital(&review.verdict.words(review.independent)),
-        words::plural(review.promises, "forecast")
+        counted(review.promises, "forecast")
     )
 }
 

@@ -10,7 +10,7 @@ use super::words;
 use super::{Reach, ReportInput, TargetReport};
 use crate::model::capacity::Resource;
 use crate::model::finding::Severity;
-use crate::model::units::Timestamp;
+use crate::model::units::{Timestamp, counted};
 
 /// How something stands, as an answer to "am I fine?".
 ///
@@ -279,12 +279,12 @@ fn caveats(input: &ReportInput, rows: &[HeadroomRow]) -> Vec<String> {
     let without = rows.iter().filter(|row| row.confidence.is_none()).count();
     // Where nothing has one, the headline says so.
     if without > 0 && without < rows.len() {
-        let all = words::plural(rows.len(), "resource");
+        let all = counted(rows.len(), "resource");
         said.push(format!("No forecast yet for {without} of {all}."));
     }
     let blind: usize = input.targets.iter().map(|t| t.blind_spots.len()).sum();
     if blind > 0 {
-        let things = words::plural(blind, "thing");
+        let things = counted(blind, "thing");
         said.push(format!("{things} could not be read; see the blind spots."));
     }
     said

@@ -179,12 +179,6 @@ pub(crate) fn count(value: u64) -> String {
     text
 }
 
-/// `1 warning`, `2 warnings`.
-pub(crate) fn plural(n: usize, word: &str) -> String {
-    let s = if n == 1 { "" } else { "s" };
-    format!("{n} {word}{s}")
-}
-
 /// Text from outside on one line: control characters, which could drive a terminal or break a
 /// table, become a replacement mark; runs of white space become one space; cut at `limit` letters.
 pub(crate) fn one_line(text: &str, limit: usize) -> String {

@@ -7,6 +7,7 @@ use super::{Draft, Thresholds};
 use crate::advise::sql;
 use crate::model::database::Snapshot;
 use crate::model::finding::Severity;
+use crate::model::units::counted;
 
 pub(super) fn superuser_sessions(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     let set = &set.superuser_sessions;
@@ -16,7 +17,7 @@ pub(super) fn superuser_sessions(snapshot: &Snapshot, set: &Thresholds) -> Vec<D
         .map(|(role, sessions)| {
             Draft::new(
                 Severity::Warning,
-                format!("{sessions} sessions run as superuser {role}"),
+                format!("{} of superuser {role}", counted(*sessions, "session")),
                 "Give the application a role that owns only what it needs: a superuser passes \
                  every check, may read and write the machine's files, and takes the connections \
                  that are kept for emergencies",

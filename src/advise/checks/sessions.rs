@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::database::{Session, Snapshot};
 use crate::model::finding::Severity;
+use crate::model::units::counted;
 
 use super::{Draft, Thresholds, graded, percent, short, span};
 
@@ -133,11 +134,7 @@ pub(super) fn blocked_sessions(snapshot: &Snapshot, set: &Thresholds) -> Vec<Dra
             };
             let title = format!(
                 "session {root} keeps {} waiting, the longest for {}",
-                if held.len() == 1 {
-                    "1 session".to_owned()
-                } else {
-                    format!("{} sessions", held.len())
-                },
+                counted(held.len(), "session"),
                 span(longest)
             );
             let advice = "Let the blocking transaction end; if it will not, cancel its statement, \

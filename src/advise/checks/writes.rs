@@ -11,6 +11,7 @@ use super::{Draft, Thresholds, percent, plain, size, span};
 use crate::advise::sql;
 use crate::model::database::{Snapshot, Table};
 use crate::model::finding::Severity;
+use crate::model::units::counted;
 
 pub(super) fn lost_hot_updates(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     let set = &set.lost_hot_updates;
@@ -144,7 +145,7 @@ pub(super) fn deadlocks(snapshot: &Snapshot, set: &Thresholds) -> Vec<Draft> {
     let logs_waits = snapshot.settings.get("log_lock_waits");
     let draft = Draft::new(
         Severity::Warning,
-        format!("{count} deadlocks in {}", span(ms)),
+        format!("{} in {}", counted(count, "deadlock"), span(ms)),
         "Let every transaction take its locks in one order, such as by primary key; the \
              server's log names both statements of each (log_lock_waits tells of near ones). The \
              transaction that was ended must be tried again",
@@ -190,7 +191,7 @@ pub(super) fn checksum_failures(snapshot: &Snapshot, _: &Thresholds) -> Vec<Draf
     vec![
         Draft::new(
             Severity::Critical,
-            format!("{count} pages were read whose checksum is wrong"),
+            format!("{} read with a wrong checksum", counted(count, "page")),
             "Take the server's word for it: memory or disk damage pages. Fail over or restore to \
              another machine, then look for the pages with amcheck",
         )

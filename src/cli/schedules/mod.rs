@@ -331,11 +331,11 @@ async fn add_all(client: &Client, file: &std::path::Path) -> anyhow::Result<Stri
         let name = one.get("name").cloned().unwrap_or_default();
         let made = post(client, POST, &Value::Object(one)).await;
         if let Err(error) = made {
-            let all = counted(many as u64, "schedule");
+            let all = counted(many, "schedule");
             bail!("{nth} of {all} made; {name}: {error:#}");
         }
     }
-    Ok(format!("{} made\n", counted(many as u64, "schedule")))
+    Ok(format!("{} made\n", counted(many, "schedule")))
 }
 
 async fn plain(client: &Client, one: &One, verb: &str) -> anyhow::Result<String> {

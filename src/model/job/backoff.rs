@@ -109,7 +109,7 @@ impl TryFrom<Written> for Backoff {
         if is_custom == fields.delays.is_empty() || fields.delays.len() > DELAYS_MAX {
             return Err(Error::Bounds {
                 field: "backoff.delays",
-                given: counted(fields.delays.len() as u64, "wait"),
+                given: counted(fields.delays.len(), "wait"),
                 wanted: "1 to 100 waits in ms with type custom, and none with another",
             });
         }

@@ -116,7 +116,7 @@ impl Pattern {
             many => {
                 let wanted =
                     "5 (minute, hour, day of month, month, day of week), or 6 with seconds first";
-                let fields = counted(many as u64, "field");
+                let fields = counted(many, "field");
                 return Err(wrong(format!("it has {fields}; write {wanted}")));
             }
         };

@@ -7,6 +7,7 @@ use super::{cell, each, part, table};
 use crate::model::capacity::{Forecast, Projection};
 use crate::model::database::BlindSpot;
 use crate::model::finding::{Bottleneck, Evidence, Finding, Impact, Severity, Silenced};
+use crate::model::units::counted;
 use crate::report::chart::{self, axis, escape};
 use crate::report::headroom::{forecast, headroom, when_words};
 use crate::report::months::months;
@@ -153,7 +154,7 @@ fn proof(forecast: &Forecast, projection: &Projection) -> String {
         "<small>Method {}. Back-test from {} over {}: mean error {}, {:.2} of the seasonal \
          naive forecast’s; {} of values fell into the 80 % band. Confidence {}{made_up} ({:.2} of 1 by the back-test).</small>",
         escape(&words::one_line(&forecast.method, 60)),
-        words::plural(test.origins, "origin"),
+        counted(test.origins, "origin"),
         words::days(days),
         words::quantity(test.mae, unit),
         test.relative_mae,
@@ -441,7 +442,7 @@ pub(super) fn coverage(target: &TargetReport) -> String {
             "<tr><th scope=\"row\">{}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
             words::resource(projection.resource),
             words::long_date(projection.history_start),
-            words::plural(present, "day"),
+            counted(present, "day"),
             words::percent(projection.coverage),
             limit_origin(projection)
         )

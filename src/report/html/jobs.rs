@@ -1,7 +1,7 @@
 //! The queues of this server: a table of them, and one of schedules.
 
 use super::{cell, each, part, summary, table};
-use crate::model::units::Timestamp;
+use crate::model::units::{Timestamp, counted};
 use crate::report::chart::{self, escape};
 use crate::report::jobs::{JobsReport, QueueRow, ScheduleRow};
 use crate::report::verdict::Standing;
@@ -138,6 +138,6 @@ fn last(schedule: &ScheduleRow, now: Timestamp) -> String {
 fn more(many: usize, word: &str) -> String {
     match many {
         0 => String::new(),
-        many => format!("; {} more not shown", words::plural(many, word)),
+        many => format!("; {} more not shown", counted(many, word)),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{cell, each, part, table};
 use crate::model::capacity::Projection;
-use crate::model::units::Timestamp;
+use crate::model::units::{Timestamp, counted};
 use crate::report::chart::{bar, escape, sparkline};
 use crate::report::headroom::{HeadroomRow, When, interval};
 use crate::report::verdict::{Standing, Verdict};
@@ -72,7 +72,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
         lines.push(format!(
             "{} critical, {}.",
             verdict.critical,
-            words::plural(verdict.warnings, "warning")
+            counted(verdict.warnings, "warning")
         ));
     }
     let lines = if lines.is_empty() {

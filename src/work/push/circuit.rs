@@ -123,7 +123,7 @@ impl Circuit {
         let failures = state.failures;
         self.alarm(format!(
             "the webhook failed {} in a row; jobs wait for it",
-            counted(u64::from(failures), "time")
+            counted(failures, "time")
         ));
         state.is_open = true;
         self.valve.send_replace(0);
