@@ -182,6 +182,20 @@ impl Atoms {
         }
     }
 
+    /// Remembers what each statement costs as it is, from plans that were asked for before.
+    pub fn begin(&mut self, plans: &[PlanNode], risk: &dyn Fn(usize, &PlanNode) -> f64) {
+        for (statement, plan) in plans.iter().enumerate() {
+            let atom = Atom {
+                used: IndexSet::default(),
+                offered: IndexSet::default(),
+                cost: plan.total_cost,
+                risk: risk(statement, plan),
+            };
+            self.asked += 1;
+            self.keep(statement, atom);
+        }
+    }
+
     /// Every plan seen of a statement, in the order in which they were seen.
     pub fn of(&self, statement: usize) -> &[Atom] {
         self.of.get(statement).map_or(&[], Vec::as_slice)

@@ -168,6 +168,7 @@ pub fn begin(
     let weighed = Weighed::new(case, bounds);
     let mut atoms = Atoms::new(case.statements.len());
     let risk = |statement: usize, plan: &PlanNode| weighed.risk(case, statement, plan);
+    atoms.begin(&case.plans, &risk);
     let limits = watch.limits(bounds);
     let first = select::begin(&weighed.problem(&risk), planner, &mut atoms, &limits)?;
     (watch.told)(&first);
