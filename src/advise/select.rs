@@ -78,7 +78,7 @@ pub struct Choice {
 }
 
 /// Rounds without a better set after which more questions are not worth their time.
-const ROUNDS_IN_VAIN: usize = 8;
+const ROUNDS_IN_VAIN: usize = 12;
 /// Questions of one round.
 const ROUND: usize = 110;
 /// Sizes at which statements are asked what they would take, each so much smaller than the last.

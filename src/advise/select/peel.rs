@@ -3,7 +3,9 @@
 //! A plan that is better than what a statement has now is worth what it saves, were its indexes there.
 //! One of them is taken away, and only smaller ones are left in its stead: the answer is a plan for
 //! fewer bytes. A plan that rests on what was chosen is asked the same, for the bytes that it would
-//! free. Questions are ranked by what hangs on them.
+//! free. Questions of either kind are ranked by what hangs on them, and up to half of a round are of the
+//! second: a better set often needs two statements to do with less at once, and neither answer promises
+//! anything by itself.
 
 use super::Problem;
 use crate::advise::cost::{Ask, Atom, Atoms, IndexSet};
@@ -21,7 +23,7 @@ pub(super) fn questions(
         price: price(problem, atoms, set),
         smaller: by_size(problem),
     };
-    let mut ranked: Vec<(f64, Ask)> = Vec::new();
+    let (mut freeing, mut wanting) = (Vec::new(), Vec::new());
     for statement in 0..atoms.statements() {
         let relevant = problem.relevant.get(statement).copied().unwrap_or_default();
         let now = atoms
@@ -33,6 +35,11 @@ pub(super) fn questions(
         let weight = problem.weights.get(statement).copied().unwrap_or(0.0);
         for atom in atoms.of(statement) {
             let saves = weight * (now - atom.cost - atom.risk);
+            let ranked = if atom.used.is_within(set) {
+                &mut freeing
+            } else {
+                &mut wanting
+            };
             for (score, offered) in around.of(atom, saves) {
                 let ask = Ask {
                     statement,
@@ -42,8 +49,16 @@ pub(super) fn questions(
             }
         }
     }
+    let mut asks = Vec::new();
+    for (ranked, most) in [(freeing, most / 2), (wanting, most)] {
+        take_open(ranked, atoms, most, &mut asks);
+    }
+    asks
+}
+
+/// The best of what is not known yet, until there are `most` questions.
+fn take_open(mut ranked: Vec<(f64, Ask)>, atoms: &Atoms, most: usize, asks: &mut Vec<Ask>) {
     ranked.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
-    let mut asks: Vec<Ask> = Vec::new();
     for (_, ask) in ranked {
         if asks.len() >= most {
             break;
@@ -52,7 +67,6 @@ pub(super) fn questions(
             asks.push(ask);
         }
     }
-    asks
 }
 
 struct Around<'a> {
