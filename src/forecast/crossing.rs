@@ -4,6 +4,11 @@
 //! each other (a wrong slope stays wrong), so that independent draws a day would reach any
 //! threshold far too soon. The error is a stationary first-order autoregression in units of the
 //! spread at each step, drawn at knots and straight between them.
+//!
+//! Sources: Uhlenbeck and Ornstein 1930, "On the theory of the Brownian motion" (knots that far apart
+//! correlate by e^(−distance / memory)); Hammersley and Morton 1956, "A new Monte Carlo technique:
+//! antithetic variates" (each path comes with its mirror image). That one such error is added to the
+//! combined forecast, and how long its memory is, is our own.
 
 use super::interval::Spread;
 use super::random::Random;

@@ -156,6 +156,9 @@ struct Future {
 
 impl Future {
     /// The last value again, as wide as a walk of the steps seen, or of the value's own size.
+    ///
+    /// A walk strays by the root of its steps (Hyndman and Athanasopoulos 2021, "Forecasting:
+    /// principles and practice", section 5.5); what few equal values may hide is our own bound.
     fn repeated(scaled: &[f64], horizon: usize) -> Self {
         let present: Vec<f64> = scaled.iter().copied().filter(|v| v.is_finite()).collect();
         let last = present.last().copied().unwrap_or(0.0);

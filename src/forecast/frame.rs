@@ -48,7 +48,7 @@ impl Frame<'_> {
 
 /// Whether the level of the last season is one that has been left for a lower one: its last readings,
 /// two or more, all lie below all others, by more than either part of them scatters. With a season,
-/// against the readings of one season before: the end of each week is no step.
+/// against the readings of one season before: the end of each week is no step. The rule is our own.
 fn has_stepped_down(scaled: &[f64], season: Option<usize>) -> bool {
     /// How much wider than both parts together the gap is.
     const CLEAR: f64 = 2.0;

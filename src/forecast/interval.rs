@@ -4,7 +4,8 @@
 //! walk, 1 for a wrong slope. It is fitted on the logarithms of binned errors, drawn towards a
 //! prior. Bands are normal quantiles times factors that make the back-test's own coverage right
 //! (split conformal prediction on scaled errors: Lei et al. 2018, "Distribution-free predictive
-//! inference for regression"), cut to a range because origins are few.
+//! inference for regression"), cut to a range because origins are few. The power law, its prior and
+//! the share that a random walk has in it are our own.
 
 use crate::stats::quantile::quantile;
 

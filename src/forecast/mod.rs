@@ -413,7 +413,7 @@ fn bands(
 }
 
 /// Slope over the next quarter (or what is asked), from season to season, and its 80 % interval
-/// from the spread at its end.
+/// from the spread at its end. Our own: the chord of the expected future, as sure as its far end.
 fn growth(inner: &Inner, days_per_step: f64) -> Estimate {
     const QUARTER: usize = 91;
     let season = inner.periods.first().copied().unwrap_or(1).max(1);

@@ -180,7 +180,7 @@ fn name(shape: &[f64], period: usize, step: Millis) -> String {
 }
 
 /// A ramp that falls (or jumps) back in one step: that step takes most of the range, all others
-/// together go the other way, and none of them is large.
+/// together go the other way, and none of them is large. The bounds are our own.
 fn is_sawtooth(shape: &[f64]) -> bool {
     /// A shorter pattern is told by its length.
     const LEAST: usize = 5;

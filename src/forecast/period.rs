@@ -3,7 +3,10 @@
 //! A candidate is tested by a one-way analysis of variance of its phases on the series with its
 //! trend taken off (a centred moving average of one period, which removes that season exactly:
 //! Kendall and Stuart 1966, "The advanced theory of statistics" vol. 3, section 46). The strongest
-//! is taken out and the others are tested again on what is left.
+//! is taken out and the others are tested again on what is left. Sources of the test:
+//! Schwarzenberg-Czerny 1989, "On the advantage of using analysis of variance for period search";
+//! Kelley 1935, "An unbiased correlation ratio measure". Shapes are medians by phase, and the choice
+//! between amounts and factors by what is left rough is our own.
 
 use crate::stats::{mean, median};
 

@@ -1,4 +1,9 @@
 //! Level shifts: the steps at which a series jumps and stays, such as a migration.
+//!
+//! A moving-window statistic, of the kind of Bauer and Hackl 1978, "The use of MOSUMs for quality
+//! control", with medians in place of sums, so that spikes do not count, and the median absolute
+//! deviation (Hampel 1974, "The influence curve and its role in robust estimation") in place of a known
+//! scale. Bounds, and the search for the very step, are our own.
 
 use crate::stats::{MAD_TO_SD, mad, median};
 

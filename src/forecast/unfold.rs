@@ -3,6 +3,10 @@
 //! The shape is the median distance from (or the median ratio to) the day's mean by time of day,
 //! over recent days that are nearly whole; what is left of them is the noise within a day. A shape
 //! that could be noise is none.
+//!
+//! Our own derivation. A median of n normal values strays by √(π/2)·σ/√n, so that the bound below, of
+//! four σ/√n, is a little above three of its standard errors; σ is taken from the median absolute
+//! deviation (Hampel 1974, "The influence curve and its role in robust estimation").
 
 use crate::stats::{MAD_TO_SD, mad, mean, median};
 

@@ -5,7 +5,9 @@
 //!
 //! Each part of a scenario is a map of values at a step that never turns their order round. Means,
 //! the edges of bands and simulated paths all go through the same maps: bands nest as before and
-//! scale with what they surround, and whatever raises every path cannot make a crossing later.
+//! scale with what they surround, and whatever raises every path cannot make a crossing later. That
+//! quantiles go through such maps unchanged is known (Koenker 2005, "Quantile regression", on
+//! equivariance to monotone transformations); the maps are our own derivations:
 //!
 //! - *Growth × k* acts on what lies above the present level with its season. For k > 1 that part of
 //!   each value is multiplied. For k < 1 every value falls by what the mean loses, so that less

@@ -172,7 +172,7 @@ pub(super) fn point_at(forecast: &Forecast, date: Timestamp) -> Option<&Forecast
 /// Read off the forecast's own bands: between two of their edges the distribution function is
 /// taken as straight, beyond the widest as exponential with the rate of the widest band's edge. A
 /// narrow forecast near its origin has nearly 1, a wide one far away little. `None` without bands
-/// or for a usage that is not positive.
+/// or for a usage that is not positive. Our own derivation.
 fn confidence(point: &ForecastPoint) -> Option<f64> {
     if point.bands.is_empty() || point.mean <= 0.0 {
         return None;

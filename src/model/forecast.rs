@@ -186,7 +186,7 @@ impl Confidence {
     ///   that is too narrow misleads more than one that is too wide;
     /// - origins: `n / (n + 1)`, for n pasts that were forecast from.
     ///
-    /// A figure that is not finite counts as the worst.
+    /// A figure that is not finite counts as the worst. The formula is our own.
     pub fn of(backtest: &Backtest) -> Self {
         let share = |v: f64| {
             if v.is_finite() {

@@ -1,4 +1,8 @@
 //! One straight line through everything, level shifts and the year taken out, by linfa.
+//!
+//! Source: Hyndman and Athanasopoulos 2021, "Forecasting: principles and practice", section 7.4, on
+//! trend, dummy and Fourier columns. That outliers are left out of a second fit, and that the line is
+//! moved to the median of the last residuals, is our own.
 
 use super::{Past, present, yearly};
 use crate::forecast::settings::settings;

@@ -5,6 +5,10 @@
 //! because one of them can hide any season. Where none of them holds, the autocorrelation of the
 //! differences may show a cycle of any length (a car park that closes at night has days of 21
 //! readings), even one whose phase drifts.
+//!
+//! Sources: Schwarzenberg-Czerny 1989, "On the advantage of using analysis of variance for period
+//! search"; Kelley 1935, "An unbiased correlation ratio measure" (the share of the variance, adjusted
+//! for the number of phases). Candidates, bounds and the choice between cycles are our own.
 
 use crate::forecast::settings::settings;
 

@@ -4,7 +4,8 @@
 //! is fitted by a + b·steps, and drawn towards that of a (seasonal) random walk the more the fewer
 //! origins there are. Bands are quantiles of the errors in units of that fit (split conformal
 //! prediction: Lei et al. 2018, "Distribution-free predictive inference for regression"), cut to a
-//! range because origins are few.
+//! range because origins are few. The line, its pull to the walk and the size that errors are taken
+//! relative to are our own.
 
 use crate::forecast::interval::{ANCHORS, Reach};
 use crate::forecast::settings::settings;

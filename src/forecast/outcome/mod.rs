@@ -8,8 +8,8 @@
 //! outcomes had agreed before, says how many times as wide it should have been if errors were
 //! normal. Weights: a member's error over that of the whole forecast, drawn towards 1 likewise
 //! (compare Bates and Granger 1969, "The combination of forecasts"). Bands are taken as they were
-//! before experience widened them, else each correction would undo the one before. Read [`review`]
-//! first.
+//! before experience widened them, else each correction would undo the one before. Both pulls are
+//! our own. Read [`review`] first.
 
 use std::collections::BTreeMap;
 
