@@ -518,3 +518,122 @@ fn any_number_of_series_pass_in_bounded_memory() {
     let last = format!("a rather long name of a series: {},12,", SERIES - 1);
     assert!(text.lines().last().unwrap().starts_with(&last));
 }
+
+#[test]
+fn json_tells_what_a_series_is_like_and_by_when_to_act() {
+    let folder = Folder::new();
+    // 150 days from 2026-01-01 on, 20 a day from the 1st of April (day 90) on 500 more.
+    let mut file = "series,ts,y\n".to_owned();
+    let first: jiff::civil::Date = "2026-01-01".parse().unwrap();
+    for i in 0..150_i32 {
+        let date = first + jiff::Span::new().days(i);
+        let wave = 5.0 * WAVE.get(usize::try_from(i).unwrap() % 7).unwrap();
+        let jump = if i >= 90 { 500 } else { 0 };
+        writeln!(
+            file,
+            "disk,{date},{}",
+            f64::from(1000 + 20 * i + jump) + wave
+        )
+        .unwrap();
+    }
+    writeln!(file, "new,2026-05-29,5\nnew,2026-05-30,6").unwrap();
+    let file = folder.put("in.csv", file);
+    let thresholds = folder.put("t.csv", "series,threshold\ndisk,5500\ndisk,2000\n");
+    let crossings = folder.path("c.csv");
+    let ask = |more: &[&str]| -> Vec<Value> {
+        let plain = ["--input", &file, "--horizon", "120", "--format", "json"];
+        let met = ["--thresholds", &thresholds, "--crossings-out", &crossings];
+        let text = out(&run(&[&plain[..], &met, more].concat()));
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    };
+    let lines = ask(&[]);
+    let disk = &lines[0];
+    assert_eq!(disk["outlook"], "forecast");
+    assert!(disk.get("haveSteps").is_none());
+    let number = |value: &Value| value.as_f64().unwrap();
+    // The last week's mean, three days before the end.
+    assert!((number(&disk["level"]) - 4420.0).abs() < 30.0, "{disk}");
+    let growth = &disk["growthPerDay"];
+    assert!((number(&growth["value"]) - 20.0).abs() < 3.0, "{growth}");
+    assert!(number(&growth["lo"]) < number(&growth["hi"]));
+    assert!(number(&disk["growthPerMonth"]["value"]) > 0.1, "{disk}");
+    let change = &disk["changes"][0];
+    assert_eq!(change["kind"], "step");
+    assert_eq!(change["ts"], "2026-04-01T00:00:00Z");
+    assert!((number(&change["size"]) - 500.0).abs() < 60.0, "{change}");
+    let season = &disk["seasons"][0];
+    assert_eq!(
+        (&season["name"], &season["period"]),
+        (&"week".into(), &7.into())
+    );
+    assert_eq!(season["profile"].as_array().unwrap().len(), 7);
+    assert!(
+        ["low", "medium", "high"]
+            .map(Value::from)
+            .contains(&disk["confidence"]["word"])
+    );
+    assert!((0.0..=1.0).contains(&number(&disk["confidence"]["value"])));
+    let (ahead, behind) = (&disk["crossings"][0], &disk["crossings"][1]);
+    assert_eq!(
+        (&ahead["crossed"], &behind["crossed"]),
+        (&false.into(), &true.into())
+    );
+    let date = |value: &Value| -> jiff::Timestamp { value.as_str().unwrap().parse().unwrap() };
+    let days =
+        |a: jiff::Timestamp, b: jiff::Timestamp| (b - a).total(jiff::Unit::Hour).unwrap() / 24.0;
+    let last = "2026-05-30T00:00:00Z".parse().unwrap();
+    let (early, half) = (date(&ahead["p10"]), date(&ahead["p50"]));
+    assert!(early <= half);
+    assert!(
+        (days(last, half) - number(&ahead["daysP50"])).abs() < 1e-3,
+        "{ahead}"
+    );
+    assert_eq!(
+        date(&ahead["actBy"]),
+        early.max(last + jiff::Span::new().hours(720)) - jiff::Span::new().hours(720)
+    );
+    assert_eq!(date(&behind["actBy"]), last);
+    let sooner = ask(&["--lead-time", "10d"]);
+    let ten = jiff::Span::new().hours(240);
+    assert_eq!(date(&sooner[0]["crossings"][0]["actBy"]), early - ten);
+    let new = &lines[1];
+    assert_eq!(new["outlook"], "notEnoughData");
+    let told = ["haveSteps", "needSteps", "moreSteps"].map(|name| new[name].as_u64());
+    assert_eq!(told, [Some(2), Some(14), Some(12)]);
+    assert!(new["confidence"].is_null() && new["seasons"] == Value::Array(Vec::new()));
+}
+
+#[test]
+fn without_dates_json_counts_in_days_or_in_steps() {
+    let folder = Folder::new();
+    let file = folder.put("in.csv", rising(3, 60));
+    let thresholds = folder.put("t.csv", "series,threshold\ns2,300\n");
+    let crossings = folder.path("c.csv");
+    let ask = |more: &[&str]| -> Value {
+        let plain = ["--input", &file, "--horizon", "60", "--format", "json"];
+        let met = ["--thresholds", &thresholds, "--crossings-out", &crossings];
+        let text = out(&run(&[&plain[..], &met, more].concat()));
+        serde_json::from_str(text.lines().nth(2).unwrap()).unwrap()
+    };
+    let days = ask(&["--step", "2d", "--lead-time", "1d"]);
+    let growth = days["growthPerDay"]["value"].as_f64().unwrap();
+    assert!((growth - 1.0).abs() < 0.1, "{days}");
+    let met = &days["crossings"][0];
+    let early = met["daysP10"].as_f64().unwrap();
+    assert!(
+        (met["actByDays"].as_f64().unwrap() - (early - 1.0)).abs() < 1e-3,
+        "{met}"
+    );
+    let steps = ask(&[]);
+    let growth = steps["growthPerStep"]["value"].as_f64().unwrap();
+    assert!((growth - 2.0).abs() < 0.2, "{steps}");
+    assert!(steps["growthPerMonth"].is_null());
+    let met = &steps["crossings"][0];
+    assert!(
+        met["stepsP50"].is_number() && met.get("actByDays").is_none(),
+        "{met}"
+    );
+    assert_eq!(steps["seasons"][0]["name"], "7 steps");
+}

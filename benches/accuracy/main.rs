@@ -20,7 +20,7 @@ mod speed;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use plimsoll::forecast::{Ask, Extension, Series, extend};
+use plimsoll::forecast::{Ask, Detail, Extension, Series, extend};
 use plimsoll::model::units::{Level, Millis};
 
 use limit::Limits;
@@ -71,6 +71,7 @@ fn ahead(values: &[f64], step: Option<Millis>, horizon: usize, thresholds: &[f64
         floor: (has_size && !is_negative).then_some(0.0),
         ceiling: None,
         seed: 0,
+        detail: Detail::None,
     };
     extend(&series, &ask).unwrap()
 }

@@ -17,6 +17,7 @@ use clap::Args;
 use super::forecast::{Format, usage};
 use super::table::Paint;
 use super::{FAILED, OK, Outcome, World};
+use crate::config::parse_duration;
 use crate::exchange::gzip::unpacked;
 use crate::exchange::projection::{
     CROSSINGS, Percent, Projection, heading, put_meetings, put_rows,
@@ -84,6 +85,15 @@ pub(super) struct Input {
     /// (steps, where the length of a step is not known), empty beyond the horizon.
     #[arg(long, value_name = "FILE", requires_all = ["input", "thresholds"], conflicts_with = "resource")]
     crossings_out: Option<PathBuf>,
+    /// How long a remedy takes from the decision on: --format json then says by when to act
+    #[arg(
+        long,
+        value_name = "LENGTH",
+        requires = "input",
+        conflicts_with = "resource"
+    )]
+    #[arg(value_parser = parse_duration, default_value = "30d")]
+    lead_time: Millis,
     /// File to write, whole or not at all; default, or -: standard output
     #[arg(
         long,
@@ -148,6 +158,7 @@ pub(super) fn run(input: &Input, asked: &Asked<'_>, world: &World<'_>) -> anyhow
         levels: levels.iter().map(|level| level.level()).collect(),
         periods: input.period.clone(),
         thresholds,
+        tells_past: format == Format::Json,
         keep_going: input.keep_going,
         read: Arc::clone(&meter.read),
         ..Order::default()
@@ -173,10 +184,11 @@ pub(super) fn run(input: &Input, asked: &Asked<'_>, world: &World<'_>) -> anyhow
     if let Some(crossings) = &mut writer.crossings {
         crossings.put(CROSSINGS.as_bytes())?;
     }
+    let lead = input.lead_time;
     let done = extend(
         sequences,
         order,
-        move |answer| shaped(answer, format),
+        move |answer| shaped(answer, format, lead),
         &mut writer,
     );
     Writer::clear();
@@ -270,13 +282,13 @@ enum Shaped {
     Row(Row, Vec<u8>),
 }
 
-fn shaped(answer: &Answer<'_>, format: Format) -> Shaped {
+fn shaped(answer: &Answer<'_>, format: Format, lead: Millis) -> Shaped {
     let mut crossings = Vec::new();
     let name = &answer.sequence.name;
     put_meetings(&mut crossings, name, &answer.meetings);
     match format {
         Format::Table => Shaped::Row(overview::row(answer), crossings),
-        Format::Json => Shaped::Lines(json::line(answer).map_err(Into::into), crossings),
+        Format::Json => Shaped::Lines(json::line(answer, lead).map_err(Into::into), crossings),
         Format::Csv => {
             let bands = answer.extension.bands.iter();
             let projection = Projection {

@@ -96,6 +96,8 @@ pub struct Meeting {
     /// Days after the last value by which 10, 50 and 90 % of the futures have met it; steps where
     /// the length of a step is not known; `None` beyond the horizon.
     pub quantiles: [Option<f64>; 3],
+    /// It is met already.
+    pub crossed: bool,
 }
 
 /// Appends a line a threshold.
@@ -206,6 +208,7 @@ mod tests {
             threshold: 100.0,
             probability: 0.25,
             quantiles: [Some(1.5), None, None],
+            crossed: false,
         };
         put_meetings(&mut out, "s", &[meeting]);
         assert_eq!(out, b"s,100,0.25,1.5,,\n");

@@ -6,13 +6,16 @@
 //! A series with one value has an answer, too: that value again, in a wide band.
 
 mod future;
+mod past;
 
-use crate::model::capacity::Backtest;
+use crate::model::capacity::{Backtest, Estimate};
 use crate::model::units::{Level, Millis};
 
 use super::settings::settings;
 use super::{Error, Result};
 use future::Future;
+
+pub use past::Past;
 
 /// One series as it was given.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +43,20 @@ pub struct Ask<'a> {
     pub ceiling: Option<f64>,
     /// Seed of the simulated paths.
     pub seed: u64,
+    /// What is told beside the future, for it costs time.
+    pub detail: Detail,
+}
+
+/// What is told of a series beside its future.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Detail {
+    /// Nothing.
+    #[default]
+    None,
+    /// [`Extension::past`].
+    Past,
+    /// [`Extension::members`].
+    Members,
 }
 
 /// Where the future lies with a probability of `level`, step by step.
@@ -83,6 +100,39 @@ pub struct Extension {
     pub method: String,
     /// How it did on the series' own past; nothing where that is too short.
     pub backtest: Option<Backtest>,
+    /// Mean of the last season, or of the last steps where there is none.
+    pub level: f64,
+    /// Change a step over the next quarter, or what is asked, with its 80 % interval.
+    pub growth: Estimate,
+    /// The same in 30.44 days as a share of the level; nothing where that is not positive, or the
+    /// length of a step not known.
+    pub growth_per_month: Option<Estimate>,
+    /// Too few values for a forecast: the last one is repeated.
+    pub lack: Option<Lack>,
+    /// What the past was like, where [`Detail::Past`] was asked.
+    pub past: Option<Past>,
+    /// What each member expects by itself, where [`Detail::Members`] was asked.
+    pub members: Vec<Alone>,
+}
+
+/// Values there are, and values that the first forecast needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lack {
+    /// Finite values.
+    pub have: usize,
+    /// How many are needed.
+    pub need: usize,
+}
+
+/// One member's own word.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Alone {
+    /// Its name, as in `models/methods.toml`.
+    pub name: &'static str,
+    /// What it counts in the combination, 0 to 1.
+    pub weight: f64,
+    /// The expected values, one a step.
+    pub mean: Vec<f64>,
 }
 
 /// Extends one series.
@@ -110,14 +160,23 @@ pub fn extend(series: &Series<'_>, ask: &Ask<'_>) -> Result<Extension> {
         .iter()
         .map(|v| if v.is_finite() { v / scale } else { f64::NAN })
         .collect();
-    let known = scaled.iter().filter(|v| v.is_finite()).count();
+    let (have, need) = (
+        scaled.iter().filter(|v| v.is_finite()).count(),
+        settings().history.least,
+    );
     let horizon = ask.horizon.saturating_add(silent);
-    let future = if known < settings().history.least {
-        Future::repeated(&scaled, horizon)
-    } else {
-        Future::of(&scaled, horizon, series, scale)
+    let lack = (have < need).then_some(Lack { have, need });
+    let future = match lack {
+        Some(_) => Future::repeated(&scaled, horizon),
+        None => Future::of(&scaled, horizon, series, scale),
     };
-    Ok(future.told(&scaled, scale, silent, ask))
+    let mut told = future.told(&scaled, scale, silent, (series, ask));
+    if ask.detail == Detail::Past && lack.is_none() {
+        let before = last + 1 - scaled.len();
+        let past = Past::of(&scaled, scale, series, &told);
+        told.past = Some(past.within(before, silent));
+    }
+    Ok(Extension { lack, ..told })
 }
 
 fn check(ask: &Ask<'_>) -> Result<()> {

@@ -50,7 +50,7 @@ use member::MEMBERS;
 use pattern::Found;
 use settings::settings;
 
-pub use extend::{Ask, Band, Extension, Reached, Series, extend};
+pub use extend::{Alone, Ask, Band, Detail, Extension, Lack, Past, Reached, Series, extend};
 
 /// Days in a month, as growth per month counts them.
 pub const DAYS_PER_MONTH: f64 = 30.44;
@@ -303,8 +303,7 @@ fn project(
         })
         .collect();
     let per_day = growth(&inner, steps.step.as_days());
-    let share = |v: f64| v * DAYS_PER_MONTH / level;
-    let growth_per_month = (level > 0.0).then(|| each_of(per_day, share));
+    let growth_per_month = per_month(per_day, level);
     let frame = Frame {
         steps,
         swing,
@@ -412,24 +411,43 @@ fn bands(
         .collect()
 }
 
-/// Slope over the next quarter (or what is asked), from season to season, and its 80 % interval
-/// from the spread at its end. Our own: the chord of the expected future, as sure as its far end.
+/// Change per day as a share of the level in a month; nothing where the level is not positive.
+fn per_month(per_day: Estimate, level: f64) -> Option<Estimate> {
+    let share = |v: f64| v * DAYS_PER_MONTH / level;
+    (level > 0.0).then(|| each_of(per_day, share))
+}
+
+/// Change per day of a far future; the quarter that it looks at is counted in steps of a day or more.
 fn growth(inner: &Inner, days_per_step: f64) -> Estimate {
-    const QUARTER: usize = 91;
-    let season = inner.periods.first().copied().unwrap_or(1).max(1);
-    let n = inner.mean.len();
-    let reach = n.min(QUARTER.max(2 * season));
+    let season = inner.periods.first().copied();
+    let half = |ahead: usize| inner.spread.reach().at(0.80) * inner.spread.at(ahead);
+    let per_step = slope(&inner.mean, season, QUARTER, half);
+    each_of(per_step, |v| v / days_per_step)
+}
+
+/// Days of a quarter.
+const QUARTER: usize = 91;
+
+/// Slope a step over the next `quarter` (or what is asked), from season to season, and its 80 %
+/// interval from `half` that band's width so many steps ahead. Our own: the chord of the expected
+/// future, as sure as its far end.
+fn slope(
+    mean: &[f64],
+    season: Option<usize>,
+    quarter: usize,
+    half: impl Fn(usize) -> f64,
+) -> Estimate {
+    let season = season.unwrap_or(1).max(1);
+    let n = mean.len();
+    let reach = n.min(quarter.max(2 * season));
     let apart = (reach.saturating_sub(1) / season).max(1) * season;
-    let ends = (
-        inner.mean.first(),
-        inner.mean.get(apart.min(n.saturating_sub(1))),
-    );
-    let steps = apart.min(n.saturating_sub(1)).max(1) as f64;
-    let value = match ends {
-        (Some(first), Some(last)) if n > 1 => (last - first) / steps / days_per_step,
+    let apart = apart.min(n.saturating_sub(1));
+    let steps = apart.max(1) as f64;
+    let value = match (mean.first(), mean.get(apart)) {
+        (Some(first), Some(last)) if n > 1 => (last - first) / steps,
         _ => 0.0,
     };
-    let half = inner.spread.reach().at(0.80) * inner.spread.at(reach) / steps / days_per_step;
+    let half = half(reach) / steps;
     Estimate {
         value,
         lo: value - half,

@@ -3,7 +3,7 @@
 //! For: [`Season`] and [`Change`] from what the engine found. Not for: finding them (`period`,
 //! `shift`, `bend`).
 
-use crate::model::capacity::{Change, ChangeKind, Season};
+use crate::model::capacity::{Change, ChangeKind, Season, Turn};
 use crate::model::units::{Millis, Timestamp};
 use crate::stats::{mean, median};
 
@@ -14,6 +14,9 @@ use super::shift;
 
 /// Steps over which several seasons are told apart at most: the product of two monthly ones.
 const APART_MAX: usize = 1_024;
+
+/// The name of a ramp that falls back.
+pub(super) const SAWTOOTH: &str = "sawtooth";
 
 /// Lengths in days that have a name: from, until, name.
 const NAMES: [(f64, f64, &str); 7] = [
@@ -102,9 +105,24 @@ impl Found<'_> {
         }
     }
 
-    /// Jumps that stayed, where they are worth a word, and bends of the growth, oldest first; `end` is the end of the last value's
-    /// step.
+    /// What [`Self::turns`] finds, by date; `end` is the end of the last value's step.
     pub(super) fn changes(&self, end: Timestamp) -> Vec<Change> {
+        let turns = self.turns().into_iter();
+        turns
+            .map(|turn| {
+                let back = self.flat.len().saturating_sub(turn.at) as u64;
+                let back = Millis(self.step.0.saturating_mul(back));
+                Change {
+                    at: end.minus(back.as_duration()),
+                    kind: turn.kind,
+                    size: turn.size,
+                }
+            })
+            .collect()
+    }
+
+    /// Jumps that stayed, where they are worth a word, and bends of the growth, oldest first.
+    pub(super) fn turns(&self) -> Vec<Turn> {
         let there = self.flat.iter().filter(|v| v.is_finite());
         let sizes: Vec<f64> = there.map(|v| v.abs()).collect();
         let worth = settings().shift.told * median(&sizes).unwrap_or(0.0);
@@ -119,25 +137,20 @@ impl Found<'_> {
         let jumps = jumps
             .into_iter()
             .filter(|(_, size)| size.abs() >= worth)
-            .map(|(place, size)| (place, ChangeKind::Step, size * self.scale));
-        let bends = bend::find(&smooth)
-            .into_iter()
-            .map(|bend| (bend.at, ChangeKind::Slope, bend.change * per_day));
-        let mut changes: Vec<_> = jumps.chain(bends).collect();
-        changes.sort_by_key(|(place, ..)| *place);
-        changes
-            .into_iter()
-            .filter(|(.., size)| size.is_finite())
-            .map(|(place, kind, size)| {
-                let back = self.flat.len().saturating_sub(place) as u64;
-                let back = Millis(self.step.0.saturating_mul(back));
-                Change {
-                    at: end.minus(back.as_duration()),
-                    kind,
-                    size,
-                }
-            })
-            .collect()
+            .map(|(at, size)| Turn {
+                at,
+                kind: ChangeKind::Step,
+                size: size * self.scale,
+            });
+        let bends = bend::find(&smooth).into_iter().map(|bend| Turn {
+            at: bend.at,
+            kind: ChangeKind::Slope,
+            size: bend.change * per_day,
+        });
+        let mut turns: Vec<Turn> = jumps.chain(bends).collect();
+        turns.retain(|turn| turn.size.is_finite());
+        turns.sort_by_key(|turn| turn.at);
+        turns
     }
 }
 
@@ -166,7 +179,7 @@ fn variance(values: &[f64]) -> f64 {
 
 fn name(shape: &[f64], period: usize, step: Millis) -> String {
     if is_sawtooth(shape) {
-        return "sawtooth".to_owned();
+        return SAWTOOTH.to_owned();
     }
     let days = period as f64 * step.as_days();
     let known = NAMES

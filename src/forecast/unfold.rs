@@ -106,6 +106,13 @@ impl DayShape {
         }
     }
 
+    /// Deviation from a day with this mean, one a step; nothing where a day has no shape.
+    pub(super) fn profile(&self, day: f64) -> Option<Vec<f64>> {
+        let has_shape = self.shape.iter().any(|v| *v != 0.0);
+        let steps = 0..self.per();
+        has_shape.then(|| steps.map(|phase| self.put_on(day, phase) - day).collect())
+    }
+
     /// Standard deviation of one reading around the day with this mean.
     pub(super) fn noise(&self, day: f64) -> f64 {
         if self.multiplies {

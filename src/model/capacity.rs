@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::forecast::{
     Backtest, Change, ChangeKind, Confidence, Crossing, Estimate, Forecast, ForecastPoint,
-    Interval, Outlook, Season, Simulated, Trust,
+    Interval, Outlook, Season, Simulated, Trust, Turn,
 };
 use super::units::{Millis, Timestamp};
 
@@ -202,11 +202,7 @@ impl Projection {
     /// the day of the forecast where that has passed; `None` where no date is in sight.
     pub fn act_by(&self) -> Option<Timestamp> {
         let limit = self.forecast()?.crossing("limit")?;
-        if limit.crossed {
-            return Some(self.made_at);
-        }
-        let by = limit.p10?.minus(self.lead_time.as_duration());
-        Some(by.max(self.made_at))
+        limit.act_by(self.made_at, self.lead_time)
     }
 }
 

@@ -82,6 +82,17 @@ pub struct Crossing {
     pub crossed: bool,
 }
 
+impl Crossing {
+    /// The date by which to act: the early end (10 %) less `lead`, how long a remedy takes, but not
+    /// before `now`; `None` where no date is in sight.
+    pub fn act_by(&self, now: Timestamp, lead: Millis) -> Option<Timestamp> {
+        if self.crossed {
+            return Some(now);
+        }
+        Some(self.p10?.minus(lead.as_duration()).max(now))
+    }
+}
+
 /// What kind of change a series made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -101,6 +112,18 @@ pub struct Change {
     /// What changed.
     pub kind: ChangeKind,
     /// By how much: in the series' unit for a step, in the unit per day for a slope.
+    pub size: f64,
+}
+
+/// A point at which a series changed for good, by its place instead of its date.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Turn {
+    /// Index of the first value that was different.
+    pub at: usize,
+    /// What changed.
+    pub kind: ChangeKind,
+    /// By how much: in the series' unit for a step, in the unit per day for a slope, or per step
+    /// where the length of a step is not known.
     pub size: f64,
 }
 

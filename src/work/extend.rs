@@ -20,7 +20,7 @@ use crate::exchange;
 use crate::exchange::projection::Meeting;
 use crate::exchange::sequence::{Bad, Sequence, Sequences};
 use crate::exchange::thresholds::Thresholds;
-use crate::forecast::{self, Ask, Extension, Series};
+use crate::forecast::{self, Ask, Detail, Extension, Series};
 use crate::model::units::{Level, Millis};
 use gate::Gate;
 
@@ -42,6 +42,8 @@ pub struct Order {
     pub periods: Vec<usize>,
     /// Thresholds of some of the series.
     pub thresholds: Thresholds,
+    /// Seasons and changes of the past are told, too.
+    pub tells_past: bool,
     /// A series that cannot be used is left out, and does not end the run.
     pub keep_going: bool,
     /// How much is under way at once.
@@ -442,6 +444,11 @@ impl Asked {
                 floor: never_negative(&sequence.values).then_some(0.0),
                 ceiling: None,
                 seed: 0,
+                detail: if order.tells_past {
+                    Detail::Past
+                } else {
+                    Detail::None
+                },
             },
         )?;
         let unit = sequence.step.map_or(1.0, Millis::as_days);
@@ -449,6 +456,7 @@ impl Asked {
         let meetings = reached.map(|(threshold, reached)| Meeting {
             threshold: *threshold,
             probability: reached.probability,
+            crossed: reached.crossed,
             quantiles: [reached.p10, reached.p50, reached.p90]
                 .map(|steps| steps.map(|steps| steps * unit)),
         });

@@ -83,7 +83,7 @@ pub(super) fn row(answer: &Answer<'_>) -> Row {
         at_end(Some(&extension.mean)),
         at_end(wide.map(|band| &band.lo)),
         at_end(wide.map(|band| &band.hi)),
-        figure(growth(answer, season)),
+        figure(growth(answer)),
         season.map_or_else(|| "–".to_owned(), |period| period.to_string()),
         (extension.backtest.as_ref()).map_or_else(
             || "–".to_owned(),
@@ -104,19 +104,11 @@ fn is_same(a: Level, b: Level) -> bool {
     (a.get() - b.get()).abs() < 1e-9
 }
 
-/// Change a day, or a step, of the expected values from season to season; `None` for one step.
-fn growth(answer: &Answer<'_>, season: Option<usize>) -> Option<f64> {
-    let mean = &answer.extension.mean;
-    let season = season.unwrap_or(1).max(1);
-    let reach = mean.len().checked_sub(1)?;
-    // Whole seasons where the horizon has one.
-    let apart = match reach / season * season {
-        0 => reach,
-        whole => whole,
-    };
-    let (first, last) = (mean.first()?, mean.get(apart)?);
+/// Change a day, or a step where its length is not known; `None` for a horizon of one step.
+fn growth(answer: &Answer<'_>) -> Option<f64> {
     let unit = answer.sequence.step.map_or(1.0, Millis::as_days);
-    (apart > 0).then(|| (last / unit - first / unit) / apart as f64)
+    let is_one = answer.extension.mean.len() < 2;
+    (!is_one).then(|| answer.extension.growth.value / unit)
 }
 
 /// When a threshold is met, `time` days (or steps) after the last value.

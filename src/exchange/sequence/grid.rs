@@ -251,9 +251,18 @@ fn months(rows: &[(i64, f64)], step_ms: f64) -> Option<(u32, i8)> {
 impl End {
     /// The place so many steps after the end, appended as text.
     pub fn put_ahead(&self, out: &mut Vec<u8>, ahead: usize) {
+        self.put(out, i64::try_from(ahead).unwrap_or(i64::MAX));
+    }
+
+    /// The place so many steps before the end, appended as text.
+    pub fn put_back(&self, out: &mut Vec<u8>, back: usize) {
+        self.put(out, i64::try_from(back).map_or(i64::MIN, |back| -back));
+    }
+
+    fn put(&self, out: &mut Vec<u8>, ahead: i64) {
         match *self {
             Self::Step(last) => {
-                let step = last.saturating_add(i64::try_from(ahead).unwrap_or(i64::MAX));
+                let step = last.saturating_add(ahead);
                 out.extend_from_slice(itoa::Buffer::new().format(step).as_bytes());
             }
             Self::Time {
@@ -274,10 +283,10 @@ impl End {
 }
 
 /// The same time of day so many months on; on a shorter month's last day.
-fn after_months(last: Timestamp, (each, day): (u32, i8), ahead: usize) -> Option<Timestamp> {
+fn after_months(last: Timestamp, (each, day): (u32, i8), ahead: i64) -> Option<Timestamp> {
     let at = jiff::Timestamp::from_millisecond(last.as_millis()).ok()?;
     let civil = at.to_zoned(TimeZone::UTC).datetime();
-    let by = i64::try_from(ahead).ok()?.checked_mul(i64::from(each))?;
+    let by = ahead.checked_mul(i64::from(each))?;
     let first = civil.with().day(1).build().ok()?;
     let there = first
         .checked_add(jiff::Span::new().try_months(by).ok()?)

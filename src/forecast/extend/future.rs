@@ -7,15 +7,16 @@ use crate::forecast::calendar::Calendar;
 use crate::forecast::compute::{backtest, compute, method, relative};
 use crate::forecast::crossing::Paths;
 use crate::forecast::interval::Reach;
+use crate::forecast::member::MEMBERS;
 use crate::forecast::settings::settings;
 use crate::forecast::unfold::DayShape;
-use crate::forecast::{Fold, clean, near};
-use crate::model::capacity::Backtest;
+use crate::forecast::{Fold, QUARTER, clean, each_of, level_of, near, per_month, slope};
+use crate::model::capacity::{Backtest, Estimate};
 use crate::model::series::Window;
 use crate::model::units::{Millis, Timestamp};
 use crate::stats::median;
 
-use super::{Ask, Band, Extension, Reached, Series};
+use super::{Alone, Ask, Band, Detail, Extension, Reached, Series};
 
 /// The future of values scaled to 1, from the last present one on.
 pub(super) struct Future {
@@ -28,6 +29,10 @@ pub(super) struct Future {
     periods: Vec<usize>,
     method: String,
     backtest: Option<Backtest>,
+    /// Each member's name, weight and expected values, in days where there is a `shape`.
+    members: Vec<(&'static str, f64, Vec<f64>)>,
+    /// What days were unfolded by.
+    shape: Option<DayShape>,
 }
 
 impl Future {
@@ -58,6 +63,8 @@ impl Future {
             periods: Vec::new(),
             method: "last value".to_owned(),
             backtest: None,
+            members: Vec::new(),
+            shape: None,
         }
     }
 
@@ -89,6 +96,8 @@ impl Future {
             sd: near.sd,
             reach: near.reach,
             periods: near.periods,
+            members: near.methods,
+            shape: None,
         }
     }
 
@@ -144,12 +153,14 @@ impl Future {
             };
             Self::far(&days.values, ahead, calendar, scale)
         };
-        for part in [&mut daily.mean, &mut daily.sd, &mut daily.astray] {
+        let members = daily.members.iter_mut().map(|(.., mean)| mean);
+        let whole = [&mut daily.mean, &mut daily.sd, &mut daily.astray];
+        for part in whole.into_iter().chain(members) {
             part.drain(..days.silent);
         }
         let mut readings = scaled.to_vec();
         clean::mask_faults(&mut readings);
-        Some(daily.unfolded(&DayShape::of(&readings, per), horizon))
+        Some(daily.unfolded(DayShape::of(&readings, per), horizon))
     }
 
     /// By methods that look far beside their past.
@@ -164,13 +175,20 @@ impl Future {
             reach: inner.spread.reach(),
             method: method(&inner),
             backtest: (tested.origins > 0).then_some(tested),
+            members: MEMBERS
+                .iter()
+                .zip(inner.weights)
+                .zip(inner.forecasts)
+                .filter_map(|((member, weight), mean)| Some((member.name, weight, mean?)))
+                .collect(),
+            shape: None,
             periods: inner.periods,
             mean: inner.mean,
         }
     }
 
     /// Days as the steps they were folded from.
-    fn unfolded(self, shape: &DayShape, horizon: usize) -> Self {
+    fn unfolded(self, shape: DayShape, horizon: usize) -> Self {
         let per = shape.per();
         let of_day = |values: &[f64], j: usize| values.get(j / per).copied().unwrap_or(0.0);
         let steps = || 0..horizon;
@@ -187,7 +205,45 @@ impl Future {
             reach: self.reach,
             method: self.method,
             backtest: self.backtest,
+            members: self.members,
+            shape: Some(shape),
         }
+    }
+
+    /// Each member's expected values in steps, `silent` of them cut off.
+    fn members(&self, silent: usize, cut: impl Fn(f64) -> f64) -> Vec<Alone> {
+        let steps = silent..self.mean.len();
+        let each = self.members.iter();
+        each.map(|(name, weight, mean)| {
+            let at = |j: usize| match &self.shape {
+                Some(shape) => {
+                    let per = shape.per();
+                    shape.put_on(mean.get(j / per).copied().unwrap_or(0.0), j % per)
+                }
+                None => mean.get(j).copied().unwrap_or(0.0),
+            };
+            Alone {
+                name,
+                weight: *weight,
+                mean: steps.clone().map(|j| cut(at(j))).collect(),
+            }
+        })
+        .collect()
+    }
+
+    /// Change a step and its 80 % interval, on values scaled to 1.
+    fn growth(&self, step: Option<Millis>) -> Estimate {
+        let quarter = match step {
+            Some(step) if (1..Millis::DAY.0).contains(&step.0) => {
+                usize::try_from(QUARTER as u64 * Millis::DAY.0 / step.0).unwrap_or(usize::MAX)
+            }
+            _ => QUARTER,
+        };
+        let width = |ahead: usize| {
+            let sd = self.sd.get(ahead.saturating_sub(1)).copied();
+            self.reach.at(0.80) * sd.unwrap_or(0.0)
+        };
+        slope(&self.mean, self.periods.first().copied(), quarter, width)
     }
 
     /// In the series' own unit, from the end of what was given on.
@@ -196,7 +252,7 @@ impl Future {
         scaled: &[f64],
         scale: f64,
         silent: usize,
-        ask: &Ask<'_>,
+        (series, ask): (&Series<'_>, &Ask<'_>),
     ) -> Extension {
         let low = ask.floor.unwrap_or(-f64::MAX);
         let high = ask.ceiling.unwrap_or(f64::MAX);
@@ -219,7 +275,22 @@ impl Future {
                 hi: ends(1.0),
             }
         });
+        let back = |v: f64| (v * scale).clamp(-f64::MAX, f64::MAX);
+        let level = level_of(scaled, &self.periods);
+        let growth = self.growth(series.step);
+        let per_day = |days: f64| each_of(growth, |v| v / days);
         Extension {
+            level: back(level),
+            growth: each_of(growth, back),
+            growth_per_month: series
+                .step
+                .and_then(|step| per_month(per_day(step.as_days()), level)),
+            lack: None,
+            past: None,
+            members: match ask.detail {
+                Detail::Members => self.members(silent, cut),
+                _ => Vec::new(),
+            },
             bands: bands.collect(),
             mean: self.mean.iter().skip(silent).map(|v| cut(*v)).collect(),
             reached: self.reached(scaled, scale, silent, ask),

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::capacity::ChangeKind;
 
 /// Evenly spread, repeatable, no period: good enough to stand for noise.
 fn noise(i: usize) -> f64 {
@@ -32,6 +33,7 @@ fn ahead(values: &[f64], horizon: usize, step: Option<Millis>, thresholds: &[f64
         floor: None,
         ceiling: None,
         seed: 7,
+        detail: Detail::Past,
     };
     extend(&series, &ask).unwrap()
 }
@@ -172,6 +174,7 @@ fn told(values: &[f64], horizon: usize, step: Option<Millis>, periods: &[usize])
         floor: None,
         ceiling: None,
         seed: 0,
+        detail: Detail::None,
     };
     let extension = extend(&series, &ask).unwrap();
     assert_sound(&extension, horizon);
@@ -307,6 +310,7 @@ fn nothing_is_asked_and_nothing_is_known_are_errors() {
         floor: None,
         ceiling: None,
         seed: 0,
+        detail: Detail::None,
     };
     let of = |values: &'static [f64]| Series {
         values,
@@ -374,5 +378,113 @@ proptest! {
             let step = hourly.then_some(Millis::HOUR);
             assert_sound(&ahead(&values, horizon, step, &[10.0]), horizon);
         }
+    }
+}
+
+#[test]
+fn a_past_is_told_by_its_week_and_its_jump() {
+    let week = [0.0, 3.0, 4.0, 3.0, 0.0, -4.0, -6.0];
+    let values = series(200, |i| {
+        let jump = if i >= 120 { 60.0 } else { 0.0 };
+        100.0 + week[i % 7] + 0.3 * noise(i) + jump
+    });
+    let told = ahead(&values, 30, Some(Millis::DAY), &[]);
+    let past = told.past.unwrap();
+    let [season] = &past.seasons[..] else {
+        panic!("{past:?}")
+    };
+    assert_eq!((season.name.as_str(), season.period), ("week", 7));
+    for (j, v) in season.profile.iter().enumerate() {
+        assert!((v - week[(200 + j) % 7]).abs() < 1.5, "{j}: {v}");
+    }
+    // The jump is in what the moving mean leaves.
+    assert!(season.strength > 0.5, "{season:?}");
+    let [change] = past.changes[..] else {
+        panic!("{past:?}")
+    };
+    assert_eq!((change.at, change.kind), (120, ChangeKind::Step));
+    assert!((change.size - 60.0).abs() < 3.0, "{change:?}");
+    assert!((told.level - 160.0).abs() < 2.0, "{}", told.level);
+}
+
+#[test]
+fn hours_are_told_by_their_day_and_changes_stand_on_days() {
+    let values = series(60 * 24, |i| {
+        let jump = if i >= 40 * 24 { 50.0 } else { 0.0 };
+        100.0 + 10.0 * wave(i, 24) + 0.3 * noise(i) + jump
+    });
+    // Two readings at the end are missing: the future begins two hours into the day.
+    let mut gapped = values.clone();
+    gapped.extend([f64::NAN, f64::NAN]);
+    for (values, first) in [(&values, 0), (&gapped, 2)] {
+        for (step, name) in [(Some(Millis::HOUR), "day"), (None, "24 steps")] {
+            let past = ahead(values, 48, step, &[]).past.unwrap();
+            let day = &past.seasons[0];
+            assert_eq!((day.name.as_str(), day.period), (name, 24), "{past:?}");
+            for (j, v) in day.profile.iter().enumerate() {
+                let wanted = 10.0 * wave(first + j, 24);
+                assert!((v - wanted).abs() < 1.5, "{j}: {v} for {wanted}");
+            }
+            assert!(day.strength > 0.9, "{day:?}");
+            let [change] = past.changes[..] else {
+                panic!("{past:?}")
+            };
+            assert_eq!((change.at, change.kind), (40 * 24, ChangeKind::Step));
+            assert!((change.size - 50.0).abs() < 3.0, "{change:?}");
+        }
+    }
+}
+
+#[test]
+fn growth_is_told_a_step_and_a_month() {
+    let values = series(150, |i| 100.0 + 2.0 * i as f64 + 0.5 * noise(i));
+    let told = ahead(&values, 30, Some(Millis(2 * Millis::DAY.0)), &[]);
+    let growth = told.growth;
+    assert!((growth.value - 2.0).abs() < 0.2, "{growth:?}");
+    assert!(growth.lo < growth.value && growth.value < growth.hi);
+    let month = told.growth_per_month.unwrap();
+    // A step of two days: 1 a day, 30.44 a month.
+    assert!((month.value - growth.value / 2.0 * 30.44 / told.level).abs() < 1e-9);
+    assert_eq!(ahead(&values, 30, None, &[]).growth_per_month, None);
+}
+
+#[test]
+fn too_few_values_are_told_as_such() {
+    let few = ahead(&[1.0, 2.0, f64::NAN, 3.0], 5, None, &[]);
+    assert_eq!(few.lack, Some(Lack { have: 3, need: 14 }));
+    assert_eq!(few.past, None);
+    let enough = ahead(&series(14, noise), 5, None, &[]);
+    assert!(enough.lack.is_none() && enough.past.is_some());
+}
+
+#[test]
+fn members_are_told_by_themselves() {
+    let hours = series(100 * 24, |i| 100.0 + 10.0 * wave(i, 24) + noise(i));
+    // Near at its own step; far, in days.
+    for (values, horizon) in [(&hours[..720], 48), (&hours[..], 90 * 24)] {
+        let series = Series {
+            values,
+            step: Some(Millis::HOUR),
+            periods: &[],
+        };
+        let ask = Ask {
+            horizon,
+            levels: &[],
+            thresholds: &[],
+            floor: None,
+            ceiling: None,
+            seed: 0,
+            detail: Detail::Members,
+        };
+        let told = extend(&series, &ask).unwrap();
+        let weights: f64 = told.members.iter().map(|member| member.weight).sum();
+        assert!((weights - 1.0).abs() < 1e-9, "{weights}");
+        for member in &told.members {
+            assert_eq!(member.mean.len(), horizon, "{}", member.name);
+        }
+        let naive = told.members.iter().find(|member| member.name == "naive");
+        let naive = naive.unwrap();
+        // The day is put on: its seventh hour lies above its nineteenth.
+        assert!(naive.mean[6] > naive.mean[18] + 10.0, "{:?}", naive.mean);
     }
 }

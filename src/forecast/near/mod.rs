@@ -48,6 +48,8 @@ pub(super) struct Near {
     pub(super) reach: Reach,
     /// Weights by name, heaviest first.
     pub(super) shares: Vec<(&'static str, f64)>,
+    /// What each method says by itself, with its weight; those without weight, too.
+    pub(super) methods: Vec<(&'static str, f64, Vec<f64>)>,
     pub(super) periods: Vec<usize>,
     pub(super) origins: usize,
     /// Mean absolute error of the back-test, and that of the seasonal naive forecast.

@@ -155,6 +155,11 @@ impl Trial {
                 .flatten()
                 .fold((0.0, 0.0), |(s, c), (sum, count)| (s + sum, c + count))
         });
+        let methods = self.told.iter().zip(&weights).filter_map(|(told, weight)| {
+            let forecast = told.forecasts.last()?.clone()?;
+            Some((told.name, *weight, forecast))
+        });
+        let methods = methods.collect();
         let mut shares: Vec<(&'static str, f64)> =
             self.told.iter().map(|t| t.name).zip(weights).collect();
         shares.retain(|(_, w)| *w > 0.0);
@@ -179,6 +184,7 @@ impl Trial {
             origins: self.before(),
             mean,
             shares,
+            methods,
             periods,
         }
     }
