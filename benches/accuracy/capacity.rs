@@ -8,6 +8,7 @@ use plimsoll::model::units::Millis;
 
 use crate::limit::{OfCapacity, beside};
 use crate::measure::symmetric;
+use crate::member::Alone;
 use crate::{ahead, processor, sets};
 
 const HEAD: &str = "| archetype | series | crossing error, days | within 20 % | missed | false alarms | \
@@ -66,6 +67,15 @@ pub(crate) fn table(folders: &[PathBuf]) {
         println!("{}", tally.row(name, each, &OfCapacity::NONE));
     }
     println!("{}", all.row("**all**", ms / all.series, &OfCapacity::ALL));
+}
+
+/// What the members got right on all of them.
+pub(crate) fn members(folders: &[PathBuf]) -> Alone {
+    let mut alone = Alone::default();
+    for growth in folders.iter().flat_map(|folder| read(folder)) {
+        alone.add(&growth.past, Some(growth.step), &growth.actual);
+    }
+    alone
 }
 
 fn read(folder: &Path) -> Vec<Growth> {

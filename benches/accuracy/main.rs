@@ -13,6 +13,7 @@
 mod capacity;
 mod limit;
 mod measure;
+mod member;
 mod processor;
 mod sets;
 mod speed;
@@ -25,14 +26,16 @@ use plimsoll::model::units::{Level, Millis};
 
 use limit::Limits;
 use measure::{Known, Tally};
+use member::Alone;
 
 fn main() {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
     // `cargo bench` passes flags of its own; only folders are taken.
     let given = std::env::args().skip(1).map(PathBuf::from);
     let mut folders: Vec<PathBuf> = given.filter(|path| path.is_dir()).collect();
+    let mut members: Vec<(String, Alone)> = Vec::new();
     if beside.is_dir() {
-        known_sets(&beside);
+        known_sets(&beside, &mut members);
         if folders.is_empty() {
             folders.push(beside.join("capacity"));
         }
@@ -50,7 +53,9 @@ fn main() {
     for (parent, folders) in tables {
         println!("\ncapacity sets in {}", parent.display());
         capacity::table(&folders);
+        members.push(("capacity".to_owned(), capacity::members(&folders)));
     }
+    member::table(&members);
     speed::table();
 }
 
@@ -76,12 +81,13 @@ fn ahead(values: &[f64], step: Option<Millis>, horizon: usize, thresholds: &[f64
     extend(&series, &ask).unwrap()
 }
 
-/// M4 and infrastructure, a row each.
-fn known_sets(root: &Path) {
+/// M4 and infrastructure, a row each; what members got right is added to `members`.
+fn known_sets(root: &Path, members: &mut Vec<(String, Alone)>) {
     println!("{}", Tally::HEAD);
     for set in sets::all(root) {
-        let mut tally = Tally::default();
+        let (mut tally, mut alone) = (Tally::default(), Alone::default());
         for one in &set.series {
+            alone.add(&one.past, None, &one.actual);
             let extension = ahead(&one.past, None, one.actual.len(), &[]);
             tally.add(&Known {
                 past: &one.past,
@@ -96,5 +102,6 @@ fn known_sets(root: &Path) {
             }
         });
         println!("{}", tally.row(&set.name, &Limits::of(&set.name)));
+        members.push((set.name, alone));
     }
 }
