@@ -637,3 +637,41 @@ fn without_dates_json_counts_in_days_or_in_steps() {
     );
     assert_eq!(steps["seasons"][0]["name"], "7 steps");
 }
+
+#[test]
+fn finer_values_are_taken_together_first() {
+    let folder = Folder::new();
+    // Sixty days of hours, each day 10 above the one before: 0 to 23, and 100 more at noon.
+    let mut file = "series,step,y\n".to_owned();
+    for hour in 0..60 * 24 {
+        let noon = if hour % 24 == 12 { 100 } else { 0 };
+        writeln!(file, "s,{hour},{}", hour / 24 * 10 + hour % 24 + noon).unwrap();
+    }
+    let file = folder.put("in.csv", file);
+    let ask = |by: &str| {
+        let input = ["--input", &file, "--horizon", "3", "--step", "1h"];
+        out(&run(&[&input[..], &["--every", "day", "--by", by]].concat()))
+    };
+    // The next day's mean is 600 + 11.5 + 100 / 24, its largest 600 + 112; the 95 % quantile of a day
+    // is 22.85 + 600 (numpy: its largest but one is 23, the one before that 22).
+    for (by, wanted) in [("mean", 615.67), ("max", 712.0), ("p95", 622.85)] {
+        let text = ask(by);
+        let rows = rows(&text);
+        let steps: Vec<&str> = rows[1..].iter().map(|row| row[1]).collect();
+        assert_eq!(steps, ["1463", "1487", "1511"], "{by}");
+        let mean: f64 = rows[1][2].parse().unwrap();
+        assert!((mean - wanted).abs() < 2.0, "{by}: {mean}");
+    }
+    let input = ["--input", &file, "--horizon", "3", "--every", "day"];
+    refused(&input, 1, &["\"s\", from line 2", "give ts, or --step"]);
+    let odd = [&input[..], &["--step", "7h"]].concat();
+    refused(&odd, 1, &["does not divide"]);
+    // What is as coarse stays as it is.
+    let days = [&input[..], &["--step", "1d"]].concat();
+    assert_eq!(rows(&out(&run(&days)))[1][1], "1440");
+    refused(
+        &["--input", &file, "--horizon", "3", "--by", "max"],
+        64,
+        &["--every"],
+    );
+}

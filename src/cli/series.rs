@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::Context as _;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::forecast::{Format, usage};
 use super::table::Paint;
@@ -25,7 +25,9 @@ use crate::exchange::projection::{
 use crate::exchange::sequence::{Axis, Sequences};
 use crate::exchange::thresholds::{self, Thresholds};
 use crate::model::units::Millis;
-use crate::work::extend::{Answer, Done, HORIZON_MAX, Order, Progress, Refusal, Taker, extend};
+use crate::work::extend::{
+    Answer, Done, Every, Fold, HORIZON_MAX, Order, Progress, Refusal, Taker, extend,
+};
 use destination::Destination;
 use overview::{Overview, Row};
 
@@ -67,6 +69,16 @@ pub(super) struct Input {
     )]
     #[arg(value_delimiter = ',', value_parser = period)]
     period: Vec<usize>,
+    /// Take finer values together before: to hours, days or weeks that end with the last value
+    ///
+    /// The horizon, --period and the answer's steps then count these; one that holds less than a
+    /// third of its values is missing. The series' own step is that of ts, or --step.
+    #[arg(long, value_enum, requires = "input", conflicts_with = "resource")]
+    every: Option<Length>,
+    /// What of the values taken together counts: their mean, the 95 % quantile or the largest
+    #[arg(long, value_enum, requires = "every", conflicts_with = "resource")]
+    #[arg(default_value = "mean")]
+    by: By,
     /// Bands, in percent of the futures
     #[arg(
         long,
@@ -105,6 +117,38 @@ pub(super) struct Input {
     /// Name a series that cannot be used, leave it out and go on; the exit code is then 1
     #[arg(long, requires = "input", conflicts_with = "resource")]
     keep_going: bool,
+}
+
+/// What values are taken together to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Length {
+    Hour,
+    Day,
+    Week,
+}
+
+/// By what they are taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum By {
+    Mean,
+    P95,
+    Max,
+}
+
+impl Input {
+    fn every(&self) -> Option<Every> {
+        let step = match self.every? {
+            Length::Hour => Millis::HOUR,
+            Length::Day => Millis::DAY,
+            Length::Week => Millis(7 * Millis::DAY.0),
+        };
+        let fold = match self.by {
+            By::Mean => Fold::Mean,
+            By::P95 => Fold::P95,
+            By::Max => Fold::Max,
+        };
+        Some(Every { step, fold })
+    }
 }
 
 fn horizon(text: &str) -> Result<usize, String> {
@@ -159,6 +203,7 @@ pub(super) fn run(input: &Input, asked: &Asked<'_>, world: &World<'_>) -> anyhow
         periods: input.period.clone(),
         thresholds,
         tells_past: format == Format::Json,
+        every: input.every(),
         keep_going: input.keep_going,
         read: Arc::clone(&meter.read),
         ..Order::default()

@@ -160,7 +160,7 @@ mod tests {
         let (lo, hi) = ([0.5, 1e-9], [2.0, 1e300]);
         let projection = Projection {
             series: "a,\"b\"",
-            end: End::Step(-2),
+            end: End::at_step(-2),
             mean: &[0.1, 3.0],
             bands: vec![(&lo, &hi)],
         };

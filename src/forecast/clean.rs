@@ -41,22 +41,30 @@ pub(super) fn steps(window: &Window, fold: Fold) -> Steps {
         .saturating_sub(per_day.saturating_mul(max));
     let mut raw = finite(window.values.get(from..).unwrap_or_default());
     mask_faults(&mut raw);
-    let (mut days, swing) = fold_days(&raw, window.step, fold);
+    let lengths = Lengths {
+        fine: window.step,
+        whole: Millis::DAY,
+    };
+    let (mut days, swing) = fold_steps(&raw, lengths, fold);
     mask_faults(&mut days);
     trimmed(days, Millis::DAY, swing)
 }
 
-/// A window as days that end where it ends, faults left in: what a chart of the past shows.
-pub(super) fn days(window: &Window, fold: Fold) -> Window {
-    if window.step.0 >= Millis::DAY.0 {
+/// A window in longer steps that end where it ends, faults left in: what a chart of the past shows.
+pub(super) fn folded(window: &Window, step: Millis, fold: Fold) -> Window {
+    if window.step.0 >= step.0 {
         return window.clone();
     }
-    let (values, _) = fold_days(&finite(&window.values), window.step, fold);
-    let length = Millis(Millis::DAY.0.saturating_mul(values.len() as u64));
+    let lengths = Lengths {
+        fine: window.step,
+        whole: step,
+    };
+    let (values, _) = fold_steps(&finite(&window.values), lengths, fold);
+    let length = Millis(step.0.saturating_mul(values.len() as u64));
     let start = window.end().minus(length.as_duration());
     Window {
         start,
-        step: Millis::DAY,
+        step,
         values,
     }
 }
@@ -139,20 +147,31 @@ pub(super) fn mask_faults(values: &mut [f64]) {
     }
 }
 
-/// The place of each reading: days before the end, and steps before the end of that day.
-fn place(from_end: usize, step: Millis) -> (usize, usize) {
-    let before = (from_end as u64).saturating_mul(step.0);
-    let whole = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-    (
-        whole(before / Millis::DAY.0),
-        whole(before % Millis::DAY.0 / step.0.max(1)),
-    )
+/// What is folded into what.
+#[derive(Debug, Clone, Copy)]
+struct Lengths {
+    /// Distance of readings.
+    fine: Millis,
+    /// Of what they are folded into: a day, as a rule.
+    whole: Millis,
 }
 
-fn fold_days(raw: &[f64], step: Millis, fold: Fold) -> (Vec<f64>, f64) {
+impl Lengths {
+    /// The place of a reading: days before the end, and steps before the end of that day.
+    fn place(self, from_end: usize) -> (usize, usize) {
+        let before = (from_end as u64).saturating_mul(self.fine.0);
+        let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+        (
+            count(before / self.whole.0),
+            count(before % self.whole.0 / self.fine.0.max(1)),
+        )
+    }
+}
+
+fn fold_steps(raw: &[f64], lengths: Lengths, fold: Fold) -> (Vec<f64>, f64) {
     let mut days: Vec<Vec<(usize, f64)>> = Vec::new();
     for (from_end, v) in raw.iter().rev().enumerate() {
-        let (day, phase) = place(from_end, step);
+        let (day, phase) = lengths.place(from_end);
         if days.len() <= day {
             days.resize(day + 1, Vec::new());
         }
@@ -160,7 +179,7 @@ fn fold_days(raw: &[f64], step: Millis, fold: Fold) -> (Vec<f64>, f64) {
             bucket.push((phase, *v));
         }
     }
-    let full = usize::try_from(Millis::DAY.0 / step.0.max(1))
+    let full = usize::try_from(lengths.whole.0 / lengths.fine.0.max(1))
         .unwrap_or(1)
         .max(1);
     let shape = shape_of_day(&days, full);
@@ -179,11 +198,12 @@ fn fold_days(raw: &[f64], step: Millis, fold: Fold) -> (Vec<f64>, f64) {
                 let plain: Vec<f64> = readings.iter().map(|(_, v)| *v).collect();
                 quantile::quantile(&plain, 0.95).unwrap_or(f64::NAN)
             }
+            Fold::Max => readings.iter().map(|(_, v)| *v).fold(f64::NAN, f64::max),
         }
     });
     let swing = match fold {
         Fold::Mean => shape.iter().copied().fold(0.0, f64::max),
-        Fold::P95 => 0.0,
+        Fold::P95 | Fold::Max => 0.0,
     };
     (folded.collect(), swing)
 }
@@ -262,6 +282,36 @@ mod tests {
         let near = |(v, want): (&f64, f64)| (v - want).abs() < 1e-9;
         assert!(folded.values.iter().zip([1.0, 2.0, 2.0]).all(near));
         assert_eq!(folded.values.len(), 3);
+    }
+
+    #[test]
+    fn hours_fold_to_weeks_and_days_by_mean_quantile_or_largest() {
+        // Two weeks and a day of hours: 0 to 23 each day, ten times that on the last of a week.
+        let hours: Vec<f64> = (0..15 * 24)
+            .map(|h| f64::from(h % 24) * if h / 24 % 7 == 0 { 10.0 } else { 1.0 })
+            .collect();
+        let hours = window(Millis::HOUR, hours);
+        let fold = |step: u64, fold| folded(&hours, Millis(step * Millis::DAY.0), fold).values;
+        let near = |found: &[f64], wanted: &[f64]| {
+            assert_eq!(found.len(), wanted.len(), "{found:?}");
+            for (a, b) in found.iter().zip(wanted) {
+                assert!(
+                    (a - b).abs() < 1e-9 || a.is_nan() && b.is_nan(),
+                    "{found:?}"
+                );
+            }
+        };
+        // numpy.quantile(range(24), .95) is 21.85.
+        near(&fold(1, Fold::P95)[12..], &[21.85, 21.85, 218.5]);
+        near(&fold(1, Fold::Max)[12..], &[23.0, 23.0, 230.0]);
+        // Weeks end where the hours end; the day before the first whole one is too little of a week.
+        near(&fold(7, Fold::Max), &[f64::NAN, 230.0, 230.0]);
+        near(&fold(7, Fold::Mean), &[f64::NAN, 184.0 / 7.0, 184.0 / 7.0]);
+        let week = folded(&hours, Millis(7 * Millis::DAY.0), Fold::Mean);
+        assert_eq!(week.end(), hours.end());
+        // What is as coarse stays as it is.
+        let days = folded(&hours, Millis::DAY, Fold::Mean);
+        assert_eq!(folded(&days, Millis::HOUR, Fold::Max), days);
     }
 
     #[test]

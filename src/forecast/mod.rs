@@ -110,14 +110,16 @@ pub struct Threshold {
     pub value: f64,
 }
 
-/// How readings finer than a day are folded to days.
+/// How readings that are finer than what is looked at are folded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Fold {
-    /// The day's mean: growth and storage.
+    /// The mean: growth and storage.
     #[default]
     Mean,
-    /// The day's 95 % quantile: what cpu, memory and connections must stand up to.
+    /// The 95 % quantile: what cpu and memory must stand up to.
     P95,
+    /// The largest: what refuses whatever comes on top, as connections do.
+    Max,
 }
 
 /// What is asked of a forecast.
@@ -223,7 +225,15 @@ pub fn make_all(asked: &[(Window, Plan)]) -> Vec<Result<Made>> {
 
 /// A window as days that end where it ends: the past in the same terms as its forecast.
 pub fn days(history: &Window, fold: Fold) -> Window {
-    clean::days(history, fold)
+    clean::folded(history, Millis::DAY, fold)
+}
+
+/// A window in longer steps that end where it ends, faults left in; one without a third of its
+/// readings is a gap. A window whose step is as long is left as it is.
+///
+/// `step` is a multiple of the window's.
+pub fn folded(history: &Window, step: Millis, fold: Fold) -> Window {
+    clean::folded(history, step, fold)
 }
 
 /// Version of `models/methods.toml` that forecasts are made with: records keep it.

@@ -21,7 +21,11 @@ use crate::exchange::projection::Meeting;
 use crate::exchange::sequence::{Bad, Sequence, Sequences};
 use crate::exchange::thresholds::Thresholds;
 use crate::forecast::{self, Ask, Detail, Extension, Series};
-use crate::model::units::{Level, Millis};
+use crate::model::series::Window;
+use crate::model::units::{Level, Millis, Timestamp};
+
+pub use crate::forecast::Fold;
+
 use gate::Gate;
 
 /// Steps ahead at most.
@@ -44,12 +48,23 @@ pub struct Order {
     pub thresholds: Thresholds,
     /// Seasons and changes of the past are told, too.
     pub tells_past: bool,
+    /// Finer values are taken together first; what is as coarse stays as it is.
+    pub every: Option<Every>,
     /// A series that cannot be used is left out, and does not end the run.
     pub keep_going: bool,
     /// How much is under way at once.
     pub limits: Limits,
     /// Bytes of the file that are read, counted by who opened it; 0 where nobody counts.
     pub read: Arc<AtomicU64>,
+}
+
+/// What values are taken together to, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Every {
+    /// The length of a step afterwards.
+    pub step: Millis,
+    /// By what.
+    pub fold: Fold,
 }
 
 /// How much is under way at once.
@@ -137,6 +152,33 @@ pub enum Refusal {
         line: u64,
         /// Why.
         why: forecast::Error,
+    },
+    /// Its step.
+    #[error("series {name:?}, from line {line}: {why}")]
+    Uneven {
+        /// The series.
+        name: String,
+        /// Where it begins.
+        line: u64,
+        /// Why.
+        why: Uneven,
+    },
+}
+
+/// Why values cannot be taken together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Uneven {
+    /// Nobody knows what a step is.
+    #[error("how long a step is, is not known; give ts, or --step")]
+    Unknown,
+    /// No number of steps is that long.
+    #[error("its step of {step_ms} ms does not divide the {every_ms} ms that are asked for")]
+    Odd {
+        /// That of the series.
+        step_ms: u64,
+        /// What was asked.
+        every_ms: u64,
     },
 }
 
@@ -398,6 +440,15 @@ impl Asked {
                 };
             }
         };
+        let sequence = match together(sequence, self.order.every) {
+            Ok(sequence) => sequence,
+            Err(why) => {
+                return Shaped {
+                    answer: Err(why.into()),
+                    too_long: None,
+                };
+            }
+        };
         let given = self.order.periods.iter();
         let (periods, too_long): (Vec<usize>, Vec<usize>) =
             given.partition(|period| **period <= sequence.values.len());
@@ -465,6 +516,45 @@ impl Asked {
             meetings: meetings.collect(),
             extension: &extension,
         }))
+    }
+}
+
+/// A series in longer steps, where that was asked.
+fn together(sequence: Sequence, every: Option<Every>) -> Result<Sequence, Refusal> {
+    let Some(Every { step, fold }) = every else {
+        return Ok(sequence);
+    };
+    let own = sequence.step.ok_or(Uneven::Unknown);
+    let times = own.and_then(|own| match own {
+        Millis(own) if own >= step.0 => Ok(None),
+        Millis(own) if own > 0 && step.0.is_multiple_of(own) => {
+            Ok(u32::try_from(step.0 / own).ok().map(|times| (own, times)))
+        }
+        Millis(own) => Err(Uneven::Odd {
+            step_ms: own,
+            every_ms: step.0,
+        }),
+    });
+    match times {
+        Ok(None) => Ok(sequence),
+        Ok(Some((own, times))) => {
+            let window = Window {
+                start: Timestamp::from_millis(0),
+                step: Millis(own),
+                values: sequence.values,
+            };
+            Ok(Sequence {
+                values: forecast::folded(&window, step, fold).values,
+                step: Some(step),
+                end: sequence.end.longer(times),
+                ..sequence
+            })
+        }
+        Err(why) => Err(Refusal::Uneven {
+            name: sequence.name,
+            line: sequence.line,
+            why,
+        }),
     }
 }
 

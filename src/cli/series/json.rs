@@ -103,7 +103,7 @@ fn place(sequence: &Sequence, put: impl FnOnce(&mut Vec<u8>)) -> (String, Value)
     put(&mut text);
     let text = String::from_utf8_lossy(&text).into_owned();
     let (axis, value) = match sequence.end {
-        End::Step(_) => (
+        End::Step { .. } => (
             Axis::Steps,
             text.parse::<i64>().map_or(Value::Null, Value::from),
         ),
@@ -159,7 +159,7 @@ fn crossing(meeting: &Meeting, sequence: &Sequence, lead: Millis) -> Map<String,
     }
     let last = match sequence.end {
         End::Time { last, .. } => Some(last),
-        End::Step(_) => None,
+        End::Step { .. } => None,
     };
     // Where there are no dates, days are counted from the last value.
     let now = last.unwrap_or(Timestamp::from_millis(0));

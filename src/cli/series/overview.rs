@@ -122,8 +122,8 @@ fn met(time: f64, sequence: &Sequence) -> String {
             let at = last.plus(seconds.unwrap_or_default());
             crate::cli::table::day(&at.to_string())
         }
-        (End::Step(_), Some(_)) => format!("in {time:.1} days"),
-        (End::Step(_), None) => format!("in {time:.0} steps"),
+        (End::Step { .. }, Some(_)) => format!("in {time:.1} days"),
+        (End::Step { .. }, None) => format!("in {time:.0} steps"),
     }
 }
 

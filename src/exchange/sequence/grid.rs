@@ -64,7 +64,7 @@ impl Rows {
     pub(super) fn done(self) -> Result<Done, (u64, Fault)> {
         match self {
             Self::Steps { values, last, step } => {
-                Ok((values, step, End::Step(last.unwrap_or_default())))
+                Ok((values, step, End::at_step(last.unwrap_or_default())))
             }
             Self::Times { rows, lines, step } => on_steps(&rows, &lines, step),
         }
@@ -154,7 +154,7 @@ fn on_steps(
     given: Option<Millis>,
 ) -> Result<Done, (u64, Fault)> {
     let (Some((first, _)), Some((last, _))) = (rows.first(), rows.last()) else {
-        return Ok((Vec::new(), given, End::Step(0)));
+        return Ok((Vec::new(), given, End::at_step(0)));
     };
     let (step_ms, months) = match given {
         Some(step) => (step.0 as f64, None),
@@ -249,6 +249,27 @@ fn months(rows: &[(i64, f64)], step_ms: f64) -> Option<(u32, i8)> {
 }
 
 impl End {
+    /// At a step whose next is one more.
+    pub const fn at_step(last: i64) -> Self {
+        Self::Step { last, each: 1 }
+    }
+
+    /// The same place, steps being so many times as long.
+    #[must_use]
+    pub fn longer(self, times: u32) -> Self {
+        match self {
+            Self::Step { last, each } => Self::Step {
+                last,
+                each: each.saturating_mul(times),
+            },
+            Self::Time { last, step_ms, .. } => Self::Time {
+                last,
+                step_ms: step_ms * f64::from(times),
+                months: None,
+            },
+        }
+    }
+
     /// The place so many steps after the end, appended as text.
     pub fn put_ahead(&self, out: &mut Vec<u8>, ahead: usize) {
         self.put(out, i64::try_from(ahead).unwrap_or(i64::MAX));
@@ -261,8 +282,8 @@ impl End {
 
     fn put(&self, out: &mut Vec<u8>, ahead: i64) {
         match *self {
-            Self::Step(last) => {
-                let step = last.saturating_add(ahead);
+            Self::Step { last, each } => {
+                let step = last.saturating_add(ahead.saturating_mul(i64::from(each)));
                 out.extend_from_slice(itoa::Buffer::new().format(step).as_bytes());
             }
             Self::Time {

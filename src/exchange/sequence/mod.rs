@@ -148,8 +148,13 @@ impl Bad {
 /// Where a series ends, and how it goes on.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum End {
-    /// At this step; the next is one more.
-    Step(i64),
+    /// At a step.
+    Step {
+        /// The last row's.
+        last: i64,
+        /// How many more the next is: 1 unless values were taken together.
+        each: u32,
+    },
     /// At this instant.
     Time {
         /// The last row's.

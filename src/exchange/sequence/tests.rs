@@ -42,7 +42,7 @@ fn steps_count_from_anywhere_and_skipped_ones_are_missing() {
     assert_eq!(bits(&a.values), bits(&[1.0, nan, nan, nan, 2.5]));
     assert_eq!(
         (a.end, a.step, a.line),
-        (End::Step(2), Some(Millis::HOUR), 2)
+        (End::at_step(2), Some(Millis::HOUR), 2)
     );
     let b = read[1].clone().unwrap();
     assert_eq!((b.name.as_str(), b.line), ("b,\nc", 6));
