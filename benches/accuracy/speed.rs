@@ -22,7 +22,7 @@ const MANY_HORIZON: usize = 48;
 pub(crate) fn table() {
     println!("\n| case | measured (limit) |\n|---|---|");
     let long: Vec<Vec<f64>> = (0..LONG).map(|seed| hours(seed, TWO_YEARS)).collect();
-    for horizon in [720, 4_380] {
+    for horizon in [720, 4_380, 8_760] {
         let ms = processor::ms_each(long.len(), || {
             for values in &long {
                 std::hint::black_box(ahead(values, None, horizon, &[]));

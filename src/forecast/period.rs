@@ -12,6 +12,9 @@ use crate::stats::{mean, median};
 
 use super::settings::settings;
 
+/// Windows that are summed side by side, so that the processor's wide registers are used.
+const ABREAST: usize = 8;
+
 /// By this share of the variance a longer period must beat a shorter one.
 const CLEARLY: f64 = 0.02;
 
@@ -177,28 +180,39 @@ fn moving_average(values: &[f64], period: usize) -> Vec<f64> {
     let half = period / 2;
     let n = values.len();
     let edge = if period.is_multiple_of(2) { 0.5 } else { 1.0 };
-    (0..n)
-        .map(|i| {
-            if i < half || i + half >= n {
-                return f64::NAN;
-            }
-            let window = values.get(i - half..=i + half).unwrap_or_default();
-            let last = window.len().saturating_sub(1);
-            let (mut sum, mut weight) = (0.0, 0.0);
-            for (k, v) in window.iter().enumerate() {
-                if v.is_finite() {
-                    let w = if k == 0 || k == last { edge } else { 1.0 };
-                    sum += w * v;
-                    weight += w;
-                }
-            }
-            if weight >= 0.6 * period as f64 {
-                sum / weight
+    let mut averages = vec![f64::NAN; n];
+    // The last windows abreast may look beyond the end, at nothing.
+    let beyond = || std::iter::repeat_n(0.0, ABREAST);
+    let known = |v: &f64| if v.is_finite() { *v } else { 0.0 };
+    let known: Vec<f64> = values.iter().map(known).chain(beyond()).collect();
+    let there = |v: &f64| f64::from(u8::from(v.is_finite()));
+    let there: Vec<f64> = values.iter().map(there).chain(beyond()).collect();
+    let whole = averages.get_mut(half..n.saturating_sub(half));
+    for (k, averages) in whole.unwrap_or_default().chunks_mut(ABREAST).enumerate() {
+        let first = k * ABREAST;
+        let (mut sums, mut weights) = ([0.0; ABREAST], [0.0; ABREAST]);
+        for step in 0..=2 * half {
+            let w = if step == 0 || step == 2 * half {
+                edge
             } else {
-                f64::NAN
+                1.0
+            };
+            let reach = first + step..first + step + ABREAST;
+            let known = known.get(reach.clone()).unwrap_or_default();
+            let there = there.get(reach).unwrap_or_default();
+            let totals = sums.iter_mut().zip(&mut weights);
+            for ((sum, weight), (v, there)) in totals.zip(known.iter().zip(there)) {
+                *sum += w * v;
+                *weight += w * there;
             }
-        })
-        .collect()
+        }
+        for (average, (sum, weight)) in averages.iter_mut().zip(sums.iter().zip(&weights)) {
+            if *weight >= 0.6 * period as f64 {
+                *average = sum / weight;
+            }
+        }
+    }
+    averages
 }
 
 #[cfg(test)]

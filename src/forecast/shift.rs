@@ -30,8 +30,12 @@ pub(super) fn find(values: &[f64]) -> Vec<usize> {
             f64::NAN
         }
     };
-    let jumps: Vec<(usize, f64)> = (w..=n - w)
-        .map(|t| (t, middle(t, t + w) - middle(t - w, t)))
+    let middles: Vec<f64> = (0..=n - w).map(|t| middle(t, t + w)).collect();
+    let jumps: Vec<(usize, f64)> = middles
+        .iter()
+        .zip(middles.iter().skip(w))
+        .enumerate()
+        .map(|(before, (old, new))| (before + w, new - old))
         .filter(|(_, jump)| jump.is_finite())
         .collect();
     let sizes: Vec<f64> = jumps.iter().map(|(_, jump)| *jump).collect();

@@ -18,10 +18,13 @@ pub(super) fn damped(past: &Past<'_>, horizon: usize) -> Option<Vec<f64>> {
     best(past, horizon, &[0.9, 0.98, 0.995])
 }
 
+/// Sets of constants that run side by side, so that the processor's wide registers are used.
+const ABREAST: usize = 8;
+
 #[derive(Clone, Copy)]
 struct Constants {
-    alpha: f64,
-    beta: f64,
+    alpha: [f64; ABREAST],
+    beta: [f64; ABREAST],
     phi: f64,
 }
 
@@ -35,13 +38,22 @@ fn best(past: &Past<'_>, horizon: usize, phis: &[f64]) -> Option<Vec<f64>> {
     )]
     let far = ((past.values.len() as f64 * set.far) as usize).max(2);
     let mut found: Option<(f64, (f64, f64, f64))> = None;
+    let alphas = set.alpha.iter();
+    let pairs = alphas.flat_map(|alpha| set.beta.iter().map(move |beta| (*alpha, *beta)));
+    let pairs: Vec<(f64, f64)> = pairs.collect();
     for &phi in phis {
-        for &alpha in &set.alpha {
-            for &beta in &set.beta {
-                let constants = Constants { alpha, beta, phi };
-                let (loss, level, slope) = run(past.values, (level, slope), constants, far);
-                if found.is_none_or(|(least, _)| loss < least) {
-                    found = Some((loss, (level, slope, phi)));
+        for chunk in pairs.chunks(ABREAST) {
+            // A short last chunk runs its first constants twice.
+            let (mut alpha, mut beta) = ([0.0; ABREAST], [0.0; ABREAST]);
+            let filled = alpha.iter_mut().zip(&mut beta).zip(chunk.iter().cycle());
+            for ((alpha, beta), pair) in filled {
+                (*alpha, *beta) = *pair;
+            }
+            let constants = Constants { alpha, beta, phi };
+            let ends = run(past.values, (level, slope), constants, far);
+            for ((loss, level), slope) in ends.loss.iter().zip(ends.level).zip(ends.slope) {
+                if found.is_none_or(|(least, _)| *loss < least) {
+                    found = Some((*loss, (level, slope, phi)));
                 }
             }
         }
@@ -76,28 +88,41 @@ fn start(values: &[f64]) -> Option<(f64, f64)> {
     Some((first - slope * (centre + 1.0), slope))
 }
 
-/// Runs through the past; returns the loss and the last level and slope. A gap moves on without
-/// learning.
-fn run(values: &[f64], start: (f64, f64), c: Constants, far: usize) -> (f64, f64, f64) {
-    let (mut level, mut slope) = start;
+/// Losses and the last levels and slopes, one a set of constants.
+struct Ends {
+    loss: [f64; ABREAST],
+    level: [f64; ABREAST],
+    slope: [f64; ABREAST],
+}
+
+/// Runs through the past. A gap moves on without learning.
+fn run(values: &[f64], start: (f64, f64), c: Constants, far: usize) -> Ends {
+    let (mut level, mut slope) = ([start.0; ABREAST], [start.1; ABREAST]);
+    let mut loss = [0.0; ABREAST];
     // The sum of the first `far` powers of the factor.
     let reach = (0..far).fold(0.0, |sum, _| (sum + 1.0) * c.phi);
     let root = (far as f64).sqrt();
-    let mut loss = 0.0;
     for (i, v) in values.iter().enumerate() {
-        let expected = level + c.phi * slope;
+        let states = level.iter_mut().zip(&mut slope).zip(&mut loss);
         if !v.is_finite() {
-            (level, slope) = (expected, c.phi * slope);
+            for ((level, slope), _) in states {
+                (*level, *slope) = (*level + c.phi * *slope, c.phi * *slope);
+            }
             continue;
         }
-        let error = v - expected;
-        let before = level;
-        level = expected + c.alpha * error;
-        slope = c.beta * (level - before) + (1.0 - c.beta) * c.phi * slope;
-        loss += error.abs();
+        for (((level, slope), loss), (alpha, beta)) in states.zip(c.alpha.iter().zip(&c.beta)) {
+            let expected = *level + c.phi * *slope;
+            let error = v - expected;
+            let before = *level;
+            *level = expected + alpha * error;
+            *slope = beta * (*level - before) + (1.0 - beta) * c.phi * *slope;
+            *loss += error.abs();
+        }
         if let Some(later) = values.get(i + far).filter(|later| later.is_finite()) {
-            loss += (later - level - slope * reach).abs() / root;
+            for ((level, slope), loss) in level.iter().zip(&slope).zip(&mut loss) {
+                *loss += (later - level - slope * reach).abs() / root;
+            }
         }
     }
-    (loss, level, slope)
+    Ends { loss, level, slope }
 }
