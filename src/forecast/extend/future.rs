@@ -8,6 +8,7 @@ use crate::forecast::compute::{backtest, compute, method, relative};
 use crate::forecast::crossing::Paths;
 use crate::forecast::interval::Reach;
 use crate::forecast::member::MEMBERS;
+use crate::forecast::near::Known;
 use crate::forecast::settings::settings;
 use crate::forecast::unfold::DayShape;
 use crate::forecast::{Fold, QUARTER, clean, each_of, level_of, near, per_month, slope};
@@ -69,10 +70,10 @@ impl Future {
     }
 
     /// By methods that know a series' own step.
-    fn near(scaled: &[f64], horizon: usize, periods: &[usize], scale: f64) -> Self {
+    fn near(scaled: &[f64], horizon: usize, known: Known<'_>, scale: f64) -> Self {
         /// Lighter methods are not named.
         const NAMED: f64 = 0.10;
-        let near = near::project(scaled, horizon, periods);
+        let near = near::project(scaled, horizon, known);
         let heavy = near.shares.iter().filter(|(_, weight)| *weight >= NAMED);
         let names: Vec<&str> = heavy.map(|(name, _)| *name).collect();
         let season = if near.periods.is_empty() {
@@ -112,7 +113,11 @@ impl Future {
             return daily;
         }
         if is_near(horizon, scaled.len()) {
-            return Self::near(scaled, horizon, series.periods, scale);
+            let known = Known {
+                step: series.step,
+                periods: series.periods,
+            };
+            return Self::near(scaled, horizon, known, scale);
         }
         let from = scaled.len().saturating_sub(set.history.most);
         let mut recent = scaled.get(from..).unwrap_or_default().to_vec();
@@ -145,7 +150,11 @@ impl Future {
         let ahead = horizon.div_ceil(per) + days.silent;
         let told = Calendar::folded(series.periods, per);
         let mut daily = if is_near(ahead, days.values.len()) {
-            Self::near(&days.values, ahead, &told, scale)
+            let known = Known {
+                step: Some(Millis::DAY),
+                periods: &told,
+            };
+            Self::near(&days.values, ahead, known, scale)
         } else {
             let calendar = Calendar {
                 step: Millis::DAY,

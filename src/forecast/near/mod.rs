@@ -17,6 +17,7 @@ mod weigh;
 
 use super::interval::Reach;
 use super::settings::settings;
+use crate::model::units::Millis;
 
 use cycle::Cycle;
 use lagged::Lagged;
@@ -29,6 +30,30 @@ use weigh::Trial;
 struct Origin {
     at: usize,
     ahead: usize,
+}
+
+/// What somebody who knows has said of a series.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Known<'a> {
+    /// Distance between values, where it is known.
+    pub(super) step: Option<Millis>,
+    /// Its cycles in steps; empty: they are looked for.
+    pub(super) periods: &'a [usize],
+}
+
+impl Known<'_> {
+    /// Steps of a cycle that may be no whole number: what was told is, but a year of weeks is not.
+    fn length(self, steps: usize) -> f64 {
+        /// A year of 365.2425 days.
+        const YEAR: f64 = 365.2425 / 7.0;
+        const WEEKS: usize = 52;
+        let is_week = |step: Millis| (6.5..7.5).contains(&step.as_days());
+        if steps == WEEKS && self.periods.is_empty() && self.step.is_none_or(is_week) {
+            YEAR
+        } else {
+            steps as f64
+        }
+    }
 }
 
 /// A method and what it said at every origin; nothing where it does not apply.
@@ -67,21 +92,24 @@ struct Past {
     /// Logarithms, where all values are positive.
     logs: Option<Vec<f64>>,
     cycle: Cycle,
+    /// Steps of the cycle, exactly.
+    length: f64,
 }
 
 impl Past {
-    fn of(values: &[f64], periods: &[usize]) -> Self {
+    fn of(values: &[f64], known: Known<'_>) -> Self {
         let filled = filled(values);
-        let cycle = if periods.is_empty() {
+        let cycle = if known.periods.is_empty() {
             cycle::find(&filled)
         } else {
-            Cycle::told(periods, filled.len())
+            Cycle::told(known.periods, filled.len())
         };
         let positive = filled.iter().all(|v| *v > 0.0);
         Self {
             present: values.iter().map(|v| v.is_finite()).collect(),
             logs: positive.then(|| filled.iter().map(|v| v.ln()).collect()),
             cycle,
+            length: known.length(cycle.steps),
             values: filled,
         }
     }
@@ -149,11 +177,11 @@ fn filled(values: &[f64]) -> Vec<f64> {
     filled
 }
 
-/// Forecasts values scaled to about 1; `periods` are told cycles, empty to find them.
+/// Forecasts values scaled to about 1.
 ///
 /// The last value is present.
-pub(super) fn project(values: &[f64], horizon: usize, periods: &[usize]) -> Near {
-    let past = Past::of(values, periods);
+pub(super) fn project(values: &[f64], horizon: usize, known: Known<'_>) -> Near {
+    let past = Past::of(values, known);
     let origins = past.origins(horizon);
     let mut told = Vec::new();
     by_cycle(&past, &origins, &mut told);
@@ -380,7 +408,7 @@ fn moved(flat: &[f64], origins: &[Origin], moves: bool) -> Vec<Option<Vec<f64>>>
 /// Appends forecasts of every smoothing at `origins`, by indices found on `from..until`.
 fn extend_smoothed(past: &Past, from: usize, until: usize, origins: &[Origin], all: &mut [Told]) {
     let values = past.values.get(from..until).unwrap_or_default();
-    let indices = Indices::of(values, past.cycle.steps, past.logs.is_some());
+    let indices = Indices::of(values, (past.cycle.steps, past.length), past.logs.is_some());
     let flat = indices
         .as_ref()
         .map_or_else(|| values.to_vec(), |indices| indices.remove(values));
@@ -421,12 +449,32 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_year_of_weeks_is_no_whole_number_of_them() {
+        let length = |step, periods: &[usize], steps| Known { step, periods }.length(steps);
+        let week = Millis(7 * Millis::DAY.0);
+        // 365.2425 days.
+        assert!((length(Some(week), &[], 52) - 52.1775).abs() < 1e-9);
+        assert!((length(None, &[], 52) - 52.1775).abs() < 1e-9);
+        for (step, periods, steps) in [
+            (Some(Millis::DAY), &[][..], 52),
+            (Some(week), &[52][..], 52),
+            (Some(week), &[], 13),
+        ] {
+            assert!((length(step, periods, steps) - steps as f64).abs() < 1e-9);
+        }
+    }
+
+    #[test]
     fn no_origin_stands_in_a_gap_that_the_future_fills() {
         let mut values: Vec<f64> = (0..120).map(|i| f64::from(i % 7)).collect();
         values[80..95].fill(f64::NAN);
         values[110] = f64::NAN;
         let told = |values: &[f64]| {
-            let past = Past::of(values, &[1]);
+            let known = Known {
+                step: None,
+                periods: &[1],
+            };
+            let past = Past::of(values, known);
             let origins = past.origins(10);
             let mut told = Vec::new();
             smoothed(&past, &origins, &mut told);

@@ -2,7 +2,8 @@
 //!
 //! Source: Makridakis, Wheelwright and Hyndman 1998, "Forecasting: methods and applications",
 //! section 3/3; shrinking: Miller and Williams 2003, "Shrinkage estimators of time series seasonal
-//! factors". The share kept is 1 − 1/F, F being that of the phases.
+//! factors". The share kept is 1 − 1/F, F being that of the phases. A cycle of no whole number of steps
+//! (a year of weeks) has its steps between two phases, each taking part in both; that is our own.
 
 use super::trend::around;
 
@@ -10,28 +11,43 @@ use super::trend::around;
 #[derive(Debug, Clone)]
 pub(super) struct Indices {
     values: Vec<f64>,
+    /// Steps of a cycle, exactly.
+    length: f64,
     multiplies: bool,
 }
 
 impl Indices {
-    /// Indices of filled values over a cycle of `steps`; none for less than three cycles.
-    pub(super) fn of(values: &[f64], steps: usize, multiplies: bool) -> Option<Self> {
+    /// Indices of filled values over a cycle of `steps`, or, exactly, `length`; none for less than three
+    /// cycles.
+    pub(super) fn of(
+        values: &[f64],
+        (steps, length): (usize, f64),
+        multiplies: bool,
+    ) -> Option<Self> {
         if steps < 2 || values.len() < 3 * steps {
             return None;
         }
+        let neutral = if multiplies { 1.0 } else { 0.0 };
+        let mut found = Self {
+            values: vec![neutral; steps],
+            length,
+            multiplies,
+        };
         let half = steps / 2;
         let mut phases: Vec<(f64, f64, f64)> = vec![(0.0, 0.0, 0.0); steps];
         for (i, (own, trend)) in around(values, steps).enumerate() {
             let index = if multiplies { own / trend } else { own - trend };
-            if let (Some((total, square, count)), true) =
-                (phases.get_mut((i + half) % steps), index.is_finite())
-            {
-                *total += index;
-                *square += index * index;
-                *count += 1.0;
+            if !index.is_finite() {
+                continue;
+            }
+            for (phase, share) in found.phases(i + half) {
+                if let Some((total, square, count)) = phases.get_mut(phase) {
+                    *total += share * index;
+                    *square += share * index * index;
+                    *count += share;
+                }
             }
         }
-        let neutral = if multiplies { 1.0 } else { 0.0 };
         let mean_of = |(total, _, count): &(f64, f64, f64)| {
             if *count > 0.0 { total / count } else { neutral }
         };
@@ -57,19 +73,36 @@ impl Indices {
         let k = steps as f64;
         let f = (between / (k - 1.0)) / (within / (n - k).max(1.0)).max(f64::MIN_POSITIVE);
         let kept = (1.0 - 1.0 / f).max(0.0);
-        let values = means
+        found.values = means
             .iter()
             .map(|mean| neutral + kept * (centred(mean) - neutral))
             .collect();
-        Some(Self { values, multiplies })
+        Some(found)
     }
 
-    fn at(&self, i: usize) -> f64 {
+    /// The two phases that a step lies between, each with its share.
+    fn phases(&self, step: usize) -> [(usize, f64); 2] {
+        let count = self.values.len().max(1);
+        let steps = count as f64;
+        if (self.length - steps).abs() < f64::EPSILON * steps {
+            return [(step % count, 1.0), (0, 0.0)];
+        }
+        let place = (step as f64 % self.length) / self.length * steps;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a place within a cycle"
+        )]
+        let phase = place as usize;
+        let share = place.fract();
+        [(phase % count, 1.0 - share), ((phase + 1) % count, share)]
+    }
+
+    fn at(&self, step: usize) -> f64 {
         let neutral = if self.multiplies { 1.0 } else { 0.0 };
-        self.values
-            .get(i % self.values.len().max(1))
-            .copied()
-            .unwrap_or(neutral)
+        let value = |phase: usize| self.values.get(phase).copied().unwrap_or(neutral);
+        let [(first, own), (second, other)] = self.phases(step);
+        own * value(first) + other * value(second)
     }
 
     /// Values without their season.
@@ -104,7 +137,7 @@ mod tests {
     fn a_clear_season_is_taken_off_and_put_on() {
         let shape = [1.2, 0.9, 0.8, 1.1];
         let values: Vec<f64> = (0..40).map(|i| (100.0 + i as f64) * shape[i % 4]).collect();
-        let indices = Indices::of(&values, 4, true).unwrap();
+        let indices = Indices::of(&values, (4, 4.0), true).unwrap();
         let flat = indices.remove(&values);
         for (i, v) in flat.iter().enumerate() {
             assert!((v - 100.0 - i as f64).abs() < 1.5, "{i} {v}");
@@ -112,6 +145,25 @@ mod tests {
         let mut future = vec![140.0; 4];
         indices.put_on(40, &mut future);
         assert!((future[0] - 168.0).abs() < 1.0 && (future[2] - 112.0).abs() < 1.0);
+    }
+
+    #[test]
+    fn a_year_of_weeks_keeps_its_place_over_decades() {
+        const YEAR: f64 = 365.2425 / 7.0;
+        let season = |i: usize| (std::f64::consts::TAU * i as f64 / YEAR).sin();
+        let values: Vec<f64> = (0..1040).map(|i| 100.0 + 10.0 * season(i)).collect();
+        let missed = |length: f64| {
+            let indices = Indices::of(&values, (52, length), false).unwrap();
+            let mut future = vec![100.0; 52];
+            indices.put_on(1040, &mut future);
+            let errors = future.iter().zip(1040..);
+            errors
+                .map(|(v, i)| (v - 100.0 - 10.0 * season(i)).abs())
+                .fold(0.0, f64::max)
+        };
+        // 52 weeks run ahead of the year by a week in six of them.
+        let (exact, whole) = (missed(YEAR), missed(52.0));
+        assert!(exact < 0.3 && whole > 1.5, "{exact} {whole}");
     }
 
     #[test]
@@ -125,9 +177,9 @@ mod tests {
                 100.0 + (z >> 40) as f64 / 1e6
             })
             .collect();
-        let indices = Indices::of(&values, 12, false).unwrap();
+        let indices = Indices::of(&values, (12, 12.0), false).unwrap();
         let spread = values.iter().fold(0.0_f64, |m, v| m.max((v - 108.0).abs()));
         assert!(indices.values.iter().all(|v| v.abs() < 0.5 * spread));
-        assert!(Indices::of(&values, 13, false).is_none());
+        assert!(Indices::of(&values, (13, 13.0), false).is_none());
     }
 }

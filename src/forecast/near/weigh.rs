@@ -91,9 +91,14 @@ impl Trial {
             .fold(f64::INFINITY, f64::min);
         let tried = best.is_finite();
         let prior = |t: &Told| {
-            let many = cycles >= set.many_cycles && t.by_cycle;
             let own = settings().near_prior.get(t.name).copied().unwrap_or(1.0);
-            if many { own * set.many_factor } else { own }
+            // Regressions on cycles are the surer the more of them there are.
+            let many = (cycles as f64 / set.many_cycles as f64).powi(2);
+            if t.by_cycle {
+                own * many.clamp(1.0, set.many_factor)
+            } else {
+                own
+            }
         };
         let given: Vec<f64> = self
             .told
@@ -225,11 +230,16 @@ fn middle(column: &mut [(f64, f64)]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::forecast::near::Known;
 
     /// A saw of 1 and 3, forecast at four origins as if each method were wrong by so much.
     fn trial(methods: &[(&'static str, f64)]) -> (Past, Trial) {
         let values: Vec<f64> = (0..40).map(|i| 1.0 + 2.0 * f64::from(i % 2)).collect();
-        let past = Past::of(&values, &[1]);
+        let known = Known {
+            step: None,
+            periods: &[1],
+        };
+        let past = Past::of(&values, known);
         let origins: Vec<Origin> = [25, 30, 35, 40].map(|at| Origin { at, ahead: 5 }).to_vec();
         let said = |wrong: f64, at: usize| {
             let ahead = (at..at + 5).map(|i| 1.0 + 2.0 * (i % 2) as f64 + wrong);
@@ -252,6 +262,17 @@ mod tests {
         assert!((weights.iter().sum::<f64>() - 1.0).abs() < 1e-9);
         assert!(weights[1] > weights[0] && weights[0] > 0.0, "{weights:?}");
         assert!(weights[2].abs() < 1e-12, "{weights:?}");
+    }
+
+    #[test]
+    fn regressions_on_cycles_weigh_more_the_more_cycles_there_are() {
+        let (_, mut trial) = trial(&[("ses", 0.5), ("lags", 0.5)]);
+        trial.told[1].by_cycle = true;
+        for (cycles, wanted) in [(2, 1.0), (10, 1.0), (20, 4.0), (100, 10.0)] {
+            let weights = trial.weights(cycles);
+            let ratio = weights[1] / weights[0];
+            assert!((ratio - wanted).abs() < 1e-9, "{cycles}: {ratio}");
+        }
     }
 
     #[test]
