@@ -11,11 +11,11 @@ use tokio::net::TcpListener;
 use super::demo::Demo;
 use super::site::{self, Doors};
 use crate::config::Config;
+use crate::http;
 use crate::http::wire::TargetFindings;
-use crate::http::{self, ReportFormat};
 use crate::model::advice::Advice;
 use crate::model::explain::Analysis;
-use crate::report::sqlite;
+use crate::report::{Format, sqlite};
 use crate::work::App;
 use crate::work::advise::Request;
 use crate::work::advise::verify::{Footprint, Order, verify};
@@ -273,10 +273,10 @@ fn found(look: Look) -> TargetFindings {
 }
 
 /// Reads an archive and writes it as a report.
-pub(super) fn report_from(path: &Path, format: ReportFormat) -> anyhow::Result<Vec<u8>> {
+pub(super) fn report_from(path: &Path, format: Format) -> anyhow::Result<Vec<u8>> {
     let archive = sqlite::read(path)?;
-    match format {
-        ReportFormat::Sqlite => site::archive(&archive.input, &archive.windows),
-        other => site::shown(&archive.input, other),
+    match format.text(&archive.input)? {
+        Some(text) => Ok(text.into_bytes()),
+        None => site::archive(&archive.input, &archive.windows),
     }
 }

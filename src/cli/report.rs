@@ -9,7 +9,7 @@ use clap::{Args, ValueEnum};
 
 use super::client::Client;
 use super::{Outcome, World, calls};
-use crate::http::ReportFormat;
+use crate::report::Format;
 
 /// Write the capacity report: one page that opens without network, or the archive of it
 ///
@@ -46,7 +46,7 @@ enum Kind {
     Sqlite,
 }
 
-impl From<Kind> for ReportFormat {
+impl From<Kind> for Format {
     fn from(kind: Kind) -> Self {
         match kind {
             Kind::Html => Self::Html,
@@ -63,7 +63,7 @@ pub(super) async fn run(command: &Report, world: &World<'_>) -> anyhow::Result<O
         None => format_of(&command.out),
     };
     let to_stdout = command.out.as_os_str() == "-";
-    if to_stdout && format == ReportFormat::Sqlite && std::io::stdout().is_terminal() {
+    if to_stdout && format == Format::Sqlite && std::io::stdout().is_terminal() {
         bail!("an archive is no text; name a file with --out");
     }
     let body = if let Some(archive) = &command.from {
@@ -85,12 +85,12 @@ pub(super) async fn run(command: &Report, world: &World<'_>) -> anyhow::Result<O
     )))
 }
 
-pub(super) fn format_of(path: &Path) -> ReportFormat {
+pub(super) fn format_of(path: &Path) -> Format {
     match path.extension().and_then(OsStr::to_str) {
-        Some("json") => ReportFormat::Json,
-        Some("md") => ReportFormat::Markdown,
-        Some("sqlite" | "db") => ReportFormat::Sqlite,
-        _ => ReportFormat::Html,
+        Some("json") => Format::Json,
+        Some("md") => Format::Markdown,
+        Some("sqlite" | "db") => Format::Sqlite,
+        _ => Format::Html,
     }
 }
 
@@ -118,11 +118,11 @@ mod tests {
     #[test]
     fn the_ending_says_the_format() {
         for (path, format) in [
-            ("a.html", ReportFormat::Html),
-            ("a.md", ReportFormat::Markdown),
-            ("a.json", ReportFormat::Json),
-            ("a.sqlite", ReportFormat::Sqlite),
-            ("-", ReportFormat::Html),
+            ("a.html", Format::Html),
+            ("a.md", Format::Markdown),
+            ("a.json", Format::Json),
+            ("a.sqlite", Format::Sqlite),
+            ("-", Format::Html),
         ] {
             assert_eq!(format_of(Path::new(path)), format, "{path}");
         }

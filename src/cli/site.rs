@@ -8,11 +8,10 @@ use tokio::net::TcpListener;
 
 use crate::config::Config;
 use crate::exchange::csv::Records;
-use crate::http::{self, Compat, ExporterName, Hooks, PageAsk, ReportFormat, Site};
-use crate::report::{ReportInput, html, json, markdown, sqlite};
-use crate::work::App;
+use crate::http::{self, Compat, ExporterName, Hooks, PageAsk, Site};
+use crate::report::{Format, ReportInput, html, sqlite};
 use crate::work::export::export;
-use crate::work::intake;
+use crate::work::{App, intake, with_causes};
 
 /// Where the program is reached.
 pub(super) struct Doors {
@@ -82,11 +81,13 @@ fn hooks(app: &Arc<App>) -> Hooks {
         },
         export: {
             let app = Arc::clone(app);
-            Arc::new(move |order, to| export(app.store(), order, to).map_err(|error| chain(&error)))
+            Arc::new(move |order, to| {
+                export(app.store(), order, to).map_err(|error| with_causes(&error))
+            })
         },
         census: {
             let app = Arc::clone(app);
-            Arc::new(move |top| app.store().census(top).map_err(|error| chain(&error)))
+            Arc::new(move |top| app.store().census(top).map_err(|error| with_causes(&error)))
         },
         queries: Some(Arc::new(app.queries())),
         analyst: Some(Arc::clone(app.analyst())),
@@ -96,17 +97,6 @@ fn hooks(app: &Arc<App>) -> Hooks {
         script: html::SCRIPT,
         style: html::STYLE,
     }
-}
-
-/// An error with its causes, as the command line shows it.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 /// What `/metrics?names=compat` calls our metrics.
@@ -122,21 +112,12 @@ fn exporter_names() -> Compat {
 }
 
 /// A report of the live history.
-pub(super) fn live_report(app: &App, format: ReportFormat) -> anyhow::Result<Vec<u8>> {
+pub(super) fn live_report(app: &App, format: Format) -> anyhow::Result<Vec<u8>> {
     let input = app.report_input(None);
-    match format {
-        ReportFormat::Sqlite => archive(&input, &app.archived_windows()?),
-        other => shown(&input, other),
+    match format.text(&input)? {
+        Some(text) => Ok(text.into_bytes()),
+        None => archive(&input, &app.archived_windows()?),
     }
-}
-
-/// A report as bytes of any format but the archive's.
-pub(super) fn shown(input: &ReportInput, format: ReportFormat) -> anyhow::Result<Vec<u8>> {
-    Ok(match format {
-        ReportFormat::Json => json::write(input)?.into_bytes(),
-        ReportFormat::Markdown => markdown::write(input).into_bytes(),
-        _ => html::page(input).into_bytes(),
-    })
 }
 
 /// An archive as bytes: SQLite writes files only, so it goes through one of its own.

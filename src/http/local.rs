@@ -9,9 +9,10 @@ use super::body::Answer;
 use super::error::Refusal;
 use super::outlook::Slice;
 use super::wire::{self, SeverityCounts, Status, TargetFindings, TargetStatus};
-use super::{ReportFormat, Site, capacity};
+use super::{Site, capacity};
 use crate::model::capacity::Resource;
 use crate::model::finding::{Finding, Severity};
+use crate::report::Format;
 use crate::work::board::TargetState;
 
 /// `GET /local/status`.
@@ -105,13 +106,13 @@ pub(super) async fn forecast(
 
 /// `GET /local/report`.
 pub(super) async fn report(State(site): State<Arc<Site>>, ask: Ask) -> Result<Answer, Refusal> {
-    let format = ask.choice("format", &ReportFormat::NAMES, ReportFormat::Html)?;
+    let format = ask.choice("format", &Format::NAMES, Format::Html)?;
     let body = (site.hooks.report)(format).await.map_err(Refusal::Report)?;
     let media = match format {
-        ReportFormat::Html => "text/html; charset=utf-8",
-        ReportFormat::Json => "application/json",
-        ReportFormat::Markdown => "text/markdown; charset=utf-8",
-        ReportFormat::Sqlite => "application/vnd.sqlite3",
+        Format::Html => "text/html; charset=utf-8",
+        Format::Json => "application/json",
+        Format::Markdown => "text/markdown; charset=utf-8",
+        Format::Sqlite => "application/vnd.sqlite3",
     };
     Ok(Answer::of(media, body))
 }

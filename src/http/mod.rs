@@ -57,6 +57,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Thresholds};
 use crate::model::units::{Millis, Timestamp};
 use crate::queue::Queues;
+use crate::report::Format;
 use crate::report::jobs::JobsReport;
 use crate::store::Store;
 use crate::work::board::Board;
@@ -96,39 +97,6 @@ pub enum Error {
 /// The result of starting the server.
 pub type Result<T> = std::result::Result<T, Error>;
 
-/// What a report is written as.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ReportFormat {
-    /// One self-contained page.
-    Html,
-    /// The report's values.
-    Json,
-    /// Text for a ticket or a wiki.
-    Markdown,
-    /// The portable archive.
-    Sqlite,
-}
-
-impl ReportFormat {
-    /// All, with the names used in flags and queries.
-    pub const NAMES: [(&'static str, Self); 4] = [
-        ("html", Self::Html),
-        ("json", Self::Json),
-        ("md", Self::Markdown),
-        ("sqlite", Self::Sqlite),
-    ];
-
-    /// The name used in flags and queries.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Html => "html",
-            Self::Json => "json",
-            Self::Markdown => "md",
-            Self::Sqlite => "sqlite",
-        }
-    }
-}
-
 /// What a viewer of the page asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PageAsk {
@@ -143,9 +111,8 @@ pub struct PageAsk {
 /// Draws the page from what is on the board.
 pub type PageFn = Arc<dyn Fn(&PageAsk) -> String + Send + Sync>;
 /// Writes a report from the live history; the error is for people.
-pub type ReportFn = Arc<
-    dyn Fn(ReportFormat) -> BoxFuture<'static, std::result::Result<Vec<u8>, String>> + Send + Sync,
->;
+pub type ReportFn =
+    Arc<dyn Fn(Format) -> BoxFuture<'static, std::result::Result<Vec<u8>, String>> + Send + Sync>;
 /// What existing exporters call our metrics, by our name; one may have several names.
 pub type Compat = BTreeMap<&'static str, Vec<ExporterName>>;
 

@@ -9,6 +9,7 @@
 
 pub mod chart;
 pub mod explain;
+mod format;
 pub mod headroom;
 pub mod html;
 pub mod jobs;
@@ -35,6 +36,7 @@ use crate::model::outcome::Review;
 use crate::model::target::Reach;
 use crate::model::units::Timestamp;
 
+pub use format::Format;
 pub use headroom::{HeadroomRow, When, headroom};
 pub use verdict::{NextLimit, Standing, Verdict, verdict};
 pub(crate) use words::change as signed;

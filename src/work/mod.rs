@@ -52,6 +52,9 @@ pub enum Error {
     /// The job queue refused.
     #[error(transparent)]
     Queue(#[from] crate::queue::Error),
+    /// A report cannot be written.
+    #[error(transparent)]
+    Report(#[from] crate::report::Error),
     /// There is nothing to look at.
     #[error("no target is configured; name one with --target postgres://…")]
     NoTarget,
@@ -120,6 +123,17 @@ pub fn compat_names() -> Vec<(&'static str, &'static str, f64)> {
     names
         .map(|name| (name.own, name.theirs, name.factor))
         .collect()
+}
+
+/// An error with its causes, for people.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        text = format!("{text}: {inner}");
+        cause = inner.source();
+    }
+    text
 }
 
 /// Runs processor-bound work on rayon's threads and waits for it without holding up the sockets.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use plimsoll::clock::{Clock, SettableClock};
 use plimsoll::config::{self, Config, Environment, Flag, Flags};
-use plimsoll::http::{Compat, ExporterName, Hooks, PageAsk, ReportFormat, Site};
+use plimsoll::http::{Compat, ExporterName, Hooks, PageAsk, Site};
 use plimsoll::model::advice::{
     Advice, Drop as DropIndex, NewIndex, NotCosted, StatementCost, Worse,
 };
@@ -25,6 +25,7 @@ use plimsoll::model::series::{Labels, Metric, Sample, Scrape};
 use plimsoll::model::target::Reach;
 use plimsoll::model::units::{Level, Millis, Timestamp};
 use plimsoll::queue::{Memory, Queues};
+use plimsoll::report::Format;
 use plimsoll::work::advise::strategy::Standing;
 use plimsoll::work::board::{Board, TargetState};
 use plimsoll::work::intake::Receipt;
@@ -73,10 +74,10 @@ fn compat() -> Compat {
 pub(crate) fn hooks() -> Hooks {
     Hooks {
         page: Arc::new(|ask: &PageAsk| format!("<!doctype html><title>{ask:?}</title>")),
-        report: Arc::new(|format: ReportFormat| {
+        report: Arc::new(|format: Format| {
             Box::pin(async move {
                 match format {
-                    ReportFormat::Sqlite => Err("the disk is full".to_owned()),
+                    Format::Sqlite => Err("the disk is full".to_owned()),
                     format => Ok(format!("report as {}", format.name()).into_bytes()),
                 }
             })
