@@ -13,14 +13,16 @@ use crate::report::Format;
 
 /// Write the capacity report: one page that opens without network, or the archive of it
 ///
-/// From the running server's history, or from an archive (.sqlite) on any machine.
+/// From the running server's history, or from an archive (.sqlite) on any machine. The server makes
+/// reports by itself when a schedule says so, into reports/ of its data folder.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   plimsoll report --out capacity.html
   plimsoll report --out archive.sqlite
   plimsoll report --from archive.sqlite --out capacity.html
-  plimsoll report --out - --format md | less")]
+  plimsoll report --out - --format md | less
+  plimsoll schedules add weekly --queue plimsoll --job report --cron '0 7 * * MON'")]
 pub(super) struct Report {
     /// File to write; - for standard output
     #[arg(long, value_name = "FILE")]

@@ -1,7 +1,7 @@
 //! Plimsoll's own work as jobs of the queue `plimsoll`: listed, counted, tried again like any other.
 //!
-//! For: what is rare and takes long: forecasts, the comparison of statements, backups. Not for: what
-//! must be punctual or comes every second: scrapes, looks at the sessions, the store's syncing and
+//! For: what is rare and takes long: forecasts, the comparison of statements, backups, reports. Not
+//! for: what must be punctual or comes every second: scrapes, looks at the sessions, the store's syncing and
 //! sealing, leases. These stay on timers of their own: a sample that waits for the disk of a queue
 //! is late, and a job a second would be most of what `jobs list` shows.
 //!
@@ -17,9 +17,10 @@ use serde_json::{Value, json};
 use crate::model::job::{Deduplication, Exhausted, Failure, Keep, NewJob, Payload, QueueName};
 use crate::model::units::Timestamp;
 use crate::queue::{self, Handler, Outcome, Queues, Runner, RunnerOptions, Task};
+use crate::report::Format;
 use crate::store::{self, Store};
 use crate::work::project::{Projector, is_read};
-use crate::work::statements;
+use crate::work::{self, report, statements};
 
 /// The queue of our own tasks.
 pub(crate) const QUEUE: &str = "plimsoll";
@@ -29,13 +30,16 @@ pub(crate) const FORECAST: &str = "forecast";
 pub(crate) const STATEMENTS: &str = "statements";
 /// Writes a backup into `backups/` of the data folder and keeps the newest: `{"keep": 7}`.
 pub(crate) const BACKUP: &str = "backup";
+/// Writes a report into `reports/` of the data folder and keeps the newest of its format:
+/// `{"format": "html", "keep": 7}`.
+pub(crate) const REPORT: &str = "report";
 
 /// Tasks at once: forecasts use all cores by themselves.
 const CONCURRENCY: usize = 2;
 /// Ended tasks that are kept.
 const KEPT: u64 = 100;
-/// Backups that are kept unless a job says otherwise.
-const BACKUPS: usize = 7;
+/// Backups, and reports of a format, that are kept unless a job says otherwise.
+const FILES: usize = 7;
 
 /// What tasks work with.
 #[derive(Debug, Clone)]
@@ -108,6 +112,7 @@ pub(crate) fn start(queues: &Arc<Queues>, tools: Tools) -> queue::Result<Runner>
 struct Asked {
     target: Option<String>,
     keep: Option<usize>,
+    format: Option<String>,
 }
 
 async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
@@ -124,20 +129,23 @@ async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
             Ok(Value::Null)
         }
         BACKUP => {
-            let keep = asked.keep.unwrap_or(BACKUPS).max(1);
-            let (store, now) = (
-                Arc::clone(&tools.projector.store),
-                tools.projector.clock.now(),
-            );
             let folder = tools.data_dir.join("backups");
-            let written = tokio::task::spawn_blocking(move || backup(&store, &folder, keep, now));
-            let written = written
-                .await
-                .map_err(|panic| Failure::of(panic.to_string()))?;
-            written.map_err(|error| Failure::of(error.to_string()))
+            let keep = asked.keep;
+            let store = Arc::clone(&tools.projector.store);
+            beside(tools, move |now| backup(&store, &folder, keep, now)).await
+        }
+        REPORT => {
+            let format = format_of(asked.format.as_deref())?;
+            let folder = tools.data_dir.join("reports");
+            let projector = tools.projector.clone();
+            let keep = asked.keep;
+            beside(tools, move |now| {
+                report(&projector, format, &folder, keep, now)
+            })
+            .await
         }
         other => Err(refused(format!(
-            "there is no task {other:?}; one of {FORECAST}, {STATEMENTS}, {BACKUP}"
+            "there is no task {other:?}; one of {FORECAST}, {STATEMENTS}, {BACKUP}, {REPORT}"
         ))),
     }
 }
@@ -173,32 +181,93 @@ async fn forecast(projector: &Projector, target: Option<&str>) -> Result<Value, 
     Ok(json!({ "targets": made }))
 }
 
+/// Does what blocks where blocking is allowed.
+async fn beside(
+    tools: &Tools,
+    does: impl FnOnce(Timestamp) -> work::Result<Value> + Send + 'static,
+) -> Result<Value, Failure> {
+    let now = tools.projector.clock.now();
+    let done = tokio::task::spawn_blocking(move || does(now)).await;
+    done.map_err(|panic| Failure::of(panic.to_string()))?
+        .map_err(|error| Failure::of(work::with_causes(&error)))
+}
+
 /// Writes a backup and removes the oldest beyond `keep`.
-fn backup(store: &Store, folder: &Path, keep: usize, now: Timestamp) -> store::Result<Value> {
-    let io = |source| store::Error::Io {
-        path: folder.to_owned(),
-        source,
-    };
-    std::fs::create_dir_all(folder).map_err(io)?;
-    // Sorts by time; signs that some file systems refuse are left out.
-    let name = format!("{}.plimsoll", now.to_string().replace(':', ""));
-    let path = folder.join(&name);
+fn backup(
+    store: &Store,
+    folder: &Path,
+    keep: Option<usize>,
+    now: Timestamp,
+) -> work::Result<Value> {
+    const ENDING: &str = "plimsoll";
+    let (name, path) = place(folder, ENDING, now)?;
     let done = store::write_whole(&path, |file| -> store::Result<store::Backup> {
         let mut to = std::io::BufWriter::new(&mut *file);
         store.backup(&mut to, |_| ())?;
-        std::io::Write::flush(&mut to).map_err(io)?;
+        std::io::Write::flush(&mut to).map_err(io(folder))?;
         drop(to);
         store::check_backup(file)
     })?;
+    keep_newest(folder, ENDING, keep)?;
+    Ok(json!({"file": name, "bytes": done.file_bytes.0, "entries": done.entries}))
+}
+
+/// Writes a report and removes the oldest of its format beyond `keep`.
+fn report(
+    projector: &Projector,
+    format: Format,
+    folder: &Path,
+    keep: Option<usize>,
+    now: Timestamp,
+) -> work::Result<Value> {
+    let (name, path) = place(folder, format.name(), now)?;
+    let written = report::write(projector, format, &path)?;
+    keep_newest(folder, format.name(), keep)?;
+    Ok(json!({"file": name, "bytes": written.0}))
+}
+
+fn format_of(name: Option<&str>) -> Result<Format, Failure> {
+    let Some(name) = name else {
+        return Ok(Format::Html);
+    };
+    let known = Format::NAMES.iter().find(|(known, _)| *known == name);
+    known.map(|(_, format)| *format).ok_or_else(|| {
+        let names = Format::NAMES.map(|(name, _)| name).join(", ");
+        refused(format!("there is no format {name:?}; one of {names}"))
+    })
+}
+
+fn io(path: &Path) -> impl Fn(std::io::Error) -> store::Error + '_ {
+    |source| store::Error::Io {
+        path: path.to_owned(),
+        source,
+    }
+}
+
+/// Name and path of a file of this instant, in a folder that is there then. Names sort by time; signs
+/// that some file systems refuse are left out.
+fn place(folder: &Path, ending: &str, now: Timestamp) -> work::Result<(String, PathBuf)> {
+    std::fs::create_dir_all(folder).map_err(io(folder))?;
+    let name = format!("{}.{ending}", now.to_string().replace(':', ""));
+    let path = folder.join(&name);
+    Ok((name, path))
+}
+
+/// Removes the oldest files of an ending beyond `keep`; the newest stays in any case.
+fn keep_newest(folder: &Path, ending: &str, keep: Option<usize>) -> work::Result<()> {
     let mut all: Vec<PathBuf> = std::fs::read_dir(folder)
-        .map_err(io)?
+        .map_err(io(folder))?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|end| end == "plimsoll"))
+        .filter(|path| path.extension().is_some_and(|own| own == ending))
         .collect();
     all.sort_unstable();
-    let over = all.len().saturating_sub(keep);
+    let over = all.len().saturating_sub(keep.unwrap_or(FILES).max(1));
     for old in all.iter().take(over) {
-        std::fs::remove_file(old).map_err(io)?;
+        match std::fs::remove_file(old) {
+            // Another task of the kind was faster.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            removed => removed.map_err(io(old))?,
+        }
     }
-    Ok(json!({"file": name, "bytes": done.file_bytes.0, "entries": done.entries}))
+    Ok(())
 }

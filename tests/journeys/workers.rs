@@ -179,3 +179,73 @@ async fn own_tasks_are_jobs_and_a_backup_of_theirs_can_be_restored() {
         checked.stdout
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_schedule_has_reports_written_and_the_newest_of_each_format_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut serve = Serve::start(folder.path(), &crate::QUICK).await;
+    let path = format!("{JOBS}/plimsoll");
+    let schedule = json!({
+        "name": "often", "jobType": "plimsoll", "jobName": "report", "every": 100, "limit": 3,
+        "data": {"keep": 2},
+    });
+    http::post(
+        serve.address,
+        &format!("{JOBS}/schedule"),
+        &schedule.to_string(),
+    )
+    .await
+    .unwrap();
+    let ended = |r: &Response| {
+        let jobs = r.json();
+        let jobs = jobs["items"].as_array().cloned().unwrap_or_default();
+        jobs.iter().filter(|job| job["name"] == "report").count() == 3
+    };
+    let done = format!("{path}?state=completed");
+    let made = serve.wait_for(&done, ended).await.json();
+    for (id, data) in [
+        ("md", json!({"format": "md"})),
+        ("file", json!({"format": "sqlite"})),
+    ] {
+        let job = json!({"name": "report", "data": data, "opts": {"jobId": id}}).to_string();
+        http::post(serve.address, &path, &job).await.unwrap();
+        let done = |r: &Response| r.json()["state"] == "completed";
+        serve.wait_for(&format!("{path}/{id}"), done).await;
+    }
+    let odd = json!({"name": "report", "data": {"format": "pdf"}, "opts": {"jobId": "odd"}});
+    http::post(serve.address, &path, &odd.to_string())
+        .await
+        .unwrap();
+    let dead = serve
+        .wait_for(&format!("{path}/odd"), |r| r.json()["state"] == "dead")
+        .await;
+    assert!(
+        dead.text().contains("html, json, md, sqlite"),
+        "{}",
+        dead.text()
+    );
+    assert_eq!(serve.terminate().await, 0);
+    let reports = folder.path().join("reports");
+    let of = |ending: &str| {
+        let entries = std::fs::read_dir(&reports).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let mut found: Vec<_> = paths
+            .filter(|path| path.extension().is_some_and(|own| own == ending))
+            .collect();
+        found.sort_unstable();
+        found
+    };
+    assert_eq!(of("html").len(), 2, "the newest are kept");
+    let page = std::fs::read_to_string(&of("html")[1]).unwrap();
+    assert!(page.starts_with("<!DOCTYPE html>") && page.contains("host"));
+    let name = of("html")[1].file_name().unwrap().to_owned();
+    let told = made["items"].as_array().unwrap().iter();
+    let mut told = told.filter(|job| name.to_str() == job["returnvalue"]["file"].as_str());
+    assert_eq!(told.next().unwrap()["returnvalue"]["bytes"], page.len());
+    assert_eq!(of("md").len(), 1);
+    let archive = of("sqlite").remove(0).display().to_string();
+    let again = ["report", "--from", &archive, "--out", "-"];
+    let again = crate::support::plimsoll::run(&again).await;
+    assert_eq!(again.code, 0, "{}", again.stderr);
+    assert!(again.stdout.contains("host"));
+}

@@ -63,6 +63,7 @@ Examples:
   plimsoll schedules add payday --queue mail --cron '0 9 LW * *' --data '{\"to\": \"all\"}'
   plimsoll schedules add beat --queue health --every 30s --jitter 5s --catch-up skip
   plimsoll schedules add launch --queue news --cron '0 8 * * MON' --start 2027-01-01 --limit 4
+  plimsoll schedules add weekly --queue plimsoll --job report --cron '0 7 * * MON' --data '{\"keep\": 12}'
   plimsoll schedules list --format json > all.json; plimsoll schedules add --from all.json")]
     Add(Box<Add>),
     /// List all schedules with their next tick and their last run
