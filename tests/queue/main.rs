@@ -11,6 +11,7 @@ mod conformance;
 mod crash;
 mod flows;
 mod keepers;
+mod killed;
 mod letters;
 mod model;
 mod racing;

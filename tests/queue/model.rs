@@ -1,9 +1,9 @@
-//! The embedded keeper is held to the simplest one: whatever is done to both, reopened or not and
-//! with a clock that jumps, they answer the same and hold the same.
+//! The embedded keeper is held to the simplest one: whatever is done to both, reopened, killed or
+//! neither and with a clock that jumps, they answer the same and hold the same.
 
 use std::collections::BTreeMap;
 
-use plimsoll::model::job::{Failure, Job, JobState, Payload, QueueConfig};
+use plimsoll::model::job::{Durability, Failure, Job, JobState, Payload, QueueConfig};
 use plimsoll::queue::{
     Ack, Change, Claim, Clear, Counts, Ending, Error, Filter, Flow, JobStore, Memory, Note,
     Outcome, PageAsk, Retry, Setting, Verb,
@@ -38,6 +38,24 @@ pub(crate) enum Op {
     /// So many children.
     Large(u8, usize),
     Reopen,
+    /// The process is killed.
+    Kill,
+}
+
+impl Op {
+    /// Whether it is answered only when it is on the disk.
+    pub(crate) const fn is_durable(&self) -> bool {
+        let is_at_once = matches!(
+            self,
+            Self::Claim(_)
+                | Self::Extend(_)
+                | Self::Note(_)
+                | Self::Expire
+                | Self::SettleMany(..)
+                | Self::Pass(_)
+        );
+        !is_at_once
+    }
 }
 
 /// A keeper with the leases that it gave.
@@ -223,10 +241,12 @@ impl<'a> Subject<'a> {
     }
 }
 
+const REFUSED: &str = "refused: ";
+
 fn said<T: std::fmt::Debug>(answer: &Result<T, Error>) -> String {
     match answer {
         Ok(answer) => format!("{answer:?}"),
-        Err(error) => error.to_string(),
+        Err(error) => format!("{REFUSED}{error}"),
     }
 }
 
@@ -338,34 +358,80 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
-fn agree(ops: &[Op]) {
-    let mut disk = OnDisk::new();
-    let memory = Memory::empty();
-    let (mut of_disk, mut of_memory) = (Vec::new(), Vec::new());
-    let mut ms = 0;
-    for (nth, op) in ops.iter().enumerate() {
+/// Both keepers, and what a kill may leave of the one on the disk.
+struct Pair {
+    runtime: tokio::runtime::Runtime,
+    durability: Durability,
+    disk: OnDisk,
+    memory: Memory,
+    of_disk: Vec<(String, String)>,
+    of_memory: Vec<(String, String)>,
+    /// What was held after the last answer that is on the disk for sure, and after each since.
+    left: Vec<Memory>,
+    ms: i64,
+}
+
+impl Pair {
+    fn new(durability: Durability) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let memory = Memory::empty();
+        Self {
+            runtime: runtime.unwrap(),
+            durability,
+            disk: OnDisk::in_folder(tempfile::tempdir().unwrap(), durability),
+            left: vec![memory.copy()],
+            memory,
+            of_disk: Vec::new(),
+            of_memory: Vec::new(),
+            ms: 0,
+        }
+    }
+
+    fn step(mut self, op: &Op) -> Self {
         match op {
-            Op::Pass(by) => ms += by,
+            Op::Pass(by) => self.ms += by,
             Op::Reopen => {
-                disk = disk.reopen();
-                memory.restart();
+                self.disk = self.disk.reopen_as(self.durability);
+                self.memory.restart();
+            }
+            Op::Kill => {
+                self.disk = self.disk.killed();
+                self.memory = self.survivor();
             }
             _ => {}
         }
-        let mut subject = Subject::new(disk.jobs.as_ref(), &mut of_disk);
-        let answer = now(subject.apply(op, ms));
-        let wanted = now(Subject::new(&memory, &mut of_memory).apply(op, ms));
-        assert_eq!(answer, wanted, "step {nth}: {op:?} at {ms}");
-        assert_eq!(
-            dump(disk.jobs.as_ref()),
-            dump(&memory),
-            "after step {nth}: {op:?} at {ms}"
-        );
-        assert_eq!(
-            now(disk.jobs.next_due()),
-            now(memory.next_due()),
-            "after step {nth}: {op:?}"
-        );
+        let mut subject = Subject::new(self.disk.jobs.as_ref(), &mut self.of_disk);
+        let answer = self.runtime.block_on(subject.apply(op, self.ms));
+        let wanted = now(Subject::new(&self.memory, &mut self.of_memory).apply(op, self.ms));
+        assert_eq!(answer, wanted);
+        assert_eq!(dump(self.disk.jobs.as_ref()), dump(&self.memory));
+        assert_eq!(now(self.disk.jobs.next_due()), now(self.memory.next_due()));
+        if op.is_durable() && !answer.starts_with(REFUSED) {
+            self.left.clear();
+        }
+        self.left.push(self.memory.copy());
+        self
+    }
+
+    /// What the kill left: all that is sure, and of what was answered at once as much as got there.
+    fn survivor(&self) -> Memory {
+        let found = dump(self.disk.jobs.as_ref());
+        for one in &self.left {
+            one.crash();
+        }
+        let fits = self.left.iter().find(|one| dump(*one) == found);
+        fits.map_or_else(
+            || panic!("none of what may be left: {found:#?}"),
+            Memory::copy,
+        )
+    }
+}
+
+fn agree(ops: &[Op], durability: Durability) {
+    let mut pair = Pair::new(durability);
+    for (nth, op) in ops.iter().enumerate() {
+        println!("step {nth} at {}: {op:?}", pair.ms);
+        pair = pair.step(op);
     }
 }
 
@@ -374,6 +440,18 @@ proptest! {
 
     #[test]
     fn the_embedded_keeper_and_the_simplest_one_agree(ops in prop::collection::vec(op(), 1..120)) {
-        agree(&ops);
+        agree(&ops, Durability::None);
+    }
+}
+
+proptest! {
+    // Each answer waits for the disk.
+    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+
+    #[test]
+    fn killed_at_any_time_the_embedded_keeper_has_all_that_it_acknowledged(
+        ops in prop::collection::vec(prop_oneof![9 => op(), 1 => Just(Op::Kill)], 1..100)
+    ) {
+        agree(&ops, Durability::Commit);
     }
 }

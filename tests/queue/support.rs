@@ -36,10 +36,36 @@ impl OnDisk {
 
     /// Closes without a word and opens again.
     pub(crate) fn reopen(self) -> Self {
+        self.reopen_as(Durability::None)
+    }
+
+    pub(crate) fn reopen_as(self, durability: Durability) -> Self {
         let Self { jobs, store, dir } = self;
         drop(jobs);
         drop(store);
-        Self::in_folder(dir, Durability::None)
+        Self::in_folder(dir, durability)
+    }
+
+    /// Opens what a process leaves that is killed now: a copy of the folder as it stands, while this
+    /// one still has it open.
+    pub(crate) fn killed(self) -> Self {
+        let left = tempfile::tempdir().unwrap();
+        copy(self.dir.path(), left.path());
+        drop(self);
+        Self::in_folder(left, Durability::Commit)
+    }
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            std::fs::create_dir(&to).unwrap();
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), &to).unwrap();
+        }
     }
 }
 

@@ -34,19 +34,33 @@ impl Memory {
     pub fn restart(&self) {
         self.with(Model::restart);
     }
+
+    /// Forgets what a keeper that is killed may forget: claims and heartbeats since the last look at
+    /// what is due, where nothing else became of their jobs; and what a restart forgets.
+    pub fn crash(&self) {
+        self.with(Model::crash);
+    }
+
+    /// Another keeper that holds the same.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        Self::new(self.with(|model| model.clone()), None)
+    }
 }
 
 /// All queues.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Model {
     queues: BTreeMap<QueueName, Queue>,
     next: u64,
     extras: BTreeMap<Vec<u8>, Vec<u8>>,
     /// The latest instant that a lease began at.
     latest: Timestamp,
+    /// How often it crashed: who has a lease of before has none.
+    crashes: u64,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Queue {
     config: QueueConfig,
     paused: bool,
@@ -62,6 +76,8 @@ struct Queue {
 #[derive(Debug, Clone)]
 struct Held {
     entry: Entry,
+    /// What a disk would still say, where a claim or a heartbeat is newer.
+    on_disk: Option<Entry>,
     /// Whether it was delayed until it came up, and then whether it kept its key's place.
     came_up: Option<bool>,
     data: Payload,
@@ -179,6 +195,7 @@ impl Model {
     }
 
     fn restart(&mut self) {
+        self.write_claims();
         self.latest = Timestamp::from_millis(i64::MAX);
         for queue in self.queues.values_mut() {
             queue.window = None;
@@ -189,6 +206,27 @@ impl Model {
                     held.entry.state = JobState::Delayed;
                     held.entry.retrying = retrying;
                 }
+            }
+        }
+    }
+
+    fn crash(&mut self) {
+        for queue in self.queues.values_mut() {
+            for held in queue.jobs.values_mut() {
+                if let Some(entry) = held.on_disk.take() {
+                    held.entry = entry;
+                }
+            }
+        }
+        self.crashes += 1;
+        self.restart();
+    }
+
+    /// What is due is looked at, or the keeper ends: claims and heartbeats are written.
+    fn write_claims(&mut self) {
+        for queue in self.queues.values_mut() {
+            for held in queue.jobs.values_mut() {
+                held.on_disk = None;
             }
         }
     }
@@ -297,6 +335,7 @@ impl Model {
             return;
         };
         if is_settled {
+            held.on_disk = None;
             let before = held.entry.state;
             held.entry.child_settled(now);
             if held.entry.state != before {
@@ -388,6 +427,7 @@ impl Held {
     fn new(entry: Entry, data: Payload) -> Self {
         Self {
             entry,
+            on_disk: None,
             came_up: None,
             data,
             trail: Trail::default(),
@@ -398,13 +438,24 @@ impl Held {
 
     /// A failure that no worker told: of an active job an attempt's, else the job's.
     fn fail_for(&mut self, failure: &Failure, config: &QueueConfig, now: Timestamp) {
-        self.came_up = None;
+        (self.came_up, self.on_disk) = (None, None);
         self.trail.add_error(error_of(&self.entry, failure, now));
         if self.entry.state == JobState::Active {
             self.entry.fail(config, failure, now);
         } else {
             self.entry.give_up(config, now);
         }
+    }
+
+    /// Before a claim or a heartbeat, which are written later.
+    fn lag(&mut self) {
+        let mut entry = self.entry.clone();
+        // That it came up is not written either.
+        if let Some(retrying) = self.came_up.take() {
+            entry.state = JobState::Delayed;
+            entry.retrying = retrying;
+        }
+        self.on_disk.get_or_insert(entry);
     }
 
     fn due(&self) -> Timestamp {

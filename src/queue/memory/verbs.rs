@@ -83,6 +83,7 @@ impl Transitions for Model {
     }
 
     fn claim(&mut self, name: &QueueName, claim: &Claim, now: Timestamp) -> Result<Vec<Claimed>> {
+        let crashes = self.crashes;
         let queue = self.queue(name)?;
         queue.come_up(now);
         let (mut claimed, mut passed) = (Vec::new(), Vec::new());
@@ -99,10 +100,10 @@ impl Transitions for Model {
                 passed.push(seq);
                 continue;
             }
-            held.came_up = None;
+            held.lag();
             let lease = held
                 .entry
-                .claim(&config, &claim.worker, claim.lease, 0, now);
+                .claim(&config, &claim.worker, claim.lease, crashes, now);
             let job = held.job(name);
             claimed.push(Claimed { job, lease });
             if config.limiter.is_some() {
@@ -138,6 +139,7 @@ impl Transitions for Model {
             }
             Outcome::Release => held.entry.release(now),
         }
+        held.on_disk = None;
         let (seq, is_final) = (held.entry.seq, held.entry.state.is_final());
         let mut changes = vec![held.entry.change(name, failure.as_ref(), now)];
         if is_final {
@@ -166,6 +168,7 @@ impl Transitions for Model {
         now: Timestamp,
     ) -> Result<Extended> {
         let (config, held) = self.lease(name, by)?;
+        held.lag();
         held.entry.extend(&config, lease, now);
         let extended = Extended {
             until: held.entry.lease_until,
@@ -190,6 +193,7 @@ impl Transitions for Model {
             }
             Note::Log(text) => held.trail.add_line(LogLine::new(now, text)),
         }
+        held.on_disk = None;
         Ok(())
     }
 
@@ -212,7 +216,7 @@ impl Transitions for Model {
             Verb::Cancel => held.entry.cancel(now)?,
             Verb::Remove => held.entry.check_removable()?,
         }
-        held.came_up = None;
+        (held.came_up, held.on_disk) = (None, None);
         let mut changes = vec![held.entry.change(name, None, now)];
         let is_final = held.entry.state.is_final();
         if verb == Verb::Remove {
@@ -228,6 +232,7 @@ impl Transitions for Model {
 
     fn expire(&mut self, limit: usize, now: Timestamp) -> Result<Vec<Change>> {
         self.set_back(now);
+        self.write_claims();
         let mut changes = Vec::new();
         for name in self.queues() {
             changes.extend(self.expire_in(&name, limit, now));
