@@ -8,17 +8,16 @@
 //! ago), a migration step (62 days ago) and gaps. A counter starts from zero once, where the value
 //! now and the rates behind it say that it must have: as after a restart of the server.
 
-use serde::Deserialize;
+mod anchor;
+
+pub use anchor::{Anchor, recorded};
 
 use super::dice::{noise, seed_of};
 use super::shape::SPAN_DAYS;
 pub use super::shape::{Pattern, Shape};
-use super::{Error, Result};
 use crate::model::capacity::SyntheticSpan;
-use crate::model::series::{Kind, Labels, SeriesKey};
+use crate::model::series::{Kind, SeriesKey};
 use crate::model::units::{Millis, Timestamp};
-
-const ANCHORS: &str = include_str!("../../data/history/anchors.toml");
 
 /// Length of the fine step, and of the coarse one.
 const FINE: Millis = Millis(5 * 60_000);
@@ -41,47 +40,6 @@ const GAPS: [(f64, f64); 6] = [
     (17.0, 4.0),
     (6.0, 0.7),
 ];
-
-/// What a series is now, and how it came there.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Anchor {
-    /// Which series.
-    pub series: SeriesKey,
-    /// Counter or gauge.
-    pub kind: Kind,
-    /// The value now; of a counter the raw total.
-    pub current: f64,
-    /// Of a counter, its increase per second now; of a gauge not used.
-    pub rate: f64,
-    /// How it moves.
-    pub shape: Shape,
-}
-
-impl Anchor {
-    /// A level that is `current` now, with the shape that its name suggests.
-    pub fn gauge(series: SeriesKey, current: f64) -> Self {
-        let shape = Shape::of(&series, Kind::Gauge);
-        Self {
-            series,
-            kind: Kind::Gauge,
-            current,
-            rate: 0.0,
-            shape,
-        }
-    }
-
-    /// A running total that is `current` now and grows by `rate` a second.
-    pub fn counter(series: SeriesKey, current: f64, rate: f64) -> Self {
-        let shape = Shape::of(&series, Kind::Counter);
-        Self {
-            series,
-            kind: Kind::Counter,
-            current,
-            rate,
-            shape,
-        }
-    }
-}
 
 /// The readings of one step, folded.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -159,51 +117,6 @@ pub fn back_fill(
                 buckets,
             })
         })
-}
-
-/// The anchors of a platform that exists nowhere, for a demo without a database.
-///
-/// # Errors
-/// [`Error::BuiltIn`] if the list that is compiled in does not read.
-pub fn recorded() -> Result<Vec<Anchor>> {
-    let file: File = toml::from_str(ANCHORS).map_err(|source| Error::BuiltIn {
-        file: "history/anchors.toml",
-        source,
-    })?;
-    Ok(file.series.into_iter().map(Recorded::anchor).collect())
-}
-
-#[derive(Deserialize)]
-struct File {
-    series: Vec<Recorded>,
-}
-
-/// One line of `data/history/anchors.toml`: a counter has a rate.
-#[derive(Deserialize)]
-struct Recorded {
-    metric: String,
-    #[serde(default)]
-    labels: Labels,
-    value: f64,
-    per_second: Option<f64>,
-    ceiling: Option<f64>,
-}
-
-impl Recorded {
-    fn anchor(self) -> Anchor {
-        let series = SeriesKey {
-            metric: self.metric.into(),
-            labels: self.labels,
-        };
-        let mut anchor = match self.per_second {
-            Some(rate) => Anchor::counter(series, self.value, rate),
-            None => Anchor::gauge(series, self.value),
-        };
-        if let Some(ceiling) = self.ceiling {
-            anchor.shape = anchor.shape.under(ceiling);
-        }
-        anchor
-    }
 }
 
 fn start(now: Timestamp, days: u64) -> Timestamp {
