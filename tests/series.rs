@@ -519,10 +519,14 @@ fn any_number_of_series_pass_in_bounded_memory() {
     assert!(text.lines().last().unwrap().starts_with(&last));
 }
 
-#[test]
-fn json_tells_what_a_series_is_like_and_by_when_to_act() {
+fn number(value: &Value) -> f64 {
+    value.as_f64().unwrap()
+}
+
+/// What JSON tells of 150 days from 2026-01-01 on that grow by 20 a day, with weeks and 500 more from
+/// the 1st of April on, and of a series of two values.
+fn answers(more: &[&str]) -> Vec<Value> {
     let folder = Folder::new();
-    // 150 days from 2026-01-01 on, 20 a day from the 1st of April (day 90) on 500 more.
     let mut file = "series,ts,y\n".to_owned();
     let first: jiff::civil::Date = "2026-01-01".parse().unwrap();
     for i in 0..150_i32 {
@@ -540,19 +544,20 @@ fn json_tells_what_a_series_is_like_and_by_when_to_act() {
     let file = folder.put("in.csv", file);
     let thresholds = folder.put("t.csv", "series,threshold\ndisk,5500\ndisk,2000\n");
     let crossings = folder.path("c.csv");
-    let ask = |more: &[&str]| -> Vec<Value> {
-        let plain = ["--input", &file, "--horizon", "120", "--format", "json"];
-        let met = ["--thresholds", &thresholds, "--crossings-out", &crossings];
-        let text = out(&run(&[&plain[..], &met, more].concat()));
-        text.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    };
-    let lines = ask(&[]);
+    let plain = ["--input", &file, "--horizon", "120", "--format", "json"];
+    let met = ["--thresholds", &thresholds, "--crossings-out", &crossings];
+    let text = out(&run(&[&plain[..], &met, more].concat()));
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+#[test]
+fn json_tells_what_a_series_is_like() {
+    let lines = answers(&[]);
     let disk = &lines[0];
     assert_eq!(disk["outlook"], "forecast");
     assert!(disk.get("haveSteps").is_none());
-    let number = |value: &Value| value.as_f64().unwrap();
     // The last week's mean, three days before the end.
     assert!((number(&disk["level"]) - 4420.0).abs() < 30.0, "{disk}");
     let growth = &disk["growthPerDay"];
@@ -575,7 +580,17 @@ fn json_tells_what_a_series_is_like_and_by_when_to_act() {
             .contains(&disk["confidence"]["word"])
     );
     assert!((0.0..=1.0).contains(&number(&disk["confidence"]["value"])));
-    let (ahead, behind) = (&disk["crossings"][0], &disk["crossings"][1]);
+    let new = &lines[1];
+    assert_eq!(new["outlook"], "notEnoughData");
+    let told = ["haveSteps", "needSteps", "moreSteps"].map(|name| new[name].as_u64());
+    assert_eq!(told, [Some(2), Some(14), Some(12)]);
+    assert!(new["confidence"].is_null() && new["seasons"] == Value::Array(Vec::new()));
+}
+
+#[test]
+fn json_tells_by_when_to_act() {
+    let lines = answers(&[]);
+    let (ahead, behind) = (&lines[0]["crossings"][0], &lines[0]["crossings"][1]);
     assert_eq!(
         (&ahead["crossed"], &behind["crossed"]),
         (&false.into(), &true.into())
@@ -595,14 +610,9 @@ fn json_tells_what_a_series_is_like_and_by_when_to_act() {
         early.max(last + jiff::Span::new().hours(720)) - jiff::Span::new().hours(720)
     );
     assert_eq!(date(&behind["actBy"]), last);
-    let sooner = ask(&["--lead-time", "10d"]);
+    let sooner = answers(&["--lead-time", "10d"]);
     let ten = jiff::Span::new().hours(240);
     assert_eq!(date(&sooner[0]["crossings"][0]["actBy"]), early - ten);
-    let new = &lines[1];
-    assert_eq!(new["outlook"], "notEnoughData");
-    let told = ["haveSteps", "needSteps", "moreSteps"].map(|name| new[name].as_u64());
-    assert_eq!(told, [Some(2), Some(14), Some(12)]);
-    assert!(new["confidence"].is_null() && new["seasons"] == Value::Array(Vec::new()));
 }
 
 #[test]
