@@ -162,9 +162,11 @@ impl Database {
 
     /// Fails where the disk has no room for these operations.
     pub(super) fn need_room(&self, ops: &[Op]) -> Result<()> {
-        need_room(
-            &self.path,
-            Bytes(ops.iter().map(Op::size).sum::<usize>() as u64),
-        )
+        self.need_bytes(ops.iter().map(Op::size).sum())
+    }
+
+    /// Fails where the disk has no room for so many bytes.
+    pub(super) fn need_bytes(&self, size: usize) -> Result<()> {
+        need_room(&self.path, Bytes(size as u64))
     }
 }

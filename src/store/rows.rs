@@ -22,6 +22,8 @@ use crate::model::units::Bytes;
 const PACK_FROM: usize = 1 << 10;
 /// What lies in memory before whoever writes has it brought into the database.
 const PENDING_MAX: usize = 1 << 20;
+/// Room on the disk that is looked for at once: a look costs more than to note a small write.
+const ROOM: usize = 64 << 10;
 
 /// Something to write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +49,8 @@ struct Pending {
     /// In order; each happens wholly or not at all.
     groups: VecDeque<Vec<Op>>,
     bytes: usize,
+    /// Bytes that may lie here, as the disk was at the first of them since the last settling.
+    room: usize,
     /// What a key holds after all of them, and the number of the group that says so.
     newest: HashMap<Vec<u8>, (u64, Option<Vec<u8>>)>,
     /// The number of the first group.
@@ -186,17 +190,25 @@ impl Rows {
             return Ok(());
         }
         let ops: Vec<Op> = writes.into_iter().map(op).collect();
-        if !Database::is_atomic(&ops) {
+        let size = ops.iter().map(Op::size).sum::<usize>();
+        if !Database::fits(ops.len(), size) {
             return Err(Error::Batch {
                 rows: ops.len(),
-                size: Bytes(ops.iter().map(Op::size).sum::<usize>() as u64),
+                size: Bytes(size as u64),
             });
         }
-        self.database.need_room(&ops)?;
-        if self.pending().bytes > PENDING_MAX {
+        let mut pending = self.pending();
+        if pending.bytes > PENDING_MAX {
+            drop(pending);
             self.settle()?;
+            pending = self.pending();
         }
-        self.pending().add(ops);
+        let wanted = pending.bytes + size;
+        if wanted > pending.room {
+            self.database.need_bytes(wanted + ROOM)?;
+            pending.room = wanted + ROOM;
+        }
+        pending.add(ops);
         Ok(())
     }
 
@@ -207,7 +219,11 @@ impl Rows {
     pub fn settle(&self) -> Result<()> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
-            let next = self.pending().next();
+            let next = {
+                let mut pending = self.pending();
+                pending.room = 0;
+                pending.next()
+            };
             if next.count == 0 {
                 return Ok(());
             }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use plimsoll::model::series::{Labels, Metric, Scrape};
 use plimsoll::model::units::{Bytes, Millis};
-use plimsoll::store::{Error, Options, Retention, Selector, Store};
+use plimsoll::store::{Error, Options, Retention, Selector, Store, Write};
 
 use crate::support::*;
 
@@ -221,6 +221,19 @@ impl SmallDisk {
     }
 }
 
+impl SmallDisk {
+    /// Leaves less room than the store wants to have, until the file is removed.
+    fn fill(&self) -> PathBuf {
+        let ballast = self.0.join("ballast");
+        let filled = Command::new("fallocate")
+            .args(["-l", "34M"])
+            .arg(&ballast)
+            .status();
+        assert!(filled.unwrap().success());
+        ballast
+    }
+}
+
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = Command::new("umount").arg(&self.0).status();
@@ -237,12 +250,7 @@ fn a_full_disk_refuses_a_scrape_and_keeps_the_others() {
     let options = Options::in_dir(disk.0.join("store"));
     let store = Store::open(options.clone()).unwrap();
     fill(&store, 0, minutes(30));
-    let ballast = disk.0.join("ballast");
-    Command::new("fallocate")
-        .args(["-l", "34M"])
-        .arg(&ballast)
-        .status()
-        .unwrap();
+    let ballast = disk.fill();
     let error = store
         .history()
         .append(&scrape(minutes(30), 0.0, 0.0))
@@ -262,4 +270,29 @@ fn a_full_disk_refuses_a_scrape_and_keeps_the_others() {
     let store = Store::open(options).unwrap();
     assert_eq!(raw(&store, &LOAD, 0, hours(1)).len(), 234);
     drop(store);
+}
+
+#[test]
+fn a_full_disk_is_told_to_whoever_waits_for_rows_and_then_to_who_writes_them() {
+    let dir = folder();
+    let Some(disk) = SmallDisk::mount(&dir.path().join("disk"), 48) else {
+        eprintln!("SKIPPED: mounting a tmpfs needs root");
+        return;
+    };
+    let store = Store::open(Options::in_dir(disk.0.join("store"))).unwrap();
+    let rows = store.jobs().unwrap();
+    let put = |n: u8| rows.write(vec![Write::Put(vec![n], vec![n; 100])]);
+    put(1).unwrap();
+    let ballast = disk.fill();
+    // Room for this one was found with the first.
+    put(2).unwrap();
+    assert!(matches!(rows.barrier(), Err(Error::DiskFull { .. })));
+    assert!(matches!(put(3), Err(Error::DiskFull { .. })));
+    fs::remove_file(&ballast).unwrap();
+    rows.barrier().unwrap();
+    put(4).unwrap();
+    for (n, is_there) in [(1, true), (2, true), (3, false), (4, true)] {
+        assert_eq!(rows.get(&[n]).unwrap().is_some(), is_there, "{n}");
+    }
+    drop((rows, store));
 }
