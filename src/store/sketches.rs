@@ -30,6 +30,8 @@ pub(super) const EVERY: Millis = Millis::MINUTE;
 pub(super) const KEPT_5M: Millis = Millis(30 * Millis::DAY.0);
 /// Names at most: endpoints and classes of statements are a few dozen.
 const NAMES_MAX: usize = 1_000;
+/// Bytes of a usual name.
+const NAME_USUAL: usize = 160;
 /// The longest range that is read at once.
 pub(super) const RANGE_MAX: Millis = Millis(366 * Millis::DAY.0);
 
@@ -105,7 +107,7 @@ fn place(tier: Tier, step: u32) -> (String, &'static str) {
 }
 
 fn put_name(target: &str, key: &SeriesKey) -> Vec<u8> {
-    let mut name = Vec::new();
+    let mut name = Vec::with_capacity(NAME_USUAL);
     put_bytes(&mut name, target.as_bytes());
     put_key(&mut name, key);
     name
@@ -140,22 +142,30 @@ impl History {
         let (Some(step), Some(hour)) = (fine, step_of(at, Tier::Hour)) else {
             return;
         };
-        let name = put_name(target, key);
+        // Each request comes by here: what is known already is found without a copy of its name.
+        let mut place = (step, put_name(target, key));
         let mut observed = self.observed();
-        if observed.recent.len() >= NAMES_MAX && !observed.recent.contains_key(&name) {
-            return;
+        if !observed.recent.contains_key(&place.1) {
+            if observed.recent.len() >= NAMES_MAX {
+                return;
+            }
+            observed.recent.insert(place.1.clone(), Recent::default());
         }
-        let recent = observed.recent.entry(name.clone()).or_default();
-        recent.turn(step);
-        recent.now.add(value, times);
-        if value.is_finite() {
-            recent.count = recent.count.saturating_add(times);
-            recent.sum += value.max(0.0) * times as f64;
+        if let Some(recent) = observed.recent.get_mut(&place.1) {
+            recent.turn(step);
+            recent.now.add(value, times);
+            if value.is_finite() {
+                recent.count = recent.count.saturating_add(times);
+                recent.sum += value.max(0.0) * times as f64;
+            }
         }
         for (tier, step) in [(Tier::FiveMinutes, step), (Tier::Hour, hour)] {
+            place.0 = step;
             let pending = observed.pending.entry(tier).or_default();
-            let sketch = pending.entry((step, name.clone())).or_default();
-            sketch.add(value, times);
+            match pending.get_mut(&place) {
+                Some(sketch) => sketch.add(value, times),
+                None => pending.entry(place.clone()).or_default().add(value, times),
+            }
         }
     }
 
