@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
@@ -10,8 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use super::body::{Answer, Wanted};
 use super::error::Refusal;
 use super::guard::Role;
-use super::router::Matched;
-use super::{Site, guard};
+use super::{Site, guard, router};
 use crate::clock::Stopwatch;
 use crate::work::latency::count_request;
 
@@ -42,6 +41,11 @@ async fn pass(
     verdict: Result<Role, Refusal>,
 ) -> Response {
     let watch = Stopwatch::start();
+    let route = match &verdict {
+        Ok(_) => router::row(&request),
+        // Who may not ask is not told what would have failed.
+        Err(_) => None,
+    };
     let wanted = Wanted::of(&request);
     let method = method_of(request.method());
     let limit = site.settings.request_timeout.as_duration();
@@ -49,22 +53,21 @@ async fn pass(
         Err(refusal) => refusal.into_response(),
         Ok(role) => {
             request.extensions_mut().insert(role);
+            DefaultBodyLimit::max(site.settings.max_body_bytes).apply(&mut request);
             match tokio::time::timeout(limit, next.run(request)).await {
                 Ok(response) => response,
                 Err(_) => Refusal::TooSlow.into_response(),
             }
         }
     };
-    let route = response
-        .extensions()
-        .get::<Matched>()
-        .map(|matched| matched.0);
-    if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
-        refusal.write(route, &wanted, &mut response);
-    } else if let Some(answer) = response.extensions_mut().remove::<Answer>() {
+    if let Some(answer) = response.extensions_mut().remove::<Answer>() {
         answer.write(&site.settings, &wanted, &mut response);
+    } else {
+        if let Some(refusal) = response.extensions_mut().remove::<Refusal>() {
+            refusal.write(route, &wanted, &mut response);
+        }
+        guard::harden(response.headers_mut());
     }
-    guard::harden(response.headers_mut());
     let path = route.map_or("none", |route| route.path);
     let took = watch.elapsed();
     site.meter.record(path, response.status().as_u16(), took);

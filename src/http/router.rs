@@ -11,10 +11,12 @@ mod params;
 mod schedules;
 mod series;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
 use axum::middleware::{self, Next};
 use axum::routing::MethodRouter;
 
@@ -64,9 +66,25 @@ const AREAS: &[&[Route]] = &[
     schedules::ROUTES,
 ];
 
-/// The row that answered, for the own latency and the error text.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Matched(pub(super) &'static Route);
+/// All rows by their paths; a path that takes several methods has few.
+static ROWS: LazyLock<HashMap<&'static str, Vec<&'static Route>>> = LazyLock::new(|| {
+    let mut rows = HashMap::<_, Vec<_>>::new();
+    for route in all_routes().chain(local::ROUTES) {
+        rows.entry(route.path).or_default().push(route);
+    }
+    rows
+});
+
+/// The row that answers a request, for the own latency and the error text.
+pub(super) fn row(request: &Request) -> Option<&'static Route> {
+    let path = request.extensions().get::<MatchedPath>()?;
+    let method = match *request.method() {
+        Method::HEAD => "GET",
+        ref method => method.as_str(),
+    };
+    let rows = ROWS.get(path.as_str())?.iter();
+    rows.copied().find(|route| route.method == method)
+}
 
 /// Every route that is served over TCP, in the order of the description.
 pub fn all_routes() -> impl Iterator<Item = &'static Route> {
@@ -86,12 +104,7 @@ pub fn local_router(site: &Arc<Site>) -> Router {
 }
 
 fn with(router: Router<Arc<Site>>, route: &'static Route) -> Router<Arc<Site>> {
-    let tag = move |request: Request, next: Next| async move {
-        let mut response = next.run(request).await;
-        response.extensions_mut().insert(Matched(route));
-        response
-    };
-    router.route(route.path, (route.serve)().layer(middleware::from_fn(tag)))
+    router.route(route.path, (route.serve)())
 }
 
 fn guarded<F, R>(routes: Router<Arc<Site>>, site: &Arc<Site>, guard: F) -> Router
@@ -102,7 +115,6 @@ where
     routes
         .fallback(|| async { Refusal::UnknownPath })
         .method_not_allowed_fallback(|| async { Refusal::Method })
-        .layer(DefaultBodyLimit::max(site.settings.max_body_bytes))
         .layer(middleware::from_fn_with_state(site.clone(), guard))
         .with_state(site.clone())
 }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::HeaderMap;
+use axum::extract::{Path, Request, State};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
@@ -63,11 +61,11 @@ struct AddedTo<'j> {
 pub(in crate::http) async fn post(
     State(site): State<Arc<Site>>,
     Path(name): Path<String>,
-    headers: HeaderMap,
-    body: Body,
+    request: Request,
 ) -> Result<Answer, Refusal> {
     let name = named(&name)?;
-    let held = whole(&site, &headers, body, BODY_MAX).await?;
+    let (parts, body) = request.into_parts();
+    let held = whole(&site, &parts.headers, body, BODY_MAX).await?;
     let text = held.bytes();
     let wrong =
         |error: serde_json::Error| Refusal::Body(format!("the body does not read: {error}"));
