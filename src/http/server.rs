@@ -80,7 +80,13 @@ pub async fn serve(
     });
     let network = async {
         if let Some(listener) = tcp {
-            let accept = || async { listener.accept().await.map(|(stream, _)| stream) };
+            let accept = || async {
+                let (stream, _) = listener.accept().await?;
+                // An event that follows another at once must not wait until that one is acknowledged;
+                // where that cannot be set, it waits.
+                let _ = stream.set_nodelay(true);
+                Ok(stream)
+            };
             let limit = site.settings.max_connections;
             accept_all(accept, limit, router(&site), &site.settings, told.clone()).await;
         }
