@@ -165,13 +165,14 @@ impl Bench {
             &mut disk,
         );
         let before = disk::rate(&self.folder);
-        let http = self.served.add(connections, TIME);
+        let (http, each) = self.served.add(connections, TIME);
         let between = disk::rate(&self.folder);
         let inside = self.runtime.block_on(self.inside.add(producers, TIME));
         let after = disk::rate(&self.folder);
         disk.extend([before, between, after]);
         let share = |rate: f64, disk: f64| format!("{rate:.0} ({:.2} × the disk)", rate / disk);
         let http = share(http, f64::midpoint(before, between));
+        let http = format!("{http}, {each:.0} µs of processor each");
         let inside = share(inside, f64::midpoint(between, after));
         print(name, &mut disk, &theirs, &http, &inside);
     }

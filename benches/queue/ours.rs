@@ -235,11 +235,29 @@ impl Served {
         kib.unwrap_or(f64::NAN) * 1024.0
     }
 
-    /// Jobs per second, one a request, over so many connections.
-    pub(crate) fn add(&self, connections: usize, time: Duration) -> f64 {
+    /// Seconds of processor time that it took so far, all threads together.
+    fn processor(&self) -> f64 {
+        /// Of a second, in which Linux counts on every architecture that we know.
+        const TICK: f64 = 0.01;
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()));
+        let stat = stat.unwrap_or_default();
+        // The name in brackets may hold anything; user and system time come 12th and 13th after it.
+        let fields = stat.rsplit_once(')').map_or("", |(_, after)| after);
+        let ticks = fields.split_whitespace().skip(11).take(2);
+        ticks
+            .filter_map(|ticks| ticks.parse::<f64>().ok())
+            .sum::<f64>()
+            * TICK
+    }
+
+    /// Jobs per second, one a request, over so many connections; and the server's processor time of
+    /// each, in µs.
+    pub(crate) fn add(&self, connections: usize, time: Duration) -> (f64, f64) {
+        let (began, before) = (Instant::now(), self.processor());
         let rate = wire::post(self.port, "bench", &one_job(), connections, time);
+        let (took, after) = (began.elapsed().as_secs_f64(), self.processor());
         self.clear();
-        rate
+        (rate, (after - before) / (rate * took) * 1e6)
     }
 
     pub(crate) fn bulk(&self, time: Duration) -> f64 {

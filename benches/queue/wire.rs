@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -46,7 +47,7 @@ impl Wire {
             assert!(read > 0, "the server closed");
             filled += read;
             let text = &self.room[..filled];
-            if let Some(head) = text.windows(4).position(|four| four == b"\r\n\r\n") {
+            if let Some(head) = memmem::find(text, b"\r\n\r\n") {
                 let length = length(&text[..head]);
                 break (head + 4, head + 4 + length);
             }
@@ -71,10 +72,12 @@ impl Wire {
     }
 }
 
+/// Our server writes names in small letters.
 fn length(head: &[u8]) -> usize {
-    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
-    let at = head.find("content-length:").unwrap() + 15;
-    head[at..].lines().next().unwrap().trim().parse().unwrap()
+    const NAME: &[u8] = b"\r\ncontent-length: ";
+    let at = memmem::find(head, NAME).unwrap() + NAME.len();
+    let digits = head[at..].iter().take_while(|byte| byte.is_ascii_digit());
+    digits.fold(0, |sum, digit| sum * 10 + usize::from(digit - b'0'))
 }
 
 /// Posts the same body again and again over so many connections; requests per second.
