@@ -48,6 +48,7 @@ Series of a file:
   plimsoll forecast --input disks.csv --horizon 90 --step 1d
   plimsoll forecast --input hourly.csv.gz --horizon 48 --period 24,168 --levels 80,95 --out next.csv
   plimsoll forecast --input disks.csv --horizon 365 --step 1d --thresholds sizes.csv --crossings-out full.csv --out next.csv
+  plimsoll forecast --input hourly.csv.gz --horizon 60 --every day --by max
   zstdcat load.csv.zst | plimsoll forecast --input - --horizon 24 --format json --keep-going")]
 pub(super) struct Forecast {
     /// cpu, memory, storage, bandwidth, database, connections, or all
