@@ -12,7 +12,7 @@ use super::tables::FIRST_USER_OID;
 use crate::model::structure::{
     ColumnForm, ExtendedStatistics, ForeignKey, IndexForm, Structure, TableForm, Unvalidated,
 };
-use crate::model::units::Timestamp;
+use crate::model::units::{Timestamp, counted};
 use crate::postgres::capability::{Capability, quote};
 use crate::postgres::read::Cells;
 use crate::postgres::session::Session;
@@ -125,8 +125,9 @@ async fn statistics(
         blind.note(
             STATISTICS,
             format!(
-                "the role may not select from {hidden} tables, so the server hides the statistics \
-                 of their columns: nothing is said of their bloat"
+                "the role may not select from {}, so the server hides the statistics of columns \
+                 there: nothing is said of bloat",
+                counted(hidden, "table")
             ),
             format!("GRANT pg_read_all_data TO {role}; before 14: GRANT SELECT on the tables"),
         );

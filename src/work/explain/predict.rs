@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use crate::clock::Clock;
 use crate::model::explain::PredictedTime;
-use crate::model::units::Timestamp;
+use crate::model::units::{Timestamp, counted};
 use crate::postgres::{Lesson, Seen, WhatIf};
 use crate::stats::robust::{LEAST, Line};
 
@@ -89,8 +89,8 @@ impl Learnt {
     fn through(seen: &[Seen]) -> Self {
         if seen.len() < LEAST {
             return Self::Nothing(format!(
-                "{} statements of pg_stat_statements could be planned; {LEAST} or more are needed",
-                seen.len()
+                "{} of pg_stat_statements could be planned; {LEAST} or more are needed",
+                counted(seen.len(), "statement")
             ));
         }
         let points: Vec<(f64, f64)> = seen.iter().map(|s| (s.cost.ln(), s.ms.ln())).collect();
