@@ -4,9 +4,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use plimsoll::demo::cluster::{Binaries, Cluster, ClusterOptions};
+use plimsoll::work::with_causes;
 use tokio_postgres::NoTls;
 
-use crate::support::postgres::{Major, chain, start, start_with};
+use crate::support::postgres::{Major, start, start_with};
 
 /// The first value of one row, as text.
 async fn ask(url: &str, sql: &str) -> Result<String, tokio_postgres::Error> {
@@ -125,7 +126,7 @@ async fn a_wrong_password_is_refused() {
     let url = cluster.url().replace(cluster.password(), "guess");
     let error = ask(&url, "SELECT 'in'").await.unwrap_err();
     assert!(
-        chain(&error).contains("password authentication failed"),
+        with_causes(&error).contains("password authentication failed"),
         "{error}"
     );
 }

@@ -6,9 +6,10 @@ use plimsoll::demo::cluster::Cluster;
 use plimsoll::demo::fault::{self, Fault};
 use plimsoll::demo::leadgen::{self, Indexes, Platform};
 use plimsoll::demo::traffic::{Traffic, TrafficOptions};
+use plimsoll::work::with_causes;
 use tokio_postgres::{Client, NoTls};
 
-use crate::support::postgres::{Major, chain, start_with};
+use crate::support::postgres::{Major, start_with};
 
 /// 2,000 leads, 100 agents.
 const SCALE: f64 = 0.01;
@@ -22,7 +23,7 @@ pub(crate) async fn platform(major: Major, indexes: Indexes) -> Option<(Cluster,
     })
     .await;
     if let Err(error) = filled {
-        panic!("{major:?}: {}", chain(&error));
+        panic!("{major:?}: {}", with_causes(&error));
     }
     assert!(told.is_sorted_by(|a, b| a.0 <= b.0), "{told:?}");
     assert_eq!(told.last().unwrap().0.to_string(), "1");

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use plimsoll::demo::cluster::{Binaries, Cluster, ClusterOptions, find_binaries};
+use plimsoll::work::with_causes;
 use tokio::sync::OnceCell;
 
 /// Which server version a test wants.
@@ -70,7 +71,7 @@ pub(crate) async fn start_with(major: Major, settings: &[(&str, &str)]) -> Optio
     }
     match Cluster::start(options).await {
         Ok(cluster) => Some(cluster),
-        Err(error) => panic!("the test server did not start: {}", chain(&error)),
+        Err(error) => panic!("the test server did not start: {}", with_causes(&error)),
     }
 }
 
@@ -83,17 +84,6 @@ pub(crate) async fn shared() -> Option<&'static Cluster> {
         .get_or_init(|| start(Major::Distribution))
         .await
         .as_ref()
-}
-
-/// An error with its causes.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        text = format!("{text}: {inner}");
-        cause = inner.source();
-    }
-    text
 }
 
 #[expect(
