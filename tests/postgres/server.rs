@@ -114,10 +114,14 @@ impl Server {
         self.folder.path().display().to_string()
     }
 
+    /// One of the server's own programs.
     fn command(&self, program: &str) -> Command {
+        self.as_account(&self.bin.join(program))
+    }
+
+    /// A program run by the server's account.
+    fn as_account(&self, program: &Path) -> Command {
         use std::os::unix::process::CommandExt as _;
-        let ours = self.bin.join(program);
-        let program = if ours.exists() { ours } else { program.into() };
         let mut command = Command::new(program);
         if let Some((uid, gid)) = self.account {
             command.uid(uid).gid(gid);
@@ -179,7 +183,7 @@ impl Server {
         let pid = pids.lines().next().unwrap();
         let limit = format!("--fsize={bytes}");
         // Its own account may, whatever ours may not.
-        let mut command = self.command("prlimit");
+        let mut command = self.as_account(Path::new("prlimit"));
         let status = command.args(["--pid", pid, &limit]).status();
         assert!(status.unwrap().success(), "no limit for {pid}");
     }
