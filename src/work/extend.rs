@@ -4,6 +4,7 @@
 //! writes; how much may be under way is bounded in bytes, so that files of any length pass. Not for:
 //! the history's own series (`project`). Read [`extend`] first.
 
+mod error;
 mod gate;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,15 +17,15 @@ use std::thread;
 use std::time::Duration;
 
 use crate::clock::Stopwatch;
-use crate::exchange;
 use crate::exchange::projection::Meeting;
-use crate::exchange::sequence::{Bad, Sequence, Sequences};
+use crate::exchange::sequence::{Sequence, Sequences};
 use crate::exchange::thresholds::Thresholds;
 use crate::forecast::{self, Ask, Detail, Extension, Series};
 use crate::model::series::Window;
 use crate::model::units::{Level, Millis, Timestamp};
 
 pub use crate::forecast::Fold;
+pub use error::{Error, Refusal, Uneven};
 
 use gate::Gate;
 
@@ -135,80 +136,6 @@ pub struct Done {
     pub left_out: u64,
     /// Periods that were longer than a series' data: of how many, and which was the first.
     pub too_long: BTreeMap<usize, (u64, String)>,
-}
-
-/// Why one series has no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum Refusal {
-    /// Its rows.
-    #[error(transparent)]
-    Rows(#[from] Bad),
-    /// Its values.
-    #[error("series {name:?}, from line {line}: {why}")]
-    Forecast {
-        /// The series.
-        name: String,
-        /// Where it begins.
-        line: u64,
-        /// Why.
-        why: forecast::Error,
-    },
-    /// Its step.
-    #[error("series {name:?}, from line {line}: {why}")]
-    Uneven {
-        /// The series.
-        name: String,
-        /// Where it begins.
-        line: u64,
-        /// Why.
-        why: Uneven,
-    },
-}
-
-/// Why values cannot be taken together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Uneven {
-    /// Nobody knows what a step is.
-    #[error("how long a step is, is not known; give ts, or --step")]
-    Unknown,
-    /// No number of steps is that long.
-    #[error("its step of {step_ms} ms does not divide the {every_ms} ms that are asked for")]
-    Odd {
-        /// That of the series.
-        step_ms: u64,
-        /// What was asked.
-        every_ms: u64,
-    },
-}
-
-/// Why a run ended early.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The file cannot be read on.
-    #[error(transparent)]
-    Read(#[from] exchange::Error),
-    /// A series cannot be used.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// A threshold is given for a series that is not there.
-    #[error(
-        "the thresholds name series {series:?}, which the input does not hold{more}; correct or \
-         remove it", more = if *.others > 0 { format!(" (nor {others} others)") } else { String::new() }
-    )]
-    Unknown {
-        /// The first of them, in order of name.
-        series: String,
-        /// How many more.
-        others: usize,
-    },
-    /// An answer cannot be written.
-    #[error("the answers cannot be written")]
-    Write(#[source] io::Error),
-    /// No thread to read with.
-    #[error("no thread can be started; see the limit of processes (ulimit -u)")]
-    Thread(#[source] io::Error),
 }
 
 /// The order, and which of its thresholds have found their series.
@@ -335,12 +262,6 @@ fn write<T>(
         }
     }
     Ok(done)
-}
-
-impl Refusal {
-    fn spoils_others(&self) -> bool {
-        matches!(self, Self::Rows(bad) if bad.spoils_others())
-    }
 }
 
 /// What the reading thread needs.
