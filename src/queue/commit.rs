@@ -2,14 +2,16 @@
 //!
 //! For: answering when a change would survive a loss of power. Not for: writing it. One thread
 //! passes the barrier, again and again while somebody waits: who comes meanwhile shares the next.
-//! Where several shared the last, it first lets others have the processor: on a busy machine a
-//! barrier costs as much of it as several changes, and those that are about to come share it, too.
+//! Where several shared the last, it waits for as many again, at most half as long as that took: who is
+//! about to come would else wait for the one after, and on a quick disk a barrier costs the processor as
+//! much as several changes.
 
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::{Error, Result};
 use crate::model::job::Durability;
@@ -40,7 +42,17 @@ struct Gate {
 #[derive(Debug, Default)]
 struct Asked {
     waiting: Vec<Told>,
+    /// The thread, where it waits, wants to hear of so many.
+    wanted: usize,
     is_over: bool,
+}
+
+/// The barrier before.
+#[derive(Debug, Clone, Copy, Default)]
+struct Last {
+    /// Whom it served, and who came meanwhile.
+    concerned: usize,
+    took: Duration,
 }
 
 impl Commits {
@@ -85,33 +97,50 @@ impl Gate {
         let mut asked = self.lock();
         if !asked.is_over {
             asked.waiting.push(tell);
-            self.rings.notify_one();
+            if asked.waiting.len() == asked.wanted {
+                self.rings.notify_one();
+            }
         }
         told
     }
 
-    /// Waits for somebody, or so long; `None` when it is over and nobody waits. `last` is how many
-    /// there were before.
-    fn next(&self, pause: Option<Duration>, last: usize) -> Option<Vec<Told>> {
+    /// Waits for somebody, or so long; `None` when it is over and nobody waits.
+    fn next(&self, pause: Option<Duration>, last: Last) -> Option<Vec<Told>> {
         let mut asked = self.lock();
         if let Some(pause) = pause {
             if !asked.is_over {
-                let waited = self.rings.wait_timeout(asked, pause);
-                asked = waited.unwrap_or_else(PoisonError::into_inner).0;
+                asked = self.hear(asked, pause);
             }
         } else {
+            asked.wanted = 1;
             while asked.waiting.is_empty() && !asked.is_over {
                 let rung = self.rings.wait(asked);
                 asked = rung.unwrap_or_else(PoisonError::into_inner);
             }
-            if last > 1 {
-                drop(asked);
-                std::thread::yield_now();
-                asked = self.lock();
-            }
+            asked = self.gather(asked, last);
+            // Until the barrier has passed, nobody need be heard.
+            asked.wanted = 0;
         }
         let waiting = std::mem::take(&mut asked.waiting);
         (!waiting.is_empty() || !asked.is_over).then_some(waiting)
+    }
+
+    fn gather<'a>(&'a self, mut asked: MutexGuard<'a, Asked>, last: Last) -> MutexGuard<'a, Asked> {
+        let until = Instant::now() + last.took / 2;
+        asked.wanted = last.concerned;
+        while asked.waiting.len() < last.concerned && !asked.is_over {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            asked = self.hear(asked, left);
+        }
+        asked
+    }
+
+    fn hear<'a>(&'a self, asked: MutexGuard<'a, Asked>, pause: Duration) -> MutexGuard<'a, Asked> {
+        let waited = self.rings.wait_timeout(asked, pause);
+        waited.unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
@@ -121,17 +150,21 @@ fn run(gate: &Gate, rows: &Rows, durability: Durability) {
         Durability::Interval => Some(INTERVAL),
         Durability::None => Some(SETTLE),
     };
-    let mut last = 0;
+    let mut last = Last::default();
     while let Some(waiting) = gate.next(pause, last) {
-        last = waiting.len();
+        let began = Instant::now();
         let outcome = match durability {
-            Durability::None => rows.settle(),
+            Durability::None => rows.hand_over(),
             Durability::Commit | Durability::Interval => rows.barrier(),
         };
         if let Err(error) = &outcome {
             tracing::error!(%error, "changes to jobs did not reach the disk");
         }
         let told = outcome.map_err(|error| Arc::from(error.to_string()));
+        last = Last {
+            concerned: waiting.len() + gate.lock().waiting.len(),
+            took: began.elapsed(),
+        };
         for one in waiting {
             // Who waited may have gone.
             let _ = one.send(told.clone());
@@ -147,5 +180,61 @@ impl Drop for Commits {
             // A panic there was told when it happened.
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(gate: &Gate, count: usize) -> Vec<oneshot::Receiver<std::result::Result<(), Arc<str>>>> {
+        (0..count).map(|_| gate.ask()).collect()
+    }
+
+    /// Longer than any test.
+    const LONG: Duration = Duration::from_hours(1);
+
+    #[test]
+    fn who_comes_after_several_is_waited_for_and_no_longer_than_that() {
+        let gate = Gate::default();
+        let _alone = ask(&gate, 1);
+        let last = Last {
+            concerned: 1,
+            took: LONG,
+        };
+        assert_eq!(gate.next(None, last).map(|told| told.len()), Some(1));
+        let last = Last {
+            concerned: 3,
+            took: LONG,
+        };
+        let _first = ask(&gate, 1);
+        let gathered = std::thread::scope(|scope| {
+            let next = scope.spawn(|| gate.next(None, last).map(|told| told.len()));
+            // Each may come before or after the thread waits for all three.
+            let _rest = ask(&gate, 2);
+            next.join().unwrap()
+        });
+        assert_eq!(gathered, Some(3));
+        // As many do not come again: the time is over.
+        let _few = ask(&gate, 2);
+        let last = Last {
+            concerned: 3,
+            took: Duration::from_millis(2),
+        };
+        assert_eq!(gate.next(None, last).map(|told| told.len()), Some(2));
+    }
+
+    #[test]
+    fn whoever_waits_at_the_end_is_served() {
+        let gate = Gate::default();
+        let _two = ask(&gate, 2);
+        gate.lock().is_over = true;
+        let last = Last {
+            concerned: 9,
+            took: LONG,
+        };
+        assert_eq!(gate.next(None, last).map(|told| told.len()), Some(2));
+        assert!(gate.next(None, last).is_none());
+        assert!(gate.ask().blocking_recv().is_err(), "nobody would tell him");
     }
 }

@@ -13,6 +13,7 @@ use super::barrier::{Database, lock};
 use super::disk::need_room;
 use super::mark::is_counted;
 use super::op::Op;
+use super::pending::Values;
 use super::{Result, failpoint};
 use crate::model::units::Bytes;
 
@@ -40,7 +41,7 @@ impl Database {
             }
             count += 1;
             size += op.size();
-            self.unsynced.add(&op);
+            self.unsynced.add_op(&op);
             match op {
                 Op::Put(key, value) => batch.insert(key, value),
                 Op::Delete(key) => batch.remove(key),
@@ -94,7 +95,7 @@ impl Database {
         let tree = self.tree_for_writing(tree)?;
         for key in keys {
             if !tree.contains_key(&key).map_err(|e| self.engine(e))? {
-                self.unsynced.add(&Op::put(&key, Vec::new()));
+                self.unsynced.add(key.as_ref().len(), true);
                 tree.insert(key, &[]).map_err(|e| self.engine(e))?;
                 self.sync_if_due()?;
             }
@@ -121,6 +122,34 @@ impl Database {
         Ok(())
     }
 
+    /// Writes the last value of each of many keys, one by one in their order: not atomic together. The
+    /// tree must be none whose rows are counted.
+    pub(super) fn settle(&self, name: &str, values: &Values) -> Result<()> {
+        let sizes = values.iter().map(|(key, value)| {
+            let value = value.as_ref().map_or(0, Vec::len);
+            key.len() + value
+        });
+        self.need_bytes(sizes.sum())?;
+        debug_assert!(!is_counted(name), "{name} is counted");
+        let _writer = lock(&self.writer);
+        let tree = self.tree_for_writing(name)?;
+        for (key, value) in values {
+            self.unsynced.add(
+                key.len() + value.as_ref().map_or(0, Vec::len),
+                value.is_some(),
+            );
+            failpoint::hit("before_batch");
+            match value {
+                Some(value) => tree.insert(key, value.as_slice()),
+                None => tree.remove(key),
+            }
+            .map_err(|e| self.engine(e))?;
+            failpoint::hit("after_batch");
+            self.sync_if_due()?;
+        }
+        Ok(())
+    }
+
     /// Whether `ops` fit into one batch, and so happen wholly or not at all.
     pub(super) fn is_atomic(ops: &[Op]) -> bool {
         Self::fits(ops.len(), ops.iter().map(Op::size).sum())
@@ -133,7 +162,7 @@ impl Database {
 
     /// One operation is whole without a batch, which would cost the engine two more writes.
     fn apply_one(&self, tree: &sled::Tree, op: Op) -> Result<()> {
-        self.unsynced.add(&op);
+        self.unsynced.add_op(&op);
         failpoint::hit("before_batch");
         match op {
             Op::Put(key, value) => tree.insert(key, value),

@@ -17,19 +17,19 @@ use serde::Serialize;
 
 use super::barrier::Database;
 use super::catalogue::{Catalogue, SeriesId};
-use super::databases::{CONTROL, shape};
+use super::databases::{CONTROL, JOBS, shape};
 use super::disk::{clear, entries, sync_parent};
 use super::folder::{make_folder, share_lock, take_lock, write_format};
 use super::frame::Frame;
 use super::history::History;
-use super::keys::{self, CATALOGUE, DATA, DAY_SPAN, GROUP, META, SEALED, SPAN, TALLY};
+use super::keys::{self, CATALOGUE, DATA, DAY_SPAN, GROUP, META, ROWS, SEALED, SPAN, TALLY};
 use super::mark::Mark;
 use super::op::Op;
 use super::rollup::{self, GAP, Tier};
 use super::salvage::Salvage;
 use super::source::{database_names, open_files};
 use super::wal;
-use super::{Error, Options, Result, Store};
+use super::{Error, Options, Result, Store, journal};
 use crate::model::series::{Kind, Labels, SeriesKey};
 
 /// Metric of a series whose definition is lost; its label `series` is its number.
@@ -144,6 +144,9 @@ fn copy_all(dir: &Path, out: &Path, mut names: Vec<String>) -> Result<(Repair, b
         }
         let to = Database::open(&out.join(name), shape(name))?;
         salvage.database(name, &source, &to)?;
+        if name == JOBS {
+            bring_over(&dir.join(name), &to, &mut salvage)?;
+        }
         to.barrier()?;
     }
     let logs = dir.join("wal");
@@ -165,6 +168,20 @@ fn copy_all(dir: &Path, out: &Path, mut names: Vec<String>) -> Result<(Repair, b
     write_format(out)?;
     let known = salvage.has_unfolded;
     Ok((salvage.finish(), known))
+}
+
+/// Brings over what a journal says that is not in its database yet.
+fn bring_over(from: &Path, to: &Database, salvage: &mut Salvage) -> Result<()> {
+    let groups = match journal::read(from) {
+        Ok(groups) => groups,
+        Err(error) => {
+            salvage.lose(JOBS, None, format!("its journal does not read: {error}"));
+            return Ok(());
+        }
+    };
+    groups
+        .into_iter()
+        .try_for_each(|group| to.write_each(ROWS, group))
 }
 
 /// Copies a log up to where it is torn; what it defines goes into the catalogue.

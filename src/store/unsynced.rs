@@ -33,10 +33,15 @@ impl Unsynced {
     }
 
     /// Counts an operation.
-    pub(super) fn add(&self, op: &Op) {
-        let size = op.size() as u64;
+    pub(super) fn add_op(&self, op: &Op) {
+        self.add(op.size(), matches!(op, Op::Put(..)));
+    }
+
+    /// Counts an operation of so many bytes of key and value.
+    pub(super) fn add(&self, size: usize, is_put: bool) {
+        let size = size as u64;
         let mut usual = self.usual.load(Ordering::Relaxed);
-        if matches!(op, Op::Put(..)) {
+        if is_put {
             usual = (usual * 15 + size).div_ceil(16);
             self.usual.store(usual, Ordering::Relaxed);
         }
@@ -70,13 +75,13 @@ mod tests {
         let put = Op::put([1; 10], vec![0; 1_000]);
         let mut ops = 0;
         while !unsynced.is_full() {
-            unsynced.add(&put);
+            unsynced.add_op(&put);
             ops += 1;
         }
         assert!((20..40).contains(&ops), "{ops}");
         let covered = unsynced.now();
         // A deletion is a leaf of the usual values.
-        unsynced.add(&Op::Delete(vec![1; 10]));
+        unsynced.add_op(&Op::Delete(vec![1; 10]));
         unsynced.passed(covered);
         assert!(unsynced.now() > 10_000 && !unsynced.is_full());
     }

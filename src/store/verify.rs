@@ -22,12 +22,13 @@ use super::databases::{CONTROL, JOBS};
 use super::disk::entries;
 use super::folder::{read_format, share_lock};
 use super::frame::Frame;
-use super::keys::{CATALOGUE, GROUP, RECORDS, TALLY};
+use super::keys::{CATALOGUE, GROUP, RECORDS, ROWS, TALLY};
 use super::mark::Mark;
+use super::op::Op;
 use super::source::{Source, database_names, open_files};
 use super::verification::Verification;
 use super::walk::{self, Found, Span, Walk, record_of};
-use super::{Error, Result, Store, keys, wal};
+use super::{Error, Result, Store, journal, keys, wal};
 
 /// Tree of the engine in which the sentinel lies.
 const DEFAULT_TREE: &str = "__sled__default";
@@ -175,6 +176,30 @@ impl Audit {
         })?;
         if !has_sentinel {
             self.found.tell(name, None, "it would open as an empty one");
+        }
+        if name == JOBS {
+            self.journal(path)?;
+        }
+        Ok(())
+    }
+
+    /// What the journal of jobs says that is not in their database yet.
+    fn journal(&mut self, database: &Path) -> Result<()> {
+        let groups = match journal::read(database) {
+            Ok(groups) => groups,
+            Err(Error::Corrupt { what, .. }) => {
+                self.found.tell(JOBS, None, format!("its journal: {what}"));
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        for op in groups.iter().flatten() {
+            if let Op::Put(key, value) = op
+                && let Err(damage) = codec::open(value)
+            {
+                let place = Some((ROWS, Some(key.as_slice())));
+                self.found.tell(JOBS, place, damage.0);
+            }
         }
         Ok(())
     }

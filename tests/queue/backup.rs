@@ -1,6 +1,7 @@
 //! Backups and checks of a store know its jobs.
 
-use plimsoll::store::{restore, verify};
+use plimsoll::model::job::Durability;
+use plimsoll::store::{repair, restore, verify};
 use serde_json::json;
 
 use crate::flows::part;
@@ -36,4 +37,32 @@ fn a_backup_brings_the_jobs_along_and_a_check_reads_them() {
     let jobs = Embedded::open(&store, Options::default()).unwrap();
     let found = dump(&jobs);
     assert_eq!(found, held);
+}
+
+#[test]
+fn a_check_and_a_repair_read_what_a_crash_left_in_the_journal() {
+    let disk = OnDisk::in_folder(tempfile::tempdir().unwrap(), Durability::Commit);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .build()
+        .unwrap();
+    let one = |n| job("j", json!({"jobId": format!("j{n}")}));
+    let queue = bar();
+    let added = disk.jobs.enqueue(&queue, (0..50).map(one).collect(), at(0));
+    assert!(runtime.block_on(added).unwrap().iter().all(Result::is_ok));
+    let held = dump(disk.jobs.as_ref());
+    // As it stands on the disk at this instant, most of it not in the database.
+    let crashed = disk.dir.path().join("crashed");
+    let copied = std::process::Command::new("cp")
+        .arg("-r")
+        .args([disk.store.dir(), &crashed])
+        .status();
+    assert!(copied.unwrap().success());
+    let at_rest = verify(&crashed).unwrap();
+    assert!(at_rest.problems.is_empty(), "{:?}", at_rest.problems);
+    let to = disk.dir.path().join("repaired");
+    let repaired = repair(&crashed, &to).unwrap();
+    assert!(repaired.losses.is_empty(), "{:?}", repaired.losses);
+    let store = open_store(&to);
+    let jobs = Embedded::open(&store, Options::default()).unwrap();
+    assert_eq!(dump(&jobs), held);
 }

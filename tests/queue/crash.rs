@@ -201,6 +201,9 @@ fn unclaimed((counts, mut lists): Dump) -> Dump {
 fn killed_between_any_two_writes_each_transition_is_there_wholly_or_not_at_all() {
     let mut deaths = 0;
     for name in [
+        "before_wal_write",
+        "mid_wal_frame",
+        "after_wal_write",
         "before_batch",
         "after_batch",
         "after_flush",
