@@ -71,8 +71,11 @@ pub fn heading(axis: Axis, levels: &[Percent]) -> String {
 
 /// Appends a line a step.
 pub fn put_rows(out: &mut Vec<u8>, projection: &Projection<'_>) {
+    /// A line may be longer than the first by this part of it.
+    const ROOM: usize = 8;
     let mut name = Vec::new();
     put_field(&mut name, projection.series);
+    let from = out.len();
     for (ahead, mean) in projection.mean.iter().enumerate() {
         out.extend_from_slice(&name);
         out.push(b',');
@@ -83,6 +86,14 @@ pub fn put_rows(out: &mut Vec<u8>, projection: &Projection<'_>) {
             put_number(out, hi.get(ahead).copied());
         }
         out.push(b'\n');
+        if ahead == 0 {
+            // All lines are about as long as the first; room made bit by bit is copied each time.
+            let line = out.len() - from;
+            out.reserve(
+                line.saturating_add(line / ROOM)
+                    .saturating_mul(projection.mean.len()),
+            );
+        }
     }
 }
 

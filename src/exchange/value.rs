@@ -23,7 +23,7 @@ pub fn put(out: &mut Vec<u8>, value: f64) {
             };
             out.extend_from_slice(zero);
         } else {
-            out.extend_from_slice(ryu::Buffer::new().format_finite(value).as_bytes());
+            put_shortest(out, value);
         }
     } else if value.is_infinite() {
         out.extend_from_slice(if value > 0.0 { b"+Inf" } else { b"-Inf" });
@@ -34,10 +34,24 @@ pub fn put(out: &mut Vec<u8>, value: f64) {
     }
 }
 
+/// The shortest decimal, large ones as `1e300`: exponents have no plus.
+fn put_shortest(out: &mut Vec<u8>, value: f64) {
+    let mut buffer = zmij::Buffer::new();
+    let text = buffer.format_finite(value);
+    let large = (value.abs() >= WHOLE_MAX).then(|| text.split_once("e+"));
+    if let Some((digits, exponent)) = large.flatten() {
+        out.extend_from_slice(digits.as_bytes());
+        out.push(b'e');
+        out.extend_from_slice(exponent.as_bytes());
+    } else {
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
 /// Reads a value: what [`put`] writes, and every other decimal, `nan` and `inf` in any case.
 pub fn read(text: &[u8]) -> Option<f64> {
-    if let Some(whole) = whole(text) {
-        return Some(whole);
+    if let Some(short) = short(text) {
+        return Some(short);
     }
     let text = std::str::from_utf8(text).ok()?;
     match text.strip_prefix("bits:") {
@@ -49,20 +63,39 @@ pub fn read(text: &[u8]) -> Option<f64> {
     }
 }
 
-/// Up to fifteen digits alone: the common case, without a search for the nearest double.
-fn whole(text: &[u8]) -> Option<f64> {
-    if text.is_empty() || text.len() > 15 {
+/// Up to fifteen digits, a point among them or not: the common case, without a search for the
+/// nearest double. Digits and power of ten are doubles exactly, so that their quotient is the nearest
+/// (Clinger 1990, "How to read floating point numbers accurately").
+pub(super) fn short(text: &[u8]) -> Option<f64> {
+    /// Digits that any double holds.
+    const DIGITS: usize = 15;
+    const POWERS: [f64; DIGITS + 1] = [
+        1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+    ];
+    let (digits, is_negative) = match text.split_first() {
+        Some((b'-', rest)) => (rest, true),
+        _ => (text, false),
+    };
+    if digits.len() > DIGITS + 1 {
         return None;
     }
-    let mut number = 0i64;
-    for byte in text {
+    let (mut number, mut count, mut behind) = (0_i64, 0, None);
+    for byte in digits {
         let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
+        if digit <= 9 {
+            number = number * 10 + i64::from(digit);
+            count += 1;
+        } else if *byte == b'.' && behind.is_none() {
+            behind = Some(count);
+        } else {
             return None;
         }
-        number = number * 10 + i64::from(digit);
     }
-    Some(number as f64)
+    if count == 0 || count > DIGITS {
+        return None;
+    }
+    let size = number as f64 / POWERS.get(count - behind.unwrap_or(count))?;
+    Some(if is_negative { -size } else { size })
 }
 
 /// Reads whole milliseconds, with a sign or without.
@@ -170,6 +203,27 @@ mod tests {
                 let back = read(text(value).as_bytes()).unwrap();
                 prop_assert_eq!(back.to_bits(), value.to_bits());
             }
+        }
+
+        #[test]
+        fn short_decimals_are_the_nearest_doubles(text in "-?[0-9]{0,9}\\.?[0-9]{0,8}") {
+            let wanted: Option<f64> = text.parse().ok();
+            prop_assert_eq!(read(text.as_bytes()).map(f64::to_bits), wanted.map(f64::to_bits));
+        }
+
+        #[test]
+        fn decimals_are_the_shortest_that_come_back(bits: u64) {
+            let value = f64::from_bits(bits);
+            prop_assume!(value.is_finite() && value.fract() != 0.0);
+            // The standard library's digits are the shortest, too; it writes small ones in full.
+            let wanted = format!("{value:e}").replace('.', "");
+            let written = text(value);
+            let mantissa = |text: &str| {
+                let digits = text.split('e').next().unwrap_or_default();
+                let digits: String = digits.chars().filter(char::is_ascii_digit).collect();
+                digits.trim_matches('0').to_owned()
+            };
+            prop_assert_eq!(mantissa(&written), mantissa(&wanted));
         }
     }
 }

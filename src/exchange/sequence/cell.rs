@@ -3,6 +3,7 @@
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 
+use crate::exchange::value::{read_ms, short};
 use crate::model::units::Timestamp;
 
 /// Characters of a field that an error shows.
@@ -27,8 +28,8 @@ pub enum Cell {
 /// Reads a field that holds a number or nothing.
 pub fn value(field: &[u8]) -> Cell {
     let field = field.trim_ascii();
-    if let Some(whole) = whole(field) {
-        return Cell::Number(whole);
+    if let Some(short) = short(field) {
+        return Cell::Number(short);
     }
     let missing: [&[u8]; 4] = [b"", b"nan", b"na", b"null"];
     if missing.iter().any(|word| field.eq_ignore_ascii_case(word)) {
@@ -47,25 +48,10 @@ fn number(field: &[u8]) -> Option<f64> {
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
-/// Up to fifteen digits alone: the common case.
-fn whole(field: &[u8]) -> Option<f64> {
-    if field.is_empty() || field.len() > 15 {
-        return None;
-    }
-    let mut number = 0_i64;
-    for byte in field {
-        let digit = byte.wrapping_sub(b'0');
-        if digit > 9 {
-            return None;
-        }
-        number = number * 10 + i64::from(digit);
-    }
-    Some(number as f64)
-}
-
 /// Reads a step.
 pub(super) fn step(field: &[u8]) -> Option<i64> {
-    std::str::from_utf8(field.trim_ascii()).ok()?.parse().ok()
+    let field = field.trim_ascii();
+    read_ms(field).or_else(|| std::str::from_utf8(field).ok()?.parse().ok())
 }
 
 /// Reads an instant: RFC 3339, a date, a date and a time of day in UTC, or a count since 1970.
