@@ -6,6 +6,7 @@
 
 use crate::model::series::Window;
 use crate::model::units::Millis;
+use crate::stats::moving::Moving;
 use crate::stats::{MAD_TO_SD, mad, mean, median, quantile};
 
 use super::Fold;
@@ -41,11 +42,16 @@ pub(super) fn steps(window: &Window, fold: Fold) -> Steps {
         .saturating_sub(per_day.saturating_mul(max));
     let mut raw = finite(window.values.get(from..).unwrap_or_default());
     mask_faults(&mut raw);
+    days(&raw, window.step, fold)
+}
+
+/// Readings finer than a day, folded to days; faults are masked already, infinities are none.
+pub(super) fn days(masked: &[f64], fine: Millis, fold: Fold) -> Steps {
     let lengths = Lengths {
-        fine: window.step,
+        fine,
         whole: Millis::DAY,
     };
-    let (mut days, swing) = fold_steps(&raw, lengths, fold);
+    let (mut days, swing) = fold_steps(masked, lengths, fold);
     mask_faults(&mut days);
     trimmed(days, Millis::DAY, swing)
 }
@@ -99,22 +105,8 @@ fn trimmed(mut values: Vec<f64>, step: Millis, swing: f64) -> Steps {
 pub(super) fn mask_faults(values: &mut [f64]) {
     let set = &settings().clean;
     let n = values.len();
-    let mut near = Vec::with_capacity(2 * set.window + 1);
-    let residuals: Vec<f64> = (0..n)
-        .map(|i| {
-            near.clear();
-            let hood = values.get(i.saturating_sub(set.window)..(i + set.window + 1).min(n));
-            near.extend(
-                hood.unwrap_or_default()
-                    .iter()
-                    .copied()
-                    .filter(|v| v.is_finite()),
-            );
-            let own = values.get(i).copied().unwrap_or(f64::NAN);
-            own - median(&near).unwrap_or(f64::NAN)
-        })
-        .collect();
-    let mut sizes: Vec<f64> = residuals
+    let residuals = off_their_neighbours(values, set.window);
+    let sizes: Vec<f64> = residuals
         .iter()
         .filter(|r| r.is_finite())
         .map(|r| r.abs())
@@ -122,9 +114,8 @@ pub(super) fn mask_faults(values: &mut [f64]) {
     if sizes.len() < 2 * set.window + 1 {
         return;
     }
-    sizes.sort_by(f64::total_cmp);
-    let middle = quantile::quantile_sorted(&sizes, 0.5).unwrap_or(0.0) * MAD_TO_SD;
-    let q95 = quantile::quantile_sorted(&sizes, 0.95).unwrap_or(0.0);
+    let middle = quantile::quantile(&sizes, 0.5).unwrap_or(0.0) * MAD_TO_SD;
+    let q95 = quantile::quantile(&sizes, 0.95).unwrap_or(0.0);
     let bound = (set.spike_sd * middle).max(set.spike_q95 * q95);
     let suspects: Vec<usize> = residuals
         .iter()
@@ -145,6 +136,24 @@ pub(super) fn mask_faults(values: &mut [f64]) {
             }
         }
     }
+}
+
+/// Each value less the median of those up to `reach` steps away, itself among them; NaN at gaps.
+fn off_their_neighbours(values: &[f64], reach: usize) -> Vec<f64> {
+    let mut near = Moving::with_capacity(2 * reach + 2);
+    for v in values.iter().take(reach) {
+        near.take(*v);
+    }
+    let off = |(at, own): (usize, &f64)| {
+        if let Some(come) = values.get(at + reach) {
+            near.take(*come);
+        }
+        if let Some(gone) = at.checked_sub(reach + 1).and_then(|gone| values.get(gone)) {
+            near.leave(*gone);
+        }
+        own - near.median()
+    };
+    values.iter().enumerate().map(off).collect()
 }
 
 /// What is folded into what.

@@ -5,6 +5,7 @@
 //! deviation (Hampel 1974, "The influence curve and its role in robust estimation") in place of a known
 //! scale. Bounds, and the search for the very step, are our own.
 
+use crate::stats::moving::Moving;
 use crate::stats::{MAD_TO_SD, mad, median};
 
 use super::settings::settings;
@@ -21,16 +22,7 @@ pub(super) fn find(values: &[f64]) -> Vec<usize> {
     if n < 4 * w {
         return Vec::new();
     }
-    let middle = |from: usize, until: usize| {
-        let hood = values.get(from..until).unwrap_or_default();
-        let there: Vec<f64> = hood.iter().copied().filter(|v| v.is_finite()).collect();
-        if there.len() * 2 >= w {
-            median(&there).unwrap_or(f64::NAN)
-        } else {
-            f64::NAN
-        }
-    };
-    let middles: Vec<f64> = (0..=n - w).map(|t| middle(t, t + w)).collect();
+    let middles = middles(values, w, w.div_ceil(2));
     let jumps: Vec<(usize, f64)> = middles
         .iter()
         .zip(middles.iter().skip(w))
@@ -66,6 +58,9 @@ pub(super) fn find(values: &[f64]) -> Vec<usize> {
 
 /// Sizes of the jumps at `places`, growth across them left out.
 pub(super) fn sizes(values: &[f64], places: &[usize]) -> Vec<(usize, f64)> {
+    if places.is_empty() {
+        return Vec::new();
+    }
     let w = settings().shift.window;
     let middle = |from: usize, until: usize| {
         let hood = values
@@ -75,14 +70,34 @@ pub(super) fn sizes(values: &[f64], places: &[usize]) -> Vec<(usize, f64)> {
         median(&there).unwrap_or(f64::NAN)
     };
     // Medians one window apart, with no jump between them, show the growth of one window.
-    let apart: Vec<f64> = (w..=values.len().saturating_sub(w))
-        .map(|t| middle(t, t + w) - middle(t.saturating_sub(w), t))
+    let middles = middles(values, w, 1);
+    let apart = middles.iter().zip(middles.iter().skip(w));
+    let apart: Vec<f64> = apart
+        .map(|(old, new)| new - old)
         .filter(|d| d.is_finite())
         .collect();
     let growth = median(&apart).unwrap_or(0.0);
     let size = |at: usize| middle(at, at + w) - middle(at.saturating_sub(w), at) - growth;
     let sized = places.iter().map(|at| (*at, size(*at)));
     sized.filter(|(_, size)| size.is_finite()).collect()
+}
+
+/// The median of each whole window of `w` steps, the first one first; NaN where fewer than `least`
+/// of its values are there.
+fn middles(values: &[f64], w: usize, least: usize) -> Vec<f64> {
+    let mut window = Moving::with_capacity(w + 1);
+    let mut middles = Vec::with_capacity(values.len());
+    for (at, v) in values.iter().enumerate() {
+        window.take(*v);
+        if let Some(gone) = at.checked_sub(w).and_then(|gone| values.get(gone)) {
+            window.leave(*gone);
+        }
+        if at + 1 >= w {
+            let enough = window.count() >= least;
+            middles.push(if enough { window.median() } else { f64::NAN });
+        }
+    }
+    middles
 }
 
 /// The largest single step near `t`: medians see a jump in about the right place only.

@@ -4,6 +4,8 @@
 //! time, gaps or units (`forecast`, `store`). Third-party numerics (linfa, ndarray) stay in
 //! [`regress`] and [`ridge`]. Read [`quantile`] first.
 
+pub mod moving;
+mod net;
 pub mod quantile;
 pub mod regress;
 pub mod ridge;

@@ -11,19 +11,14 @@
 
 use linfa::Dataset;
 use linfa::traits::Fit as _;
-use linfa_elasticnet::ElasticNet;
 use linfa_linear::LinearRegression;
 use ndarray::{Array1, Array2};
 
+use super::net::{self, Penalty};
 use super::{Error, Result, check};
 
 /// A column keeps its place only if this share of its variance is not explained by those before.
 const RANK_TOLERANCE: f64 = 1e-9;
-/// Coordinate descent stops at this change of a coefficient of scaled columns.
-const NET_TOLERANCE: f64 = 1e-4;
-/// Coordinate descent stops after this many sweeps, converged or not: only which columns are kept
-/// is asked of it, and that is settled long before the coefficients are.
-const NET_SWEEPS: u32 = 60;
 
 /// Rows of explaining variables, one after another.
 #[derive(Debug, Clone, PartialEq)]
@@ -82,6 +77,102 @@ impl Fit {
     }
 }
 
+/// Centred columns and X'X, rows weighted: what is the same for any targets.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Weighted {
+    /// Square roots of the weights: on both factors, they weight their product.
+    roots: Vec<f64>,
+    shares: Vec<f64>,
+    weight: f64,
+    means: Vec<f64>,
+    centred: Array2<f64>,
+    scales: Vec<f64>,
+    products: Array2<f64>,
+}
+
+impl Weighted {
+    /// Folds rows and weights (all finite, weights not negative) into products.
+    ///
+    /// # Errors
+    /// [`Error::Lengths`] when the two differ in number, [`Error::TooFewRows`] for fewer than two,
+    /// and as [`check`].
+    pub fn new(design: &Design, weights: &[f64]) -> Result<Self> {
+        let (rows, columns) = (weights.len(), design.columns);
+        same_length(design.rows(), rows)?;
+        check(&design.values)?;
+        check(weights)?;
+        let weight: f64 = weights.iter().sum();
+        if rows < 2 || weight <= 0.0 {
+            return Err(Error::TooFewRows { rows, columns });
+        }
+        let shares: Vec<f64> = weights.iter().map(|w| w / weight).collect();
+        let mut means = vec![0.0; columns];
+        for (row, share) in design.iter().zip(&shares) {
+            for (mean, x) in means.iter_mut().zip(row) {
+                *mean += x * share;
+            }
+        }
+        let roots: Vec<f64> = weights.iter().map(|w| w.sqrt()).collect();
+        let mut centred = Array2::zeros((rows, columns));
+        let cells = centred.as_slice_mut().unwrap_or_default();
+        let cells = cells.chunks_exact_mut(columns.max(1));
+        for ((row, root), cells) in design.iter().zip(&roots).zip(cells) {
+            for ((x, mean), cell) in row.iter().zip(&means).zip(cells) {
+                *cell = (x - mean) * root;
+            }
+        }
+        let mut products = centred.t().dot(&centred);
+        let scales: Vec<f64> = products.diag().iter().map(|d| d.max(0.0).sqrt()).collect();
+        for ((a, b), cell) in products.indexed_iter_mut() {
+            *cell = per_scale(*cell, scale_at(&scales, a) * scale_at(&scales, b));
+        }
+        Ok(Self {
+            roots,
+            shares,
+            weight,
+            means,
+            centred,
+            scales,
+            products,
+        })
+    }
+
+    /// With targets, one a row, all finite.
+    ///
+    /// # Errors
+    /// [`Error::Lengths`] when rows and targets differ in number, and as [`check`].
+    pub fn gram(&self, targets: &[f64]) -> Result<Gram> {
+        same_length(self.roots.len(), targets.len())?;
+        check(targets)?;
+        let shared = targets.iter().zip(&self.shares);
+        let target_mean: f64 = shared.map(|(t, share)| t * share).sum();
+        let rooted = targets.iter().zip(&self.roots);
+        let target: Array1<f64> = rooted.map(|(t, root)| (t - target_mean) * root).collect();
+        let mut with_target = self.centred.t().dot(&target).to_vec();
+        for (cell, scale) in with_target.iter_mut().zip(&self.scales) {
+            *cell = per_scale(*cell, *scale);
+        }
+        Ok(Gram {
+            rows: targets.len(),
+            weight: self.weight,
+            means: self.means.clone(),
+            scales: self.scales.clone(),
+            target_mean,
+            products: self.products.clone(),
+            with_target,
+            target_square: target.dot(&target),
+        })
+    }
+}
+
+fn same_length(rows: usize, targets: usize) -> Result<()> {
+    if rows == targets {
+        Ok(())
+    } else {
+        Err(Error::Lengths { rows, targets })
+    }
+}
+
 /// X'X, X'y and y'y of centred and scaled columns, rows weighted.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Gram {
@@ -100,107 +191,43 @@ impl Gram {
     /// Folds rows, targets and weights (all finite, weights not negative) into products.
     ///
     /// # Errors
-    /// [`Error::Lengths`] when the three differ in number, [`Error::TooFewRows`] for fewer than
-    /// two, and as [`check`].
+    /// As [`Weighted::new`] and [`Weighted::gram`].
     pub fn new(design: &Design, targets: &[f64], weights: &[f64]) -> Result<Self> {
-        let rows = targets.len();
-        for other in [design.rows(), weights.len()] {
-            if other != rows {
-                return Err(Error::Lengths {
-                    rows: other,
-                    targets: rows,
-                });
-            }
-        }
-        check(targets)?;
-        check(&design.values)?;
-        check(weights)?;
-        let columns = design.columns;
-        let weight: f64 = weights.iter().sum();
-        if rows < 2 || weight <= 0.0 {
-            return Err(Error::TooFewRows { rows, columns });
-        }
-        let mean_of = |values: &mut dyn Iterator<Item = f64>| -> f64 {
-            values.zip(weights).map(|(v, w)| v * (w / weight)).sum()
-        };
-        let target_mean = mean_of(&mut targets.iter().copied());
-        let means: Vec<f64> = (0..columns)
-            .map(|c| mean_of(&mut design.values.iter().skip(c).step_by(columns).copied()))
-            .collect();
-        let mut centred = Array2::zeros((rows, columns));
-        let mut centred_target = Array1::zeros(rows);
-        for (r, row) in design.iter().enumerate() {
-            // The square root on both factors weights their product.
-            let root = weights.get(r).copied().unwrap_or(0.0).sqrt();
-            for ((x, mean), cell) in row.iter().zip(&means).zip(centred.row_mut(r)) {
-                *cell = (x - mean) * root;
-            }
-        }
-        for ((t, w), cell) in targets.iter().zip(weights).zip(centred_target.iter_mut()) {
-            *cell = (t - target_mean) * w.sqrt();
-        }
-        let mut products = centred.t().dot(&centred);
-        let mut with_target = centred.t().dot(&centred_target);
-        let target_square = centred_target.dot(&centred_target);
-        let scales: Vec<f64> = products.diag().iter().map(|d| d.max(0.0).sqrt()).collect();
-        for ((a, b), cell) in products.indexed_iter_mut() {
-            *cell = per_scale(*cell, scale_at(&scales, a) * scale_at(&scales, b));
-        }
-        for (a, cell) in with_target.indexed_iter_mut() {
-            *cell = per_scale(*cell, scale_at(&scales, a));
-        }
-        Ok(Self {
-            rows,
-            weight,
-            means,
-            scales,
-            target_mean,
-            products,
-            with_target: with_target.to_vec(),
-            target_square,
-        })
+        Weighted::new(design, weights)?.gram(targets)
     }
 
     /// Columns that an elastic net keeps, at a penalty that is a share (0 to 1) of the one that
-    /// keeps none. Source: Friedman, Hastie and Tibshirani 2010, "Regularization paths for
-    /// generalized linear models via coordinate descent", section 2.
-    ///
-    /// # Errors
-    /// [`Error::Solver`] if linfa refuses the input.
-    pub fn kept_by_elastic_net(&self, penalty_share: f64, l1_ratio: f64) -> Result<Vec<usize>> {
+    /// keeps none.
+    pub fn kept_by_elastic_net(&self, penalty_share: f64, l1_ratio: f64) -> Vec<usize> {
         let factor = self.factor(&(0..self.scales.len()).collect::<Vec<_>>(), 0.0);
         let kept = &factor.columns;
         let k = kept.len();
         if k == 0 || self.target_square <= 0.0 {
-            return Ok(Vec::new());
+            return Vec::new();
         }
         // R'R = X'X and R'ỹ = X'y, so that (R, ỹ) has the inner products of all rows.
-        let upper = Array2::from_shape_fn((k, k), |(a, b)| {
-            factor.lower.get((b, a)).copied().unwrap_or(0.0)
-        });
+        let rows = factor.lower.rows();
+        let rows = rows.into_iter().zip(1..=k);
+        let columns: Vec<&[f64]> = rows
+            .filter_map(|(row, length)| row.to_slice()?.get(..length))
+            .collect();
         let size = self.target_square.sqrt();
-        let target = Array1::from_iter(factor.forward.iter().map(|v| v / size));
+        let target: Vec<f64> = factor.forward.iter().map(|v| v / size).collect();
         let strongest = kept
             .iter()
             .filter_map(|c| self.with_target.get(*c))
             .fold(0.0_f64, |max, v| max.max((v / size).abs()));
-        // linfa divides the squares by twice the rows it sees, which are `k` here.
-        let penalty = penalty_share * strongest / (l1_ratio.max(1e-3) * k as f64);
-        let net = ElasticNet::params()
-            .penalty(penalty)
-            .l1_ratio(l1_ratio)
-            .with_intercept(false)
-            .tolerance(NET_TOLERANCE)
-            .max_iterations(NET_SWEEPS)
-            .fit(&Dataset::new(upper, target))
-            .map_err(|e| Error::Solver(e.to_string()))?;
-        let coefficients = net.hyperplane();
-        Ok(kept
-            .iter()
+        let strength = penalty_share * strongest / l1_ratio.max(1e-3);
+        let penalty = Penalty {
+            l1: strength * l1_ratio,
+            l2: strength * (1.0 - l1_ratio),
+        };
+        let coefficients = net::coefficients(&columns, &target, penalty);
+        kept.iter()
             .zip(coefficients)
             .filter(|(_, coefficient)| coefficient.abs() > 1e-7)
             .map(|(column, _)| *column)
-            .collect())
+            .collect()
     }
 
     /// Least squares on the chosen columns, with a ridge as a share of each column's own square.
@@ -447,8 +474,8 @@ mod tests {
             targets.push(5.0 * b + 0.001 * a);
         }
         let gram = Gram::new(&design, &targets, &[1.0; 60]).unwrap();
-        assert_eq!(gram.kept_by_elastic_net(0.3, 0.9).unwrap(), [1]);
-        assert!(gram.kept_by_elastic_net(1.0, 0.9).unwrap().is_empty());
+        assert_eq!(gram.kept_by_elastic_net(0.3, 0.9), [1]);
+        assert!(gram.kept_by_elastic_net(1.0, 0.9).is_empty());
     }
 
     #[test]

@@ -13,8 +13,7 @@ use crate::forecast::settings::settings;
 use crate::forecast::unfold::DayShape;
 use crate::forecast::{Fold, QUARTER, clean, each_of, level_of, near, per_month, slope};
 use crate::model::capacity::{Backtest, Estimate};
-use crate::model::series::Window;
-use crate::model::units::{Millis, Timestamp};
+use crate::model::units::Millis;
 use crate::stats::median;
 
 use super::{Alone, Ask, Band, Detail, Extension, Reached, Series};
@@ -136,12 +135,12 @@ impl Future {
         (series, per): (&Series<'_>, usize),
         scale: f64,
     ) -> Option<Self> {
-        let window = Window {
-            start: Timestamp::from_millis(0),
-            step: Millis(Millis::DAY.0 / per as u64),
-            values: scaled.to_vec(),
-        };
-        let days = clean::steps(&window, Fold::Mean);
+        let most = settings().history.most.saturating_mul(per);
+        let from = scaled.len().saturating_sub(most);
+        let mut readings = scaled.get(from..).unwrap_or_default().to_vec();
+        clean::mask_faults(&mut readings);
+        let fine = Millis(Millis::DAY.0 / per as u64);
+        let days = clean::days(&readings, fine, Fold::Mean);
         let have = days.values.iter().filter(|v| v.is_finite()).count();
         if have < settings().history.least {
             return None;
@@ -167,8 +166,6 @@ impl Future {
         for part in whole.into_iter().chain(members) {
             part.drain(..days.silent);
         }
-        let mut readings = scaled.to_vec();
-        clean::mask_faults(&mut readings);
         Some(daily.unfolded(DayShape::of(&readings, per), horizon))
     }
 

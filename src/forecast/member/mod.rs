@@ -24,6 +24,8 @@ pub(super) struct Past<'a> {
     pub(super) year: Option<f64>,
     /// Its logistic curve, once somebody has asked for it.
     rising: OnceCell<Option<saturating::Rising>>,
+    /// What lines that may bend are made of, the same.
+    frame: OnceCell<Option<piecewise::Frame>>,
 }
 
 impl<'a> Past<'a> {
@@ -33,6 +35,7 @@ impl<'a> Past<'a> {
             shifts,
             year,
             rising: OnceCell::new(),
+            frame: OnceCell::new(),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A line that may bend: hinges at even distances and level shifts, chosen by linfa's elastic net.
+//! A line that may bend: hinges at even distances and level shifts, chosen by an elastic net.
 //!
 //! The net only chooses the columns; the slopes come from least squares on the chosen ones, since
 //! a shrunken last slope would move every date. The penalty is chosen by a criterion of Schwarz
@@ -9,7 +9,7 @@
 
 use super::{Past, effective, present, yearly};
 use crate::forecast::settings::settings;
-use crate::stats::regress::{Design, Fit, Gram};
+use crate::stats::regress::{Design, Fit, Gram, Weighted};
 use crate::stats::{MAD_TO_SD, mad, median};
 
 /// A tiny ridge keeps neighbouring hinges from playing against each other.
@@ -30,46 +30,83 @@ pub(super) fn logarithmic(past: &Past<'_>, horizon: usize) -> Option<Vec<f64>> {
     Some(future.into_iter().map(f64::exp).collect())
 }
 
-fn extend(past: &Past<'_>, values: &[f64], horizon: usize) -> Option<Vec<f64>> {
-    let n = values.len();
-    let bends = bends(n);
-    let row = |i: usize| {
-        let t = i as f64 / n as f64;
-        let hinges = bends.iter().map(move |b| (t - b).max(0.0));
-        let jumps = past
-            .shifts
-            .iter()
-            .map(move |s| f64::from(u8::from(i >= *s)));
-        std::iter::once(t)
-            .chain(hinges)
-            .chain(jumps)
-            .chain(yearly(past.year, i))
-    };
-    let fixed = past.year.map_or(0, |_| 4);
-    let columns = 1 + bends.len() + past.shifts.len() + fixed;
-    let points: Vec<(usize, f64)> = present(values).collect();
-    let mut design = Design::new(columns);
-    for (i, _) in &points {
-        design.push(row(*i));
+/// What explains a past, whatever is explained: its values or their logarithms.
+pub(super) struct Frame {
+    bends: Vec<f64>,
+    design: Design,
+    /// All rows weighing the same.
+    even: Weighted,
+}
+
+impl Frame {
+    fn of(past: &Past<'_>) -> Option<Self> {
+        let bends = bends(past.values.len());
+        let mut design = Design::new(columns(past, &bends));
+        for (i, _) in present(past.values) {
+            design.push(row(past, &bends, i));
+        }
+        let even = Weighted::new(&design, &vec![1.0; design.rows()]).ok()?;
+        Some(Self {
+            bends,
+            design,
+            even,
+        })
     }
-    let targets: Vec<f64> = points.iter().map(|(_, v)| *v).collect();
-    let always: Vec<usize> = std::iter::once(0).chain(columns - fixed..columns).collect();
+}
+
+/// The line, what may bend it, level shifts and the yearly season.
+fn row<'a>(past: &'a Past<'_>, bends: &'a [f64], i: usize) -> impl Iterator<Item = f64> + 'a {
+    let t = i as f64 / past.values.len() as f64;
+    let hinges = bends.iter().map(move |b| (t - b).max(0.0));
+    let jumps = past.shifts.iter();
+    let jumps = jumps.map(move |s| f64::from(u8::from(i >= *s)));
+    std::iter::once(t)
+        .chain(hinges)
+        .chain(jumps)
+        .chain(yearly(past.year, i))
+}
+
+/// Columns of the yearly season.
+fn fixed(past: &Past<'_>) -> usize {
+    past.year.map_or(0, |_| 4)
+}
+
+fn columns(past: &Past<'_>, bends: &[f64]) -> usize {
+    1 + bends.len() + past.shifts.len() + fixed(past)
+}
+
+fn extend(past: &Past<'_>, values: &[f64], horizon: usize) -> Option<Vec<f64>> {
+    let frame = past.frame.get_or_init(|| Frame::of(past)).as_ref()?;
+    let Frame {
+        bends,
+        design,
+        even,
+    } = frame;
+    let n = values.len();
+    let columns = columns(past, bends);
+    let targets: Vec<f64> = present(values).map(|(_, v)| v).collect();
+    let yearly = columns - fixed(past)..columns;
+    let always: Vec<usize> = std::iter::once(0).chain(yearly).collect();
     let residuals_of = |fit: &Fit| -> Vec<f64> {
         let rows = design.iter().zip(&targets);
         rows.map(|(row, v)| v - fit.at(row.iter().copied()))
             .collect()
     };
-    let gram = Gram::new(&design, &targets, &vec![1.0; points.len()]).ok()?;
+    let gram = even.gram(&targets).ok()?;
     let (kept, mut fit) = choose(&gram, &always, columns, &residuals_of);
     for _ in 0..settings().piecewise.rounds {
         let weights = huber_weights(&residuals_of(&fit));
-        let gram = Gram::new(&design, &targets, &weights).ok()?;
+        let gram = Gram::new(design, &targets, &weights).ok()?;
         fit = gram.solve(&kept, RIDGE);
     }
     let recent = residuals_of(&fit);
     let from = recent.len().saturating_sub(settings().history.level);
     let off = median(recent.get(from..)?).ok()?;
-    Some((n..n + horizon).map(|i| fit.at(row(i)) + off).collect())
+    Some(
+        (n..n + horizon)
+            .map(|i| fit.at(row(past, bends, i)) + off)
+            .collect(),
+    )
 }
 
 /// Places of possible bends, as shares of the history.
@@ -100,9 +137,7 @@ fn choose(
     let plain = gram.solve(always, RIDGE);
     let mut best = (score(&plain), always.to_vec(), plain);
     for penalty in &set.penalties {
-        let Ok(mut kept) = gram.kept_by_elastic_net(*penalty, set.l1_ratio) else {
-            continue;
-        };
+        let mut kept = gram.kept_by_elastic_net(*penalty, set.l1_ratio);
         kept.extend(always);
         kept.sort_unstable();
         kept.dedup();
