@@ -12,6 +12,7 @@ use crate::limit::{MANY_PEAK_MB, MANY_WALL_S, TWO_YEARS_MS, beside};
 use crate::{ahead, processor};
 
 const TWO_YEARS: usize = 17_520;
+const YEAR: usize = 8_760;
 /// Series of two years whose mean cost counts.
 const LONG: u64 = 8;
 const MANY: u64 = 10_000;
@@ -22,7 +23,7 @@ const MANY_HORIZON: usize = 48;
 pub(crate) fn table() {
     println!("\n| case | measured (limit) |\n|---|---|");
     let long: Vec<Vec<f64>> = (0..LONG).map(|seed| hours(seed, TWO_YEARS)).collect();
-    for horizon in [720, 4_380, 8_760] {
+    for horizon in [720, 4_380, YEAR] {
         let ms = processor::ms_each(long.len(), || {
             for values in &long {
                 std::hint::black_box(ahead(values, None, horizon, &[]));
@@ -32,8 +33,12 @@ pub(crate) fn table() {
         println!("| {TWO_YEARS} hours, {horizon} ahead, CPU ms | {ms} |");
     }
     let folder = tempfile::tempdir().unwrap();
+    let ms = beside(whole_year_ms(folder.path()), 1, TWO_YEARS_MS);
+    println!(
+        "| {TWO_YEARS} hours, {YEAR} ahead, CPU ms, of the program, reading and writing included | {ms} |"
+    );
     let input = folder.path().join("many.csv");
-    write_many(&input);
+    write(&input, MANY, MANY_POINTS);
     let (wall, peak) = run_many(&input, &folder.path().join("next.csv"));
     let case = format!("{MANY} series of {MANY_POINTS} hours, {MANY_HORIZON} ahead, two threads");
     println!("| {case}, wall s | {} |", beside(wall, 1, MANY_WALL_S));
@@ -63,15 +68,49 @@ fn hours(seed: u64, count: usize) -> Vec<f64> {
         .collect()
 }
 
-fn write_many(path: &Path) {
+fn write(path: &Path, series: u64, points: usize) {
     let mut out = BufWriter::new(File::create(path).unwrap());
     writeln!(out, "series,step,y").unwrap();
-    for seed in 0..MANY {
-        for (step, y) in hours(seed, MANY_POINTS).into_iter().enumerate() {
+    for seed in 0..series {
+        for (step, y) in hours(seed, points).into_iter().enumerate() {
             writeln!(out, "h{seed},{step},{y:.3}").unwrap();
         }
     }
     out.flush().unwrap();
+}
+
+/// The program on a file, not yet started.
+fn program(input: &Path, out: &Path, horizon: usize) -> Command {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_plimsoll"));
+    program
+        .args(["forecast", "--format", "csv", "--levels", "80,95"])
+        .args(["--horizon", &horizon.to_string()])
+        .arg("--input")
+        .arg(input)
+        .arg("--out")
+        .arg(out)
+        .stderr(Stdio::null());
+    program
+}
+
+/// Processor time that a series of two years takes the program, a year ahead, on one thread: that of
+/// many series less that of one.
+fn whole_year_ms(folder: &Path) -> f64 {
+    const SERIES: u64 = 41;
+    /// The kernel counts in steps of 10 ms.
+    const RUNS: u32 = 5;
+    let spent = |series: u64| {
+        let input = folder.join("years.csv");
+        write(&input, series, TWO_YEARS);
+        let before = processor::children_ms();
+        for _ in 0..RUNS {
+            let mut program = program(&input, &folder.join("year.csv"), YEAR);
+            let status = program.env("RAYON_NUM_THREADS", "1").status().unwrap();
+            assert!(status.success(), "plimsoll forecast failed: {status}");
+        }
+        (processor::children_ms() - before) / f64::from(RUNS)
+    };
+    (spent(SERIES) - spent(1)) / (SERIES - 1) as f64
 }
 
 /// Wall seconds and peak megabytes of the program itself on the file.
@@ -79,15 +118,8 @@ fn run_many(input: &Path, out: &Path) -> (f64, f64) {
     /// How often its memory is looked at; the kernel keeps the peak.
     const LOOK: Duration = Duration::from_millis(20);
     let watch = Stopwatch::start();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_plimsoll"))
-        .args(["forecast", "--format", "csv", "--levels", "80,95"])
-        .args(["--horizon", &MANY_HORIZON.to_string()])
-        .arg("--input")
-        .arg(input)
-        .arg("--out")
-        .arg(out)
+    let mut child = program(input, out, MANY_HORIZON)
         .env("RAYON_NUM_THREADS", "2")
-        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut peak = f64::NAN;
