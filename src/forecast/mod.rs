@@ -116,9 +116,9 @@ pub enum Fold {
     /// The mean: growth and storage.
     #[default]
     Mean,
-    /// The 95 % quantile: what cpu and memory must stand up to.
+    /// The 95 % quantile: what a processor or a line must stand up to.
     P95,
-    /// The largest: what refuses whatever comes on top, as connections do.
+    /// The largest: what refuses whatever comes on top, as connections and memory do.
     Max,
 }
 

@@ -472,14 +472,13 @@ fn plan(asked: &Asked, review: &Review) -> Plan {
 }
 
 impl Asked {
-    /// What a day of this resource is: what piles up is meant by its mean, what must be borne by its
-    /// busy hours.
+    /// What a day of this resource is: what piles up is meant by its mean, what slows down by its
+    /// busy hours, what refuses by its highest peak.
     pub(crate) const fn fold(&self) -> Fold {
         match self.resource {
             Resource::Storage | Resource::Database => Fold::Mean,
-            Resource::Cpu | Resource::Memory | Resource::Bandwidth | Resource::Connections => {
-                Fold::P95
-            }
+            Resource::Cpu | Resource::Bandwidth => Fold::P95,
+            Resource::Memory | Resource::Connections => Fold::Max,
         }
     }
 }

@@ -6,11 +6,14 @@
 //! | resource | usage | limit |
 //! |---|---|---|
 //! | cpu | cores busy, within what the cgroup allows | cores, or the cgroup's quota |
-//! | memory | used, page cache left out | memory, or the cgroup's limit |
+//! | memory | used, page cache left out, at its most | memory, or the cgroup's limit |
 //! | storage | used on the file system that holds the data | its size |
 //! | bandwidth | the busier direction, all interfaces | their speed, where the kernel tells it |
 //! | database | all databases of the server | databases + free space beside them |
-//! | connections | client backends | `max_connections` less the reserved ones |
+//! | connections | client backends, at their most | `max_connections` less the reserved ones |
+//!
+//! "At its most" is the largest reading of each hour: whoever asks for one more at that instant is
+//! refused, whatever the hour's mean. Other limits slow down what comes, or are reached by growth.
 //!
 //! A configured limit overrides a measured one.
 
@@ -49,7 +52,10 @@ const CPU: Source = Source {
     fold: Fold::Rate,
     ..gauge("host_cpu_busy_seconds_total")
 };
-const MEMORY: Source = gauge("host_memory_used_bytes");
+const MEMORY: Source = Source {
+    fold: Fold::Max,
+    ..gauge("host_memory_used_bytes")
+};
 const STORAGE: Source = Source {
     keep: on_data_mount,
     ..gauge("host_filesystem_used_bytes")
@@ -71,7 +77,10 @@ const SENT: Source = Source {
     ..gauge("host_network_transmit_bytes_total")
 };
 const DATABASE: Source = gauge("pg_database_size_bytes");
-const CONNECTIONS: Source = gauge("pg_connections_used");
+const CONNECTIONS: Source = Source {
+    fold: Fold::Max,
+    ..gauge("pg_connections_used")
+};
 
 const fn gauge(metric: &'static str) -> Source {
     Source {
@@ -211,6 +220,56 @@ fn combined(parts: &[Window], fold: fn(f64, f64) -> f64) -> Option<Window> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::series::{Kind, SeriesKey};
+    use crate::store::{Bucket, Options, Store, Tier};
+
+    #[test]
+    fn what_refuses_is_read_at_its_most_and_what_grows_at_its_mean() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(Options::in_dir(folder.path())).unwrap();
+        let at =
+            |minutes: u64| Timestamp::from_millis(0).plus(Millis(minutes * 60_000).as_duration());
+        // Two hours of five minutes, 40 on average; at one moment of the first there are 95.
+        let buckets: Vec<Bucket> = (0..24)
+            .map(|i| {
+                Bucket::gauge(
+                    at(5 * i),
+                    [30.0, 40.0, if i == 7 { 95.0 } else { 50.0 }, 40.0],
+                    20,
+                )
+            })
+            .collect();
+        let (history, of) = (store.history(), SeriesKey::bare);
+        for metric in [
+            "pg_connections_used",
+            "host_memory_used_bytes",
+            "pg_database_size_bytes",
+        ] {
+            history
+                .append_rollups(
+                    "main",
+                    Tier::FiveMinutes,
+                    &of(metric),
+                    Kind::Gauge,
+                    &buckets,
+                )
+                .unwrap();
+        }
+        let limits = BTreeMap::new();
+        let reader = Reader {
+            history,
+            target: "main",
+            mountpoint: None,
+            limits: &limits,
+            now: at(120),
+        };
+        let hours = |resource| reader.window(resource, at(0)).unwrap().unwrap().values;
+        assert_eq!(hours(Resource::Connections), [95.0, 50.0]);
+        assert_eq!(hours(Resource::Memory), [95.0, 50.0]);
+        assert_eq!(hours(Resource::Database), [40.0, 40.0]);
+        // What is there now is no peak.
+        assert_eq!(reader.current(Resource::Connections).unwrap(), Some(40.0));
+    }
 
     fn window(values: &[f64]) -> Window {
         Window {
