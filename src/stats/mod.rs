@@ -5,7 +5,6 @@
 //! [`regress`] and [`ridge`]. Read [`quantile`] first.
 
 pub mod moving;
-mod net;
 pub mod quantile;
 pub mod regress;
 pub mod ridge;

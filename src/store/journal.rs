@@ -26,6 +26,8 @@ use crate::model::units::Bytes;
 
 /// Bytes of each file.
 const SIZE: usize = 2 << 20;
+/// Room that an empty buffer keeps.
+const KEPT: usize = 64 << 10;
 /// Bytes before the groups of a frame.
 const HEAD: usize = 24;
 
@@ -242,7 +244,7 @@ impl Journal {
         self.has_failed = synced.is_err();
         synced?;
         failpoint::hit("after_fdatasync");
-        self.unsynced.clear();
+        emptied(&mut self.unsynced);
         Ok(())
     }
 
@@ -271,6 +273,12 @@ impl Journal {
         self.write(&nothing, self.at - nothing.len()).unwrap();
         self.has_failed = true;
     }
+}
+
+/// Empties a buffer, whose room is kept if it is little.
+pub(super) fn emptied(buffer: &mut Vec<u8>) {
+    buffer.clear();
+    buffer.shrink_to(KEPT);
 }
 
 /// Opens a file at its full length: later writes change neither its length nor where it lies.

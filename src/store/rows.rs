@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use super::barrier::{Database, lock};
 use super::databases::{JOBS, shape};
-use super::journal::Journal;
+use super::journal::{Journal, emptied};
 use super::keys::ROWS;
 use super::op::Op;
 use super::pending::{Pending, Values};
@@ -265,7 +265,7 @@ impl Inner {
                 lock(&self.pending).give_back(groups);
                 return appended.map(|()| false);
             }
-            groups.clear();
+            emptied(&mut groups);
             // Its room serves those that come next.
             let mut pending = lock(&self.pending);
             if pending.unlogged.is_empty() {

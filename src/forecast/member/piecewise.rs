@@ -1,4 +1,4 @@
-//! A line that may bend: hinges at even distances and level shifts, chosen by an elastic net.
+//! A line that may bend: hinges at even distances and level shifts, chosen by linfa's elastic net.
 //!
 //! The net only chooses the columns; the slopes come from least squares on the chosen ones, since
 //! a shrunken last slope would move every date. The penalty is chosen by a criterion of Schwarz
@@ -137,7 +137,9 @@ fn choose(
     let plain = gram.solve(always, RIDGE);
     let mut best = (score(&plain), always.to_vec(), plain);
     for penalty in &set.penalties {
-        let mut kept = gram.kept_by_elastic_net(*penalty, set.l1_ratio);
+        let Ok(mut kept) = gram.kept_by_elastic_net(*penalty, set.l1_ratio) else {
+            continue;
+        };
         kept.extend(always);
         kept.sort_unstable();
         kept.dedup();
