@@ -13,6 +13,10 @@
 //! | 8–15 | turn: how often the files were taken, which is the same for all frames of a file |
 //! | 16–23 | number of the frame, going on over the turns |
 //! | then | groups of operations, as `pending` writes them |
+//!
+//! A head alone, without groups, says that everything up to it is in the database. It stands at the start of
+//! both files after a clean end, so that turns go on: what an earlier one left behind is never taken for a
+//! later one's.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -83,6 +87,8 @@ fn found(paths: &[PathBuf; 2]) -> Result<Vec<Found>> {
     }
     all.sort_by_key(|found| found.turn);
     if let [older, newer] = all.as_slice()
+        && !older.groups.is_empty()
+        && !newer.groups.is_empty()
         && (newer.turn != older.turn + 1 || newer.first != older.last + 1)
     {
         let [path, _] = paths;
@@ -115,8 +121,8 @@ fn read_frame(from: &mut Reader<'_>) -> std::result::Result<(u64, u64, Vec<Vec<O
     let length = from.u32_le()? as usize;
     let crc = from.u32_le()?;
     let body = from.take(HEAD - 8 + length)?;
-    // Zeros, where nothing was ever written, would have the right sum.
-    if length == 0 || crc != crc32fast::hash(body) {
+    // Zeros, where nothing was ever written, have another sum.
+    if crc != crc32fast::hash(body) {
         return Err(Damaged("a frame that does not match its checksum"));
     }
     let mut body = Reader::new(body);
@@ -172,15 +178,19 @@ impl Journal {
         }
         // The older first: the newer one alone can still be read, the older one alone would be wrong.
         heads.sort_by_key(|(turn, ..)| *turn);
+        let end = self.frame(self.number, &[]);
         for (_, file, path) in heads {
-            let done = file
-                .write_all_at(&[0; HEAD], 0)
-                .and_then(|()| file.sync_data());
+            let done = file.write_all_at(&end, 0).and_then(|()| file.sync_data());
             done.map_err(|error| Error::io(path, error))?;
         }
         self.at = 0;
         self.unsynced.clear();
         Ok(())
+    }
+
+    /// Whether nothing was written since the last turn.
+    pub(super) fn is_empty(&self) -> bool {
+        self.at == 0
     }
 
     /// Whether a frame of so many bytes of groups has room in the file.
@@ -196,27 +206,32 @@ impl Journal {
     /// Writes a frame, for which there must be room; when that fails, it is as if it were not there.
     pub(super) fn append(&mut self, groups: &[u8]) -> Result<()> {
         failpoint::hit("before_wal_write");
-        let mut body = Vec::with_capacity(HEAD + groups.len());
-        let length = u32::try_from(groups.len()).unwrap_or(u32::MAX);
-        body.extend_from_slice(&length.to_le_bytes());
-        body.extend_from_slice(&[0; 4]);
-        body.extend_from_slice(&self.turn.to_le_bytes());
-        body.extend_from_slice(&(self.number + 1).to_le_bytes());
-        body.extend_from_slice(groups);
-        let crc = crc32fast::hash(body.get(8..).unwrap_or_default());
-        if let Some(place) = body.get_mut(4..8) {
-            place.copy_from_slice(&crc.to_le_bytes());
-        }
+        let mut frame = self.frame(self.number + 1, groups);
         if failpoint::is_next("mid_wal_frame") {
-            let _ = self.write(body.get(..body.len() / 2).unwrap_or_default(), self.at);
+            let _ = self.write(frame.get(..frame.len() / 2).unwrap_or_default(), self.at);
         }
         failpoint::hit("mid_wal_frame");
-        self.write(&body, self.at)?;
+        self.write(&frame, self.at)?;
         failpoint::hit("after_wal_write");
-        self.at += body.len();
+        self.at += frame.len();
         self.number += 1;
-        self.unsynced.append(&mut body);
+        self.unsynced.append(&mut frame);
         Ok(())
+    }
+
+    fn frame(&self, number: u64, groups: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::with_capacity(HEAD + groups.len());
+        let length = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+        frame.extend_from_slice(&length.to_le_bytes());
+        frame.extend_from_slice(&[0; 4]);
+        frame.extend_from_slice(&self.turn.to_le_bytes());
+        frame.extend_from_slice(&number.to_le_bytes());
+        frame.extend_from_slice(groups);
+        let crc = crc32fast::hash(frame.get(8..).unwrap_or_default());
+        if let Some(place) = frame.get_mut(4..8) {
+            place.copy_from_slice(&crc.to_le_bytes());
+        }
+        frame
     }
 
     fn write(&self, bytes: &[u8], at: usize) -> Result<()> {
