@@ -275,7 +275,7 @@ fn a_full_disk_refuses_a_scrape_and_keeps_the_others() {
 #[test]
 fn a_full_disk_refuses_rows_and_keeps_those_that_were_taken() {
     let dir = folder();
-    let Some(disk) = SmallDisk::mount(&dir.path().join("disk"), 64) else {
+    let Some(disk) = SmallDisk::mount(&dir.path().join("disk"), 48) else {
         eprintln!("SKIPPED: mounting a tmpfs needs root");
         return;
     };
