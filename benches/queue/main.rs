@@ -205,7 +205,7 @@ impl Bench {
             let answer = peer.ask_all("start 200");
             told.push(format!(
                 "{:.2}/{:.2}",
-                answer["p50"],
+                answer["p50"].as_f64().unwrap_or(f64::NAN),
                 answer["p99"].as_f64().unwrap_or(f64::NAN)
             ));
         }

@@ -24,8 +24,9 @@ const CONTROL_CACHE: u64 = 2 << 20;
 pub(super) const CONTROL: &str = "control";
 /// The database of the job queue, once there was a queue.
 pub(super) const JOBS: &str = "jobs";
-/// Page cache of the jobs: the rows of some ten thousand.
-const JOBS_CACHE: u64 = 8 << 20;
+/// Page cache of the jobs: what was written last lies in memory anyhow, and the engine keeps a page in
+/// each of its 256 shards.
+const JOBS_CACHE: u64 = 2 << 20;
 /// Ending of the folder of a database that is being removed.
 const DROPPED: &str = "dropped";
 /// Databases that stay open; more are opened for a question and closed at the next tick.
