@@ -144,12 +144,24 @@ impl Gate {
     }
 }
 
+/// Whoever waits when the thread ends, also by a panic, hears so; and whoever comes then.
+struct End<'a>(&'a Gate);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let mut asked = self.0.lock();
+        asked.is_over = true;
+        asked.waiting.clear();
+    }
+}
+
 fn run(gate: &Gate, rows: &Rows, durability: Durability) {
     let pause = match durability {
         Durability::Commit => None,
         Durability::Interval => Some(INTERVAL),
         Durability::None => Some(SETTLE),
     };
+    let _end = End(gate);
     let mut last = Last::default();
     while let Some(waiting) = gate.next(pause, last) {
         let began = Instant::now();
@@ -222,6 +234,19 @@ mod tests {
             took: Duration::from_millis(2),
         };
         assert_eq!(gate.next(None, last).map(|told| told.len()), Some(2));
+    }
+
+    #[test]
+    fn a_thread_that_panics_leaves_nobody_waiting() {
+        let gate = Gate::default();
+        let mut asked = ask(&gate, 1);
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _end = End(&gate);
+            panic!("as the engine may");
+        }));
+        assert!(ended.is_err());
+        asked.extend(ask(&gate, 1));
+        assert!(asked.into_iter().all(|told| told.blocking_recv().is_err()));
     }
 
     #[test]

@@ -10,13 +10,14 @@
 //! |---|---|
 //! | 0–3 | length of what follows the head |
 //! | 4–7 | CRC-32 of bytes 8 to the end |
-//! | 8–15 | turn: how often the files were taken, which is the same for all frames of a file |
+//! | 8–15 | turn: how often a file was taken, which is the same for all frames of a file |
 //! | 16–23 | number of the frame, going on over the turns |
 //! | then | groups of operations, as `pending` writes them |
 //!
-//! A head alone, without groups, says that everything up to it is in the database. It stands at the start of
-//! both files after a clean end, so that turns go on: what an earlier one left behind is never taken for a
-//! later one's.
+//! A turn begins with a head alone, which has the number of the frame before it, and is on the disk before
+//! anything else of the turn is written. So a file is of the one turn or of the other, whichever of its pages
+//! a loss of power leaves; and no turn comes twice, so that nothing that was lost can stand where a later
+//! frame ends. After an opening and a clean end both files hold such a head.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt as _;
@@ -54,6 +55,7 @@ pub(super) struct Journal {
 #[derive(Debug, Default)]
 struct Found {
     turn: u64,
+    /// The number of its head: of the last frame of the turn before.
     first: u64,
     last: u64,
     groups: Vec<Vec<Op>>,
@@ -62,6 +64,21 @@ struct Found {
 /// The files of the journal of a database.
 pub(super) fn paths(database: &Path) -> [PathBuf; 2] {
     ["journal-0", "journal-1"].map(|ending| database.with_extension(ending))
+}
+
+/// Sets aside the journal of a database that is not there: it is of another.
+pub(super) fn set_aside(database: &Path) -> Result<()> {
+    for path in paths(database) {
+        let mut name = path.clone().into_os_string();
+        name.push("-unfinished");
+        match std::fs::rename(&path, name) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(Error::io(&path, error));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The groups of operations that stand in the journal of a database, in their order.
@@ -89,7 +106,7 @@ fn found(paths: &[PathBuf; 2]) -> Result<Vec<Found>> {
     if let [older, newer] = all.as_slice()
         && !older.groups.is_empty()
         && !newer.groups.is_empty()
-        && (newer.turn != older.turn + 1 || newer.first != older.last + 1)
+        && (newer.turn != older.turn + 1 || newer.first != older.last)
     {
         let [path, _] = paths;
         return Err(Error::damaged(path, Damaged("a part of it is missing")));
@@ -100,21 +117,24 @@ fn found(paths: &[PathBuf; 2]) -> Result<Vec<Found>> {
 /// The frames of one turn from the start on, up to where they end or are torn.
 fn read_file(bytes: &[u8]) -> Option<Found> {
     let mut from = Reader::new(bytes);
-    let mut found: Option<Found> = None;
+    let (turn, first, groups) = read_frame(&mut from).ok()?;
+    if !groups.is_empty() {
+        return None;
+    }
+    let mut found = Found {
+        turn,
+        first,
+        last: first,
+        groups,
+    };
     while let Ok((turn, number, groups)) = read_frame(&mut from) {
-        let known = found.get_or_insert(Found {
-            turn,
-            first: number,
-            last: number.wrapping_sub(1),
-            groups: Vec::new(),
-        });
-        if turn != known.turn || number != known.last.wrapping_add(1) {
+        if turn != found.turn || number != found.last.wrapping_add(1) {
             break;
         }
-        known.last = number;
-        known.groups.extend(groups);
+        found.last = number;
+        found.groups.extend(groups);
     }
-    found
+    Some(found)
 }
 
 fn read_frame(from: &mut Reader<'_>) -> std::result::Result<(u64, u64, Vec<Vec<Op>>), Damaged> {
@@ -145,23 +165,20 @@ impl Journal {
             .last()
             .map_or((0, 0), |newest| (newest.turn, newest.last));
         let groups: Vec<Vec<Op>> = all.into_iter().flat_map(|found| found.groups).collect();
-        let is_clean = groups.is_empty();
-        if !is_clean {
+        if !groups.is_empty() {
             replay(groups)?;
         }
         let [first, second] = paths;
         let mut journal = Self {
             files: [make(first)?, make(second)?],
             active: 0,
-            at: 0,
+            at: HEAD,
             turn: turn + 1,
             number,
             unsynced: Vec::new(),
             has_failed: false,
         };
-        if !is_clean {
-            journal.clear()?;
-        }
+        journal.clear()?;
         Ok(journal)
     }
 
@@ -178,19 +195,18 @@ impl Journal {
         }
         // The older first: the newer one alone can still be read, the older one alone would be wrong.
         heads.sort_by_key(|(turn, ..)| *turn);
-        let end = self.frame(self.number, &[]);
+        let head = frame(self.turn, self.number, &[]);
         for (_, file, path) in heads {
-            let done = file.write_all_at(&end, 0).and_then(|()| file.sync_data());
-            done.map_err(|error| Error::io(path, error))?;
+            begin(file, path, &head)?;
         }
-        self.at = 0;
+        self.at = HEAD;
         self.unsynced.clear();
         Ok(())
     }
 
     /// Whether nothing was written since the last turn.
     pub(super) fn is_empty(&self) -> bool {
-        self.at == 0
+        self.at == HEAD
     }
 
     /// Whether a frame of so many bytes of groups has room in the file.
@@ -206,7 +222,7 @@ impl Journal {
     /// Writes a frame, for which there must be room; when that fails, it is as if it were not there.
     pub(super) fn append(&mut self, groups: &[u8]) -> Result<()> {
         failpoint::hit("before_wal_write");
-        let mut frame = self.frame(self.number + 1, groups);
+        let mut frame = frame(self.turn, self.number + 1, groups);
         if failpoint::is_next("mid_wal_frame") {
             let _ = self.write(frame.get(..frame.len() / 2).unwrap_or_default(), self.at);
         }
@@ -217,21 +233,6 @@ impl Journal {
         self.number += 1;
         self.unsynced.append(&mut frame);
         Ok(())
-    }
-
-    fn frame(&self, number: u64, groups: &[u8]) -> Vec<u8> {
-        let mut frame = Vec::with_capacity(HEAD + groups.len());
-        let length = u32::try_from(groups.len()).unwrap_or(u32::MAX);
-        frame.extend_from_slice(&length.to_le_bytes());
-        frame.extend_from_slice(&[0; 4]);
-        frame.extend_from_slice(&self.turn.to_le_bytes());
-        frame.extend_from_slice(&number.to_le_bytes());
-        frame.extend_from_slice(groups);
-        let crc = crc32fast::hash(frame.get(8..).unwrap_or_default());
-        if let Some(place) = frame.get_mut(4..8) {
-            place.copy_from_slice(&crc.to_le_bytes());
-        }
-        frame
     }
 
     fn write(&self, bytes: &[u8], at: usize) -> Result<()> {
@@ -269,11 +270,38 @@ impl Journal {
     }
 
     /// Goes on in the other file, whose frames are in the database. All of this one must be synced.
-    pub(super) fn turn_over(&mut self) {
+    pub(super) fn turn_over(&mut self) -> Result<()> {
+        failpoint::hit("before_wal_rotate");
+        let [first, second] = &self.files;
+        let (file, path) = if self.active == 0 { second } else { first };
+        begin(file, path, &frame(self.turn + 1, self.number, &[]))?;
+        failpoint::hit("after_wal_rotate");
         self.active = 1 - self.active;
-        self.at = 0;
+        self.at = HEAD;
         self.turn += 1;
+        Ok(())
     }
+}
+
+/// Writes the head that a turn begins with, and returns when it is on the disk.
+fn begin(file: &File, path: &Path, head: &[u8]) -> Result<()> {
+    let begun = file.write_all_at(head, 0).and_then(|()| file.sync_data());
+    begun.map_err(|error| Error::io(path, error))
+}
+
+fn frame(turn: u64, number: u64, groups: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(HEAD + groups.len());
+    let length = u32::try_from(groups.len()).unwrap_or(u32::MAX);
+    frame.extend_from_slice(&length.to_le_bytes());
+    frame.extend_from_slice(&[0; 4]);
+    frame.extend_from_slice(&turn.to_le_bytes());
+    frame.extend_from_slice(&number.to_le_bytes());
+    frame.extend_from_slice(groups);
+    let crc = crc32fast::hash(frame.get(8..).unwrap_or_default());
+    if let Some(place) = frame.get_mut(4..8) {
+        place.copy_from_slice(&crc.to_le_bytes());
+    }
+    frame
 }
 
 #[cfg(test)]

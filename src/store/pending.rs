@@ -26,6 +26,8 @@ pub(super) struct Pending {
     pub(super) settling: Option<Settling>,
     /// Groups that are not in the journal yet.
     pub(super) unlogged: Vec<u8>,
+    /// Bytes of groups that are just being written there.
+    pub(super) taken: usize,
     /// Groups so far.
     pub(super) count: u64,
     /// Bytes of them since room was looked for on the disk, and for how many there was.
@@ -81,8 +83,23 @@ impl Pending {
         all
     }
 
+    /// Takes the groups that are not in the journal yet, to write them there; and how many were ever.
+    pub(super) fn take(&mut self) -> (Vec<u8>, u64) {
+        self.taken = self.unlogged.len();
+        (std::mem::take(&mut self.unlogged), self.count)
+    }
+
+    /// Groups that were taken are in the journal; what is left of their room serves those that come.
+    pub(super) fn taken_over(&mut self, room: Vec<u8>) {
+        self.taken = 0;
+        if self.unlogged.is_empty() {
+            self.unlogged = room;
+        }
+    }
+
     /// Gives back groups that did not get into the journal, before those that came meanwhile.
     pub(super) fn give_back(&mut self, mut groups: Vec<u8>) {
+        self.taken = 0;
         groups.append(&mut self.unlogged);
         self.unlogged = groups;
     }

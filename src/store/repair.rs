@@ -144,11 +144,9 @@ fn copy_all(dir: &Path, out: &Path, mut names: Vec<String>) -> Result<(Repair, b
         }
         let to = Database::open(&out.join(name), shape(name))?;
         salvage.database(name, &source, &to)?;
-        if name == JOBS {
-            bring_over(&dir.join(name), &to, &mut salvage)?;
-        }
         to.barrier()?;
     }
+    bring_over(&dir.join(JOBS), &out.join(JOBS), &mut salvage)?;
     let logs = dir.join("wal");
     fs::create_dir_all(out.join("wal")).map_err(|e| Error::io(out, e))?;
     let (number, mut kept) = (salvage.sealed, Vec::new());
@@ -170,18 +168,21 @@ fn copy_all(dir: &Path, out: &Path, mut names: Vec<String>) -> Result<(Repair, b
     Ok((salvage.finish(), known))
 }
 
-/// Brings over what a journal says that is not in its database yet.
-fn bring_over(from: &Path, to: &Database, salvage: &mut Salvage) -> Result<()> {
+/// Brings over what the journal of jobs says that is not in their database yet, or no longer.
+fn bring_over(from: &Path, to: &Path, salvage: &mut Salvage) -> Result<()> {
     let groups = match journal::read(from) {
+        Ok(groups) if groups.is_empty() => return Ok(()),
         Ok(groups) => groups,
         Err(error) => {
             salvage.lose(JOBS, None, format!("its journal does not read: {error}"));
             return Ok(());
         }
     };
-    groups
-        .into_iter()
-        .try_for_each(|group| to.write_each(ROWS, group))
+    let to = Database::open(to, shape(JOBS))?;
+    for group in groups {
+        to.write_each(ROWS, group)?;
+    }
+    to.barrier()
 }
 
 /// Copies a log up to where it is torn; what it defines goes into the catalogue.

@@ -17,8 +17,9 @@ use std::time::Duration;
 
 use super::barrier::{Database, lock};
 use super::databases::{JOBS, shape};
-use super::journal::{Journal, emptied};
+use super::journal::{self, Journal, emptied};
 use super::keys::ROWS;
+use super::mark::Mark;
 use super::op::Op;
 use super::pending::{Pending, Values};
 use super::{Error, Result, codec};
@@ -83,7 +84,11 @@ enum Wish {
 
 impl Rows {
     pub(super) fn open(dir: &Path) -> Result<Self> {
-        let database = Arc::new(Database::open(&dir.join(JOBS), shape(JOBS))?);
+        let path = dir.join(JOBS);
+        if !Mark::of(&path).is_there() {
+            journal::set_aside(&path)?;
+        }
+        let database = Arc::new(Database::open(&path, shape(JOBS))?);
         let journal = Journal::open(&database.path, |groups| {
             let mut newest = Pending::default();
             for group in groups {
@@ -191,7 +196,7 @@ impl Rows {
         }
         let inner = &*self.inner;
         let mut pending = lock(&inner.pending);
-        while pending.unlogged.len() > UNLOGGED_MAX {
+        while pending.taken + pending.unlogged.len() > UNLOGGED_MAX {
             drop(pending);
             inner.log(false)?;
             pending = lock(&inner.pending);
@@ -240,6 +245,9 @@ impl Inner {
                 self.wish(if is_turned { Wish::Now } else { Wish::Soon });
                 return Ok(());
             }
+            if log.journal.is_empty() {
+                return Err(self.full());
+            }
             if !self.turn_over(&mut log)? {
                 drop(log);
                 let _turn = lock(&self.turn);
@@ -250,10 +258,7 @@ impl Inner {
 
     /// The same, unless the file has no room for it.
     fn try_log(&self, log: &mut Log, is_awaited: bool) -> Result<bool> {
-        let (mut groups, count) = {
-            let mut pending = lock(&self.pending);
-            (std::mem::take(&mut pending.unlogged), pending.count)
-        };
+        let (mut groups, count) = lock(&self.pending).take();
         if !groups.is_empty() {
             let fits = log.journal.fits(groups.len());
             let appended = if fits {
@@ -266,11 +271,7 @@ impl Inner {
                 return appended.map(|()| false);
             }
             emptied(&mut groups);
-            // Its room serves those that come next.
-            let mut pending = lock(&self.pending);
-            if pending.unlogged.is_empty() {
-                pending.unlogged = groups;
-            }
+            lock(&self.pending).taken_over(groups);
         }
         log.logged = count;
         if is_awaited || log.journal.unsynced() > UNSYNCED_MAX {
@@ -295,8 +296,8 @@ impl Inner {
         }
         log.journal.sync()?;
         log.synced = log.logged;
+        log.journal.turn_over()?;
         lock(&self.pending).begin();
-        log.journal.turn_over();
         Ok(true)
     }
 
@@ -317,6 +318,12 @@ impl Inner {
         settle_into(&self.database, &settling.values)?;
         lock(&self.pending).settling = None;
         Ok(())
+    }
+
+    /// More in one frame than a file holds, which `write` does not let in.
+    fn full(&self) -> Error {
+        let damage = codec::Damaged("a journal that has no room");
+        self.database.damaged(damage)
     }
 
     /// Brings everything that was written into the database.
@@ -380,6 +387,9 @@ impl Drop for Rows {
         if let Some(thread) = self.thread.take() {
             // A panic there was told when it happened.
             let _ = thread.join();
+        }
+        if let Err(error) = self.inner.log(true) {
+            tracing::error!(%error, "changes to jobs that nobody waited for are lost");
         }
         let settled = self.inner.settle();
         if let Err(error) = settled.and_then(|()| lock(&self.inner.journal).journal.clear()) {

@@ -204,6 +204,8 @@ fn killed_between_any_two_writes_each_transition_is_there_wholly_or_not_at_all()
         "before_wal_write",
         "mid_wal_frame",
         "after_wal_write",
+        "before_wal_rotate",
+        "after_wal_rotate",
         "before_batch",
         "after_batch",
         "after_flush",

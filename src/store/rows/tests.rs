@@ -297,18 +297,101 @@ fn a_sync_that_failed_is_made_good() {
     rows.write(vec![put(b"a", b"1")]).unwrap();
     rows.hand_over().unwrap();
     // As after a failure, of which the system may have forgotten what was written.
-    let [journal, _] = journal::paths(&dir.path().join(JOBS));
     lock(&rows.inner.journal)
         .journal
         .forget_as_after_a_failure();
-    assert!(
-        std::fs::read(&journal)
-            .unwrap()
-            .iter()
-            .all(|byte| *byte == 0)
-    );
+    assert!(journal::read(&dir.path().join(JOBS)).unwrap().is_empty());
     rows.write(vec![put(b"b", b"2")]).unwrap();
     rows.barrier().unwrap();
     let copy = copied(dir.path());
     assert_eq!(all(&Rows::open(copy.path()).unwrap()).len(), 2);
+}
+
+/// A file of the journal of which a loss of power left some pages as they were before.
+fn patched(dir: &Path, file: usize, bytes: &[u8]) -> tempfile::TempDir {
+    let copy = copied(dir);
+    let path = &journal::paths(&copy.path().join(JOBS))[file];
+    std::fs::write(path, bytes).unwrap();
+    copy
+}
+
+#[test]
+fn whichever_pages_of_a_turns_first_frame_are_on_the_disk_it_opens() {
+    const PAGE: usize = 4_096;
+    let dir = tempfile::tempdir().unwrap();
+    let rows = Rows::open(dir.path()).unwrap();
+    let noise = |seed: u32| -> Vec<u8> {
+        let bytes =
+            (0..2_000).flat_map(|i| crc32fast::hash(&(seed + i).to_le_bytes()).to_le_bytes());
+        bytes.collect()
+    };
+    for n in 0..2_u8 {
+        for key in 0..9 {
+            rows.write(vec![put(&[key], &[n; 50])]).unwrap();
+            rows.barrier().unwrap();
+        }
+        rows.inner.settle().unwrap();
+    }
+    let held = all(&rows);
+    let [first, _] = journal::paths(&dir.path().join(JOBS));
+    let before = std::fs::read(&first).unwrap();
+    rows.write(vec![put(&[1], &noise(1)), put(&[2], &noise(9_000))])
+        .unwrap();
+    rows.hand_over().unwrap();
+    let after = std::fs::read(&first).unwrap();
+    assert!(
+        before[2 * PAGE..] != after[2 * PAGE..],
+        "it takes several pages"
+    );
+    for cut in [PAGE, 2 * PAGE] {
+        let second_half = [&before[..cut], &after[cut..]].concat();
+        let first_half = [&after[..cut], &before[cut..]].concat();
+        for bytes in [second_half, first_half] {
+            let copy = patched(dir.path(), 0, &bytes);
+            let again = Rows::open(copy.path()).unwrap();
+            assert!(all(&again) == held, "cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_was_lost_and_the_one_after_it_never_come_back() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Rows::open(dir.path()).unwrap());
+    let rows = Rows::open(dir.path()).unwrap();
+    let [first, _] = journal::paths(&dir.path().join(JOBS));
+    let empty = std::fs::read(&first).unwrap();
+    rows.write(vec![put(b"a", b"1")]).unwrap();
+    rows.hand_over().unwrap();
+    let one = std::fs::read(&first).unwrap();
+    rows.write(vec![put(b"b", b"1")]).unwrap();
+    rows.hand_over().unwrap();
+    let two = std::fs::read(&first).unwrap();
+    // The first is not on the disk, the second is.
+    let end = (0..one.len())
+        .rev()
+        .find(|at| one[*at] != empty[*at])
+        .unwrap()
+        + 1;
+    let cut = patched(dir.path(), 0, &[&empty[..end], &two[end..]].concat());
+    let rows = Rows::open(cut.path()).unwrap();
+    assert!(all(&rows).is_empty());
+    rows.write(vec![put(b"c", b"1")]).unwrap();
+    rows.hand_over().unwrap();
+    let crashed = copied(cut.path());
+    let held = all(&Rows::open(crashed.path()).unwrap());
+    assert_eq!(held.into_keys().collect::<Vec<_>>(), [b"c"]);
+}
+
+#[test]
+fn the_journal_of_a_database_that_is_gone_is_set_aside() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = Rows::open(dir.path()).unwrap();
+    rows.write(vec![put(b"a", b"1")]).unwrap();
+    rows.barrier().unwrap();
+    let copy = copied(dir.path());
+    std::fs::remove_dir_all(copy.path().join(JOBS)).unwrap();
+    std::fs::remove_file(copy.path().join(JOBS).with_extension("made")).unwrap();
+    assert!(all(&Rows::open(copy.path()).unwrap()).is_empty());
+    assert!(copy.path().join("jobs.journal-0-unfinished").exists());
 }
