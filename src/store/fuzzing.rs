@@ -7,8 +7,8 @@ use super::codec::{self, Reader};
 use super::content::{self, Tree};
 use super::databases::{CONTROL, shape};
 use super::{
-    backup, buckets, chunk, column, definition, frame, keys, leaves, restore, rollup, segments,
-    snapshot, transfer, wal,
+    backup, buckets, chunk, column, definition, frame, journal, keys, leaves, restore, rollup,
+    segments, snapshot, transfer, wal,
 };
 use crate::model::series::Kind;
 use crate::model::units::{Millis, Timestamp};
@@ -137,8 +137,9 @@ fn given(bytes: &[u8], shape: u8) {
     );
 }
 
-/// Frames of a log, and what stands behind a torn place.
+/// Frames of a log, and what stands behind a torn place; and those of a journal.
 pub fn frames(bytes: &[u8]) {
+    journal::skim(bytes);
     let read = frame::read_frames(bytes, |_| {});
     let _ = wal::scrapes_after(bytes, read);
     let _ = wal::read_log(&wal::with_head(bytes, 1), 1, |_| {});

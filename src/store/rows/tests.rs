@@ -233,6 +233,13 @@ fn what_earlier_turns_left_is_never_taken_for_what_came_later() {
 }
 
 proptest! {
+    #[test]
+    fn arbitrary_bytes_in_a_journal_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        journal::skim(&bytes);
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     /// 0–9 write, 10–13 hand over, 14–17 pass the barrier, 18 ends, 19 and 20 crash, the rest settle.
     #[test]
