@@ -43,7 +43,7 @@ pub(super) fn charts(target: &TargetReport, i: usize, asking: Asking) -> String 
         return String::new();
     }
     let legend = "<ul class=\"legend\" aria-label=\"Legend\">\
-        <li><svg viewBox=\"0 0 24 12\"><path class=\"history\" d=\"M1 6H23\"/></svg>daily mean</li>\
+        <li><svg viewBox=\"0 0 24 12\"><path class=\"history\" d=\"M1 6H23\"/></svg>measured, by day</li>\
         <li><svg viewBox=\"0 0 24 12\"><path class=\"mean\" d=\"M1 6H23\"/></svg>forecast</li>\
         <li><svg viewBox=\"0 0 24 12\"><path class=\"band wide\" d=\"M0 0H24V12H0Z\"/>\
         <path class=\"band middle\" d=\"M0 2H24V10H0Z\"/><path class=\"band narrow\" \

@@ -6,8 +6,9 @@ use super::each;
 pub(super) fn method() -> String {
     "<section class=\"part\"><h2>Method and limits</h2>\
      <p><b>Usage</b> is what the host and the server report. Counters are stored raw and read as \
-     rates; resets are recognised. Charts show daily means; a gap in the line is a time without \
-     readings, and nothing is filled in.</p>\
+     rates; resets are recognised. Charts show a value a day, which is what is forecast: the 95 % \
+     quantile of the hours for cpu and bandwidth, the highest reading for memory and connections, \
+     the mean of all else; a gap in the line is a time without readings, and nothing is filled in.</p>\
      <p><b>Limits</b> are measured (processors, memory, the size of the file system, \
      <code>max_connections</code>) or set in the configuration. Each row says which.</p>\
      <p><b>Forecasts</b> are chosen by rolling origins: every method forecasts pasts that are \
