@@ -308,11 +308,12 @@ impl Inner {
         };
         {
             let mut log = lock(&self.journal);
-            // The first that goes into a file that was turned to has room there.
-            if log.synced < settling.count && !self.try_log(&mut log, true)? {
-                return Err(self
-                    .database
-                    .damaged(codec::Damaged("a journal that has no room")));
+            if log.logged >= settling.count {
+                log.journal.sync()?;
+                log.synced = log.logged;
+            } else if !self.try_log(&mut log, true)? {
+                // What goes first into a file that was turned to has room there.
+                return Err(self.full());
             }
         }
         settle_into(&self.database, &settling.values)?;

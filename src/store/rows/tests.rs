@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::fs::File;
 
 use proptest::prelude::*;
 
@@ -297,21 +298,68 @@ proptest! {
     }
 }
 
+/// Takes what is written to it, forgets it, and cannot be synced.
+fn broken() -> File {
+    let options = File::options().read(true).write(true).clone();
+    options.open("/dev/null").unwrap()
+}
+
 #[test]
 fn a_sync_that_failed_is_made_good() {
     let dir = tempfile::tempdir().unwrap();
     let rows = Rows::open(dir.path()).unwrap();
+    let sound = lock(&rows.inner.journal).journal.exchange(broken());
     rows.write(vec![put(b"a", b"1")]).unwrap();
-    rows.hand_over().unwrap();
-    // As after a failure, of which the system may have forgotten what was written.
-    lock(&rows.inner.journal)
-        .journal
-        .forget_as_after_a_failure();
+    assert!(matches!(rows.barrier(), Err(Error::Io { .. })));
+    lock(&rows.inner.journal).journal.exchange(sound);
     assert!(journal::read(&dir.path().join(JOBS)).unwrap().is_empty());
     rows.write(vec![put(b"b", b"2")]).unwrap();
     rows.barrier().unwrap();
     let copy = copied(dir.path());
     assert_eq!(all(&Rows::open(copy.path()).unwrap()).len(), 2);
+}
+
+#[test]
+fn syncs_that_fail_until_the_file_is_full_are_made_good_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let rows = Rows::open(dir.path()).unwrap();
+    rows.write(vec![put(b"a", b"1")]).unwrap();
+    rows.barrier().unwrap();
+    let sound = {
+        // Turned over with a group that is in neither file yet.
+        let _turn = lock(&rows.inner.turn);
+        rows.write(vec![put(b"b", b"1")]).unwrap();
+        let mut log = lock(&rows.inner.journal);
+        assert!(rows.inner.turn_over(&mut log).unwrap());
+        log.journal.exchange(broken())
+    };
+    const LARGE: u32 = 90_000;
+    let mut taken = vec![b"a".to_vec(), b"b".to_vec()];
+    for n in 0..60 {
+        let key = vec![b'n', n];
+        // What does not pack.
+        let noise = |i: u32| crc32fast::hash(&(u32::from(n) << 20 | i).to_le_bytes());
+        let noise: Vec<u8> = (0..LARGE / 4)
+            .flat_map(|i| noise(i).to_le_bytes())
+            .collect();
+        if rows.write(vec![put(&key, &noise)]).is_ok() {
+            taken.push(key);
+        }
+        assert!(rows.barrier().is_err());
+    }
+    assert!(
+        !lock(&rows.inner.journal).journal.fits(LARGE as usize),
+        "it is full"
+    );
+    lock(&rows.inner.journal).journal.exchange(sound);
+    rows.barrier().unwrap();
+    rows.write(vec![put(b"z", b"1")]).unwrap();
+    rows.barrier().unwrap();
+    taken.push(b"z".to_vec());
+    let copy = copied(dir.path());
+    for rows in [rows, Rows::open(copy.path()).unwrap()] {
+        assert_eq!(all(&rows).into_keys().collect::<Vec<_>>(), taken);
+    }
 }
 
 /// A file of the journal of which a loss of power left some pages as they were before.
