@@ -41,7 +41,7 @@ impl Database {
             }
             count += 1;
             size += op.size();
-            self.unsynced.add_op(&op);
+            self.unsynced.add(op.size(), op.value().is_some());
             match op {
                 Op::Put(key, value) => batch.insert(key, value),
                 Op::Delete(key) => batch.remove(key),
@@ -116,7 +116,7 @@ impl Database {
         let _writer = lock(&self.writer);
         let (tree, rows) = self.begin(tree, &ops)?;
         for op in ops {
-            self.apply_one(&tree, op)?;
+            self.apply_one(&tree, op.key(), op.value())?;
         }
         self.rows.fetch_add(rows, Ordering::Release);
         Ok(())
@@ -134,18 +134,7 @@ impl Database {
         let _writer = lock(&self.writer);
         let tree = self.tree_for_writing(name)?;
         for (key, value) in values {
-            self.unsynced.add(
-                key.len() + value.as_ref().map_or(0, Vec::len),
-                value.is_some(),
-            );
-            failpoint::hit("before_batch");
-            match value {
-                Some(value) => tree.insert(key, value.as_slice()),
-                None => tree.remove(key),
-            }
-            .map_err(|e| self.engine(e))?;
-            failpoint::hit("after_batch");
-            self.sync_if_due()?;
+            self.apply_one(&tree, key, value.as_deref())?;
         }
         Ok(())
     }
@@ -161,12 +150,13 @@ impl Database {
     }
 
     /// One operation is whole without a batch, which would cost the engine two more writes.
-    fn apply_one(&self, tree: &sled::Tree, op: Op) -> Result<()> {
-        self.unsynced.add_op(&op);
+    fn apply_one(&self, tree: &sled::Tree, key: &[u8], value: Option<&[u8]>) -> Result<()> {
+        let size = key.len() + value.map_or(0, <[u8]>::len);
+        self.unsynced.add(size, value.is_some());
         failpoint::hit("before_batch");
-        match op {
-            Op::Put(key, value) => tree.insert(key, value),
-            Op::Delete(key) => tree.remove(key),
+        match value {
+            Some(value) => tree.insert(key, value),
+            None => tree.remove(key),
         }
         .map_err(|e| self.engine(e))?;
         failpoint::hit("after_batch");

@@ -24,6 +24,22 @@ impl Op {
         }
     }
 
+    /// What is there afterwards, if anything.
+    pub(super) fn value(&self) -> Option<&[u8]> {
+        match self {
+            Self::Put(_, value) => Some(value),
+            Self::Delete(_) => None,
+        }
+    }
+
+    /// Key, and what is there afterwards, if anything.
+    pub(super) fn into_parts(self) -> (Vec<u8>, Option<Vec<u8>>) {
+        match self {
+            Self::Put(key, value) => (key, Some(value)),
+            Self::Delete(key) => (key, None),
+        }
+    }
+
     /// Bytes of key and value.
     pub(super) fn size(&self) -> usize {
         match self {

@@ -50,10 +50,7 @@ impl Pending {
         self.count += 1;
         put_varint(&mut self.unlogged, group.len() as u64);
         for op in group {
-            let (key, value) = match op {
-                Op::Put(key, value) => (key, Some(value)),
-                Op::Delete(key) => (key, None),
-            };
+            let (key, value) = op.into_parts();
             self.unlogged
                 .push(if value.is_some() { PUT } else { DELETE });
             put_bytes(&mut self.unlogged, &key);
@@ -112,6 +109,11 @@ impl Pending {
         });
         (self.used, self.room) = (0, 0);
     }
+}
+
+/// What each key holds after groups in their order.
+pub(super) fn last_values(groups: Vec<Vec<Op>>) -> Values {
+    groups.into_iter().flatten().map(Op::into_parts).collect()
 }
 
 /// Reads what [`Pending::add`] wrote.

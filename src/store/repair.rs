@@ -25,6 +25,7 @@ use super::history::History;
 use super::keys::{self, CATALOGUE, DATA, DAY_SPAN, GROUP, META, ROWS, SEALED, SPAN, TALLY};
 use super::mark::Mark;
 use super::op::Op;
+use super::pending::last_values;
 use super::rollup::{self, GAP, Tier};
 use super::salvage::Salvage;
 use super::source::{database_names, open_files};
@@ -179,9 +180,7 @@ fn bring_over(from: &Path, to: &Path, salvage: &mut Salvage) -> Result<()> {
         }
     };
     let to = Database::open(to, shape(JOBS))?;
-    for group in groups {
-        to.write_each(ROWS, group)?;
-    }
+    to.settle(ROWS, &last_values(groups))?;
     to.barrier()
 }
 

@@ -21,7 +21,7 @@ use super::journal::{self, Journal, emptied};
 use super::keys::ROWS;
 use super::mark::Mark;
 use super::op::Op;
-use super::pending::{Pending, Values};
+use super::pending::{Pending, Values, last_values};
 use super::{Error, Result, codec};
 use crate::model::units::Bytes;
 
@@ -90,11 +90,7 @@ impl Rows {
         }
         let database = Arc::new(Database::open(&path, shape(JOBS))?);
         let journal = Journal::open(&database.path, |groups| {
-            let mut newest = Pending::default();
-            for group in groups {
-                newest.add(group);
-            }
-            settle_into(&database, &newest.newest)
+            settle_into(&database, &last_values(groups))
         })?;
         let inner = Arc::new(Inner {
             database,

@@ -5,8 +5,6 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::op::Op;
-
 /// A change may have its whole leaf written anew, and one more that is moved out of a segment: so many
 /// values of its size.
 const LEAF: u64 = 20;
@@ -32,12 +30,7 @@ impl Unsynced {
         }
     }
 
-    /// Counts an operation.
-    pub(super) fn add_op(&self, op: &Op) {
-        self.add(op.size(), matches!(op, Op::Put(..)));
-    }
-
-    /// Counts an operation of so many bytes of key and value.
+    /// Counts an operation of so many bytes of key and value; one that is no put deletes.
     pub(super) fn add(&self, size: usize, is_put: bool) {
         let size = size as u64;
         let mut usual = self.usual.load(Ordering::Relaxed);
@@ -72,16 +65,15 @@ mod tests {
     #[test]
     fn what_is_written_meanwhile_is_not_covered() {
         let unsynced = Unsynced::within(1 << 20);
-        let put = Op::put([1; 10], vec![0; 1_000]);
         let mut ops = 0;
         while !unsynced.is_full() {
-            unsynced.add_op(&put);
+            unsynced.add(1_010, true);
             ops += 1;
         }
         assert!((20..40).contains(&ops), "{ops}");
         let covered = unsynced.now();
         // A deletion is a leaf of the usual values.
-        unsynced.add_op(&Op::Delete(vec![1; 10]));
+        unsynced.add(10, false);
         unsynced.passed(covered);
         assert!(unsynced.now() > 10_000 && !unsynced.is_full());
     }
