@@ -321,6 +321,7 @@ fn a_sync_that_failed_is_made_good() {
 
 #[test]
 fn syncs_that_fail_until_the_file_is_full_are_made_good_too() {
+    const LARGE: u32 = 90_000;
     let dir = tempfile::tempdir().unwrap();
     let rows = Rows::open(dir.path()).unwrap();
     rows.write(vec![put(b"a", b"1")]).unwrap();
@@ -333,7 +334,6 @@ fn syncs_that_fail_until_the_file_is_full_are_made_good_too() {
         assert!(rows.inner.turn_over(&mut log).unwrap());
         log.journal.exchange(broken())
     };
-    const LARGE: u32 = 90_000;
     let mut taken = vec![b"a".to_vec(), b"b".to_vec()];
     for n in 0..60 {
         let key = vec![b'n', n];
