@@ -65,6 +65,7 @@ def arguments():
     add("--sets", type=names, default=[], help="beginnings of names, such as m4,infra_gitsize; all")
     add("--peers", type=names, default=list(methods.PEERS), help="default: all of them")
     add("--series", type=int, default=0, help="at most so many of each set, at random; 0: all")
+    add("--origins", type=int, default=0, help="earlier origins instead of the last (not capacity)")
     add("--seeds", type=names, default=list("12345"), help="of the capacity sets (1,2,3,4,5)")
     add("--budget", type=seconds, default=120.0, help="wall time a peer and set, such as 60s (120s)")
     add("--jobs", type=int, default=2, help="peers that work at the same time (%(default)s)")
@@ -74,8 +75,8 @@ def arguments():
     unknown = [peer for peer in asked.peers if peer not in methods.PEERS]
     if unknown:
         parser.error(f"no peer {unknown[0]}; there are {', '.join(methods.PEERS)}")
-    if asked.jobs < 1 or asked.series < 0:
-        parser.error("--jobs is at least 1, --series at least 0")
+    if asked.jobs < 1 or asked.series < 0 or asked.origins < 0:
+        parser.error("--jobs is at least 1, --series and --origins at least 0")
     if not asked.plimsoll.is_file():
         parser.error(f"{asked.plimsoll} is not there; run cargo build --release")
     if not asked.data.is_dir():
@@ -348,6 +349,10 @@ def main():
         table = csv.writer(file, lineterminator="\n")
         table.writerow(("set", "peer", "n", "measure", "peer_value", "ours", "gap", "lo95", "hi95"))
         for found_set in sets.load(asked.data, asked.keep, asked.seeds, asked.sets):
+            if asked.origins:
+                if found_set.is_capacity:
+                    continue
+                found_set = found_set.at_earlier(asked.origins)
             table.writerows(one_set(asked, found_set))
             file.flush()
     print(f"\nall figures: {out}; forecasts: {asked.keep}", file=sys.stderr)

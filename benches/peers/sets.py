@@ -9,7 +9,7 @@ import gzip
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +49,25 @@ class Set:
     @property
     def is_capacity(self):
         return self.headline == "TTT MAE d"
+
+    def at_earlier(self, origins):
+        """Each series as it stood at so many earlier origins, a horizon apart, and their futures.
+
+        An origin needs a past of two horizons and two periods; a future that is all missing is
+        left out.
+        """
+        found = Set(f"{self.name}@{origins}", headline=self.headline)
+        for one in self.series:
+            ahead = len(one.actual)
+            least = 2 * max(ahead, one.period)
+            for back in range(1, origins + 1):
+                cut = len(one.past) - back * ahead
+                actual = one.past[cut : cut + ahead] if cut >= least else np.array([])
+                if np.isfinite(actual).any():
+                    changed = {"past": one.past[:cut], "actual": actual}
+                    changed |= {"name": f"{one.name}@{back}", "start": one.start - back * ahead}
+                    found.series.append(replace(one, **changed))
+        return found
 
 
 def rows(path):
