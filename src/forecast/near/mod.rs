@@ -1,14 +1,16 @@
 //! The near future: horizons that are short beside the past.
 //!
 //! For: a series at its own step, whatever that is. Not for: months ahead from months of history
-//! (`far`). The series' cycle is found (`cycle`), regressions on its own past (`lagged`), smoothing
-//! (`smoothing`, `theta`) on indices (`seasonal`) forecast from the end and from origins before it,
-//! and what each got right weighs it (`weigh`). Bands come from the same errors (`error`). Read
+//! (`far`). The series' cycle is found (`cycle`), regressions on its own past (`regression`, `lagged`),
+//! its last cycle (`naive`), and smoothing (`smoothing`, `theta`) on indices (`seasonal`) forecast from
+//! the end and from origins before it, and what each got right weighs it (`weigh`). Bands come from the same errors (`error`). Read
 //! [`project`] first.
 
 mod cycle;
 mod error;
 mod lagged;
+mod naive;
+mod regression;
 mod seasonal;
 mod smoothing;
 mod theta;
@@ -20,7 +22,6 @@ use super::settings::settings;
 use crate::model::units::Millis;
 
 use cycle::Cycle;
-use lagged::Lagged;
 use seasonal::Indices;
 use smoothing::Slope;
 use weigh::Trial;
@@ -184,8 +185,9 @@ pub(super) fn project(values: &[f64], horizon: usize, known: Known<'_>) -> Near 
     let past = Past::of(values, known);
     let origins = past.origins(horizon);
     let mut told = Vec::new();
-    by_cycle(&past, &origins, &mut told);
-    by_walk(&past, &origins, &mut told);
+    regression::by_cycle(&past, &origins, &mut told);
+    regression::by_walk(&past, &origins, &mut told);
+    naive::by_cycle(&past, &origins, &mut told);
     smoothed(&past, &origins, &mut told);
     let trial = Trial::new(&past, &origins, told);
     trial.near(&past, horizon)
@@ -200,134 +202,6 @@ pub(super) fn day_of(values: &[f64]) -> usize {
 pub(super) fn day_among(periods: &[usize]) -> usize {
     let day = |p: &&usize| settings().cycle.days.contains(p);
     periods.iter().find(day).copied().unwrap_or(1)
-}
-
-/// One regression at every origin, on values or on their logarithms where there are such.
-fn regression(
-    name: &'static str,
-    lagged: &Lagged,
-    of_logs: bool,
-    past: &Past,
-    origins: &[Origin],
-) -> Option<Told> {
-    let values = if of_logs {
-        past.logs.as_deref()?
-    } else {
-        &past.values
-    };
-    let mut forecasts = lagged.forecasts(values, &past.present, origins);
-    if of_logs {
-        for v in forecasts.iter_mut().flatten().flatten() {
-            *v = v.min(EXP_MAX).exp();
-        }
-    }
-    Some(Told {
-        name,
-        by_cycle: false,
-        forecasts,
-    })
-}
-
-/// Regressions on the neighbourhood of each cycle back.
-fn by_cycle(past: &Past, origins: &[Origin], told: &mut Vec<Told>) {
-    let set = &settings().near;
-    let Cycle { steps, long } = past.cycle;
-    let reach = long.max(2 * steps);
-    if !past.cycle.is_some() || past.values.len() <= reach + 2 * steps {
-        return;
-    }
-    let narrow = Lagged {
-        lags: cycle_lags(steps, reach, false),
-        home: Some(steps),
-        ridge: set.cycle_ridge,
-        window: (56 * steps).max(8 * reach),
-        level: Some(4 * steps),
-        doubt: None,
-    };
-    let wide = Lagged {
-        lags: cycle_lags(steps, reach, true),
-        ridge: set.wide_ridge,
-        ..narrow.clone()
-    };
-    let mut ask = |name, lagged, of_logs| {
-        let said = regression(name, lagged, of_logs, past, origins);
-        told.extend(said.map(|said| Told {
-            by_cycle: true,
-            ..said
-        }));
-    };
-    ask("lags", &narrow, false);
-    ask("lags-log", &narrow, true);
-    ask("lags-wide-log", &wide, true);
-    if past.logs.is_none() {
-        ask("lags-wide", &wide, false);
-    }
-}
-
-/// Regressions of differences, and of levels, on a year of weeks back.
-fn by_walk(past: &Past, origins: &[Origin], told: &mut Vec<Told>) {
-    let set = &settings().near;
-    if past.cycle.steps > set.walk_cycle {
-        return;
-    }
-    let walk = Lagged {
-        lags: set.walk_lags.clone(),
-        home: None,
-        ridge: set.walk_ridge,
-        window: set.walk_window,
-        level: None,
-        doubt: Some(set.walk_doubt),
-    };
-    let long = Lagged {
-        ridge: set.long_ridge,
-        window: set.long_window,
-        ..walk.clone()
-    };
-    let level = Lagged {
-        home: Some(1),
-        ridge: set.level_ridge,
-        level: Some(set.level_steps),
-        doubt: None,
-        ..walk.clone()
-    };
-    let short = Lagged {
-        lags: set.short_lags.clone(),
-        ridge: set.long_ridge,
-        doubt: Some(set.short_doubt),
-        ..walk.clone()
-    };
-    let mut ask = |name, lagged, of_logs| {
-        told.extend(regression(name, lagged, of_logs, past, origins));
-    };
-    if past.values.len() >= set.walk_least {
-        ask("walk", &walk, false);
-        ask("walk-log", &walk, true);
-        ask("walk-long", &long, false);
-        ask("level", &level, false);
-    }
-    ask("walk-short", &short, false);
-    ask("walk-short-log", &short, true);
-}
-
-/// Above this, exp overflows.
-const EXP_MAX: f64 = 700.0;
-
-/// The last steps, and the neighbourhood of each cycle back to `reach`.
-fn cycle_lags(steps: usize, reach: usize, wide: bool) -> Vec<usize> {
-    /// More cycles back add lags and no knowledge.
-    const CYCLES: usize = 8;
-    let mut lags = vec![1, 2, 3];
-    for k in 1..=(reach / steps).min(CYCLES) {
-        if wide || k == 1 {
-            lags.extend([steps * k - 1, steps * k + 1]);
-        }
-        lags.push(steps * k);
-    }
-    lags.extend([reach - 1, reach, reach + 1]);
-    lags.retain(|lag| *lag > 0);
-    lags.sort_unstable();
-    lags.dedup();
-    lags
 }
 
 /// Smoothing and theta on the series without its season.
@@ -373,8 +247,8 @@ fn smoothed(past: &Past, origins: &[Origin], told: &mut Vec<Told>) {
 type Smoothing = fn(&[f64], &[Origin]) -> Vec<Option<Vec<f64>>>;
 
 const SMOOTHED: [(&str, Smoothing); 7] = [
-    ("naive", |flat, origins| moved(flat, origins, false)),
-    ("drift", |flat, origins| moved(flat, origins, true)),
+    ("naive", |flat, origins| naive::moved(flat, origins, false)),
+    ("drift", |flat, origins| naive::moved(flat, origins, true)),
     ("ses", |flat, origins| {
         smoothing::forecasts(flat, Slope::None, origins)
     }),
@@ -394,15 +268,17 @@ fn damped_logs(flat: &[f64], origins: &[Origin]) -> Vec<Option<Vec<f64>>> {
         return vec![None; origins.len()];
     }
     let logs: Vec<f64> = flat.iter().map(|v| v.ln()).collect();
-    let mut forecasts = smoothing::forecasts(&logs, Slope::Damped, origins);
+    of_logs(smoothing::forecasts(&logs, Slope::Damped, origins))
+}
+
+/// Forecasts of logarithms as those of values.
+fn of_logs(mut forecasts: Vec<Option<Vec<f64>>>) -> Vec<Option<Vec<f64>>> {
+    /// Above this, exp overflows.
+    const EXP_MAX: f64 = 700.0;
     for v in forecasts.iter_mut().flatten().flatten() {
         *v = v.min(EXP_MAX).exp();
     }
     forecasts
-}
-
-fn moved(flat: &[f64], origins: &[Origin], moves: bool) -> Vec<Option<Vec<f64>>> {
-    origins.iter().map(|o| drift(flat, *o, moves)).collect()
 }
 
 /// Appends forecasts of every smoothing at `origins`, by indices found on `from..until`.
@@ -430,18 +306,6 @@ fn extend_smoothed(past: &Past, from: usize, until: usize, origins: &[Origin], a
         }
         told.forecasts.append(&mut forecasts);
     }
-}
-
-/// The last value, and perhaps the mean step from the first on.
-fn drift(values: &[f64], origin: Origin, moves: bool) -> Option<Vec<f64>> {
-    let upto = values.get(..origin.at)?;
-    let (first, last) = (*upto.first()?, *upto.last()?);
-    let step = if moves && upto.len() > 1 {
-        (last - first) / (upto.len() - 1) as f64
-    } else {
-        0.0
-    };
-    Some((1..=origin.ahead).map(|j| last + step * j as f64).collect())
 }
 
 #[cfg(test)]
@@ -478,7 +342,7 @@ mod tests {
             let origins = past.origins(10);
             let mut told = Vec::new();
             smoothed(&past, &origins, &mut told);
-            by_walk(&past, &origins, &mut told);
+            regression::by_walk(&past, &origins, &mut told);
             (origins, told)
         };
         let (origins, before) = told(&values);

