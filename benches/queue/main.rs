@@ -1,6 +1,6 @@
 //! The queue beside `BullMQ` 5 on Redis, in turns: sending, working, starting, memory.
 //!
-//! `cargo bench --bench queue` measures all rows; `-- one many bulk work start memory` chooses, and
+//! `cargo bench --bench queue` measures all rows; `-- one many bound bulk work start memory` chooses, and
 //! `-- alone` leaves `BullMQ` out. `-- churn` sends a million jobs through ours with 10 000 live,
 //! and `-- claims` asks what a claim costs from 1 000 to 1 M waiting. Before each figure stands what
 //! the disk could do at that time: appends of 4 kB with fdatasync, per second. With `-- slow` each
@@ -14,6 +14,7 @@
     reason = "a benchmark may stop at the first surprise, and measures time"
 )]
 
+mod bound;
 mod disk;
 mod ours;
 mod peer;
@@ -47,7 +48,7 @@ fn main() {
     if has("claims") {
         return claims();
     }
-    let rows = ["one", "many", "bulk", "work", "start", "memory"];
+    let rows = ["one", "many", "bound", "bulk", "work", "start", "memory"];
     let all = !rows.iter().any(|row| has(row));
     let folder = tempfile::tempdir().unwrap();
     let packages = if has("alone") { None } else { peer::packages() };
@@ -135,6 +136,7 @@ impl Bench {
                 let rate = self.runtime.block_on(self.inside.add(256, TIME));
                 print("256 in flight", &mut disk, "", "", &format!("{rate:.0}"));
             }
+            "bound" => self.bound(),
             "bulk" => {
                 let mut disk = Vec::new();
                 let theirs = self.ask(&format!("bulk {}", TIME.as_millis()), "rate", &mut disk);
@@ -180,6 +182,17 @@ impl Bench {
         let http = format!("{http}, {each:.0} µs of processor each");
         let inside = share(inside, f64::midpoint(between, after));
         print(name, &mut disk, &theirs, &http, &inside);
+    }
+
+    /// What no server can pass on this machine.
+    fn bound(&self) {
+        let mut disk = vec![disk::rate(&self.folder)];
+        let one = bound::rate(1, Some(&self.folder), TIME);
+        let name = "answered at once, one by one, a sync each";
+        print(name, &mut disk, "", &format!("{one:.0}"), "");
+        let many = bound::rate(100, None, TIME);
+        let name = "answered at once, 100 in flight, no sync";
+        print(name, &mut [], "", &format!("{many:.0}"), "");
     }
 
     fn working(&mut self, concurrency: usize, theirs: usize, ours: usize) {

@@ -354,7 +354,7 @@ impl Drop for Served {
     }
 }
 
-fn one_job() -> String {
+pub(crate) fn one_job() -> String {
     format!(r#"{{"name":"j","data":{DATA},"opts":{{"removeOnComplete":true}}}}"#)
 }
 

@@ -30,7 +30,7 @@ impl Wire {
         let length = body.len();
         format!(
             "{method} /api/v1/performance/jobs/{path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n\
-             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+             content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
         )
         .into_bytes()
     }
@@ -72,8 +72,8 @@ impl Wire {
     }
 }
 
-/// Our server writes names in small letters.
-fn length(head: &[u8]) -> usize {
+/// Bytes of the body; servers write names in small letters, and so does this client.
+pub(crate) fn length(head: &[u8]) -> usize {
     const NAME: &[u8] = b"\r\ncontent-length: ";
     let at = memmem::find(head, NAME).unwrap() + NAME.len();
     let digits = head[at..].iter().take_while(|byte| byte.is_ascii_digit());
