@@ -32,6 +32,7 @@ use crate::work::outcome;
 use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
+use crate::work::scrape::{self, Asker};
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
 use crate::work::{Error, Result, beside, jobs, push, silence, statements, tasks, upkeep};
 
@@ -141,10 +142,15 @@ impl App {
     /// Starts the loops: a watcher a target, our own readings, the store's upkeep, the forecasts,
     /// and what is due in the queues.
     pub fn start(&self) {
+        let mut watchers = Vec::new();
         for target in &self.targets {
+            let (asker, requests) = scrape::channel();
+            watchers.push((target.name.clone(), asker));
+            let (watcher, pace) = (self.watcher(target), self.pace());
             self.spawn(collect::watch(
-                self.watcher(target),
-                self.pace(),
+                watcher,
+                pace,
+                requests,
                 self.stop.subscribe(),
             ));
         }
@@ -156,7 +162,14 @@ impl App {
             look: Millis(0),
             ..self.pace()
         };
-        self.spawn(collect::watch(watcher, pace, self.stop.subscribe()));
+        // Nobody asks for our own readings out of their turn.
+        let (_, requests) = scrape::channel();
+        self.spawn(collect::watch(
+            watcher,
+            pace,
+            requests,
+            self.stop.subscribe(),
+        ));
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let board = Arc::clone(&self.board);
         self.spawn(upkeep::keep(store, board, clock, self.stop.subscribe()));
@@ -166,7 +179,7 @@ impl App {
             queues,
             self.stop.subscribe(),
         ));
-        self.start_queues();
+        self.start_queues(watchers);
         let (store, clock) = (Arc::clone(&self.store), Arc::clone(&self.clock));
         let (board, queues) = (Arc::clone(&self.board), Arc::clone(&self.queues));
         let stop = self.stop.subscribe();
@@ -178,11 +191,12 @@ impl App {
     }
 
     /// What is due in the queues, our own tasks in one of them, and webhooks.
-    fn start_queues(&self) {
+    fn start_queues(&self, watchers: Vec<(String, Asker)>) {
         self.spawn(jobs::keep(Arc::clone(&self.queues), self.stop.subscribe()));
         let tools = tasks::Tools {
             projector: self.projector(),
             data_dir: self.config.data_dir.clone(),
+            watchers: watchers.into(),
         };
         let (queues, mut stop) = (Arc::clone(&self.queues), self.stop.subscribe());
         self.spawn(async move {

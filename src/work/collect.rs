@@ -8,6 +8,7 @@
 //! are tested alone.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use tokio::sync::watch::Receiver;
@@ -21,10 +22,14 @@ use crate::work::activity::SessionHistory;
 use crate::work::agenda::{Agenda, Due, Pace};
 use crate::work::board::Board;
 use crate::work::fault::{News, Part};
+use crate::work::scrape::{Requests, Scraped};
 
 /// A reading this close to the grid, as a share of the interval, is stamped with the grid's time:
 /// stamps then repeat exactly, which costs nothing to store, and no reading is off by more.
 const SNAP: f64 = 0.02;
+
+/// Between two stamps at least.
+const MOMENT: Duration = Duration::from_millis(1);
 
 /// Whether the target answered.
 const UP: Metric = Metric::gauge(
@@ -122,7 +127,7 @@ impl Watcher {
     }
 
     /// Reads all sources, keeps what they gave, and says how the target is.
-    pub(crate) async fn scrape(&mut self, at: Timestamp) {
+    pub(crate) async fn scrape(&mut self, at: Timestamp) -> Scraped {
         let mut samples = Vec::new();
         let mut snapshot = None;
         let mut down = None;
@@ -151,11 +156,16 @@ impl Watcher {
             at,
             samples,
         };
-        self.keep(&scrape);
+        let fault = self.keep(&scrape);
+        let scraped = Scraped {
+            samples: scrape.samples.len(),
+            failed: down.clone().or(fault),
+        };
         self.show(scrape, snapshot.is_some(), down);
         if let Some(snapshot) = snapshot {
             (self.on_snapshot)(&self.target, snapshot);
         }
+        scraped
     }
 
     /// Takes one look at the sessions for the active session history.
@@ -167,19 +177,20 @@ impl Watcher {
         }
     }
 
-    /// Hands a scrape to every sink; one that fails does not stop the others.
-    fn keep(&self, scrape: &Scrape) {
+    /// Hands a scrape to every sink; one that fails does not stop the others, and is told.
+    fn keep(&self, scrape: &Scrape) -> Option<String> {
         let failed = self.sinks.iter().filter_map(|sink| sink.take(scrape).err());
         let fault = failed
             .map(|error| error.to_string())
             .reduce(|a, b| format!("{a}; {b}"));
         let error = fault.clone().unwrap_or_default();
         let (board, target) = (&self.board, &self.target);
-        match board.set_fault(Part::History, Some(target), fault) {
+        match board.set_fault(Part::History, Some(target), fault.clone()) {
             News::Broke => tracing::error!(target, error, "the history refuses samples"),
             News::Mended => tracing::info!(target, "the history takes samples again"),
             News::Same => {}
         }
+        fault
     }
 
     fn show(&mut self, mut scrape: Scrape, has_catalog: bool, down: Option<String>) {
@@ -223,16 +234,24 @@ impl Watcher {
     }
 }
 
-/// Watches one target until `stop` turns true. The first scrape is at once, the next on the grid.
-pub(crate) async fn watch(mut watcher: Watcher, pace: Pace, mut stop: Receiver<bool>) {
+/// Watches one target until `stop` turns true. The first scrape is at once, the next on the grid; who
+/// asks for one between them gets it, and the grid stays.
+pub(crate) async fn watch(
+    mut watcher: Watcher,
+    pace: Pace,
+    mut requests: Requests,
+    mut stop: Receiver<bool>,
+) {
     let clock = Arc::clone(&watcher.clock);
     let mut agenda = Agenda::from(clock.now(), pace);
+    let mut last = Timestamp::from_millis(0);
     // Asked each time: a server that is slow enough leaves no pause between two things due.
     while !stop.has_changed().unwrap_or(true) {
         let now = clock.now();
         match agenda.due(now) {
             Due::Scrape => {
-                watcher.scrape(snapped(now, pace.scrape)).await;
+                last = snapped(now, pace.scrape);
+                watcher.scrape(last).await;
                 agenda.scraped(clock.now());
             }
             Due::Look => {
@@ -241,6 +260,12 @@ pub(crate) async fn watch(mut watcher: Watcher, pace: Pace, mut stop: Receiver<b
             }
             Due::Nothing(pause) => tokio::select! {
                 () = tokio::time::sleep(pause) => {}
+                Some(reply) = requests.next() => {
+                    // The last one's stamp may lie a little ahead of the clock.
+                    last = clock.now().max(last.plus(MOMENT));
+                    // Who asked may have gone meanwhile.
+                    let _ = reply.send(watcher.scrape(last).await);
+                }
                 _ = stop.changed() => return,
             },
         }
@@ -378,6 +403,39 @@ mod tests {
             (Part::History, Some("t"))
         );
         assert!(fault.reason.contains("space"), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn who_asks_gets_a_scrape_now_with_a_stamp_of_its_own() {
+        let kept = Arc::new(Kept::default());
+        let sinks: Vec<Arc<dyn SampleSink>> = vec![Arc::clone(&kept) as _];
+        let watcher = watcher(
+            vec![Box::new(Scripted(vec![Some(1.0), Some(2.0), None], true))],
+            sinks,
+        );
+        let pace = Pace {
+            scrape: Millis(3_600_000),
+            look: Millis(0),
+        };
+        let (asker, requests) = crate::work::scrape::channel();
+        let (stop, stopped) = tokio::sync::watch::channel(false);
+        let watching = tokio::spawn(watch(watcher, pace, requests, stopped));
+        let good = asker.scrape().await.unwrap();
+        let bad = asker.scrape().await.unwrap();
+        assert_eq!(good.failed, None);
+        assert_eq!(good.samples, kept.0.lock().unwrap()[1].samples.len());
+        assert!(bad.failed.unwrap().contains("refused"));
+        let stamps: Vec<i64> = kept
+            .0
+            .lock()
+            .unwrap()
+            .iter()
+            .map(|s| s.at.as_millis())
+            .collect();
+        assert_eq!(stamps, [0, 1, 2], "the clock stands, stamps do not");
+        stop.send_replace(true);
+        watching.await.unwrap();
+        assert_eq!(asker.scrape().await, None, "it has stopped");
     }
 
     #[test]

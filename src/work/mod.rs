@@ -30,6 +30,7 @@ mod project;
 pub mod push;
 pub mod query;
 mod report;
+mod scrape;
 pub mod silence;
 mod source;
 pub mod statements;

@@ -1,9 +1,10 @@
 //! Plimsoll's own work as jobs of the queue `plimsoll`: listed, counted, tried again like any other.
 //!
-//! For: what is rare and takes long: forecasts, the comparison of statements, backups, reports. Not
-//! for: what must be punctual or comes every second: scrapes, looks at the sessions, the store's syncing and
-//! sealing, leases. These stay on timers of their own: a sample that waits for the disk of a queue
-//! is late, and a job a second would be most of what `jobs list` shows.
+//! For: what is rare and takes long: forecasts, the comparison of statements, backups, reports; and a
+//! scrape that somebody wants now. Not for: what must be punctual or comes every second: regular scrapes,
+//! looks at the sessions, the store's syncing and sealing, leases. These stay on timers of their own: a
+//! sample that waits for the disk of a queue is late, and a job a second would be most of what `jobs
+//! list` shows.
 //!
 //! A queue that cannot take a task must not keep it from being done: then its caller does it.
 
@@ -20,10 +21,13 @@ use crate::queue::{self, Handler, Outcome, Queues, Runner, RunnerOptions, Task};
 use crate::report::Format;
 use crate::store::{self, Store};
 use crate::work::project::{Projector, is_read};
+use crate::work::scrape::Asker;
 use crate::work::{self, report, statements};
 
 /// The queue of our own tasks.
 pub(crate) const QUEUE: &str = "plimsoll";
+/// Reads one target now, or all: `{"target": "shop"}`.
+pub(crate) const COLLECT: &str = "collect";
 /// Makes the forecasts of one target, or of all: `{"target": "shop"}`.
 pub(crate) const FORECAST: &str = "forecast";
 /// Finds which statements became slower.
@@ -46,6 +50,8 @@ const FILES: usize = 7;
 pub(crate) struct Tools {
     pub(crate) projector: Projector,
     pub(crate) data_dir: PathBuf,
+    /// Who reads each target, by its name.
+    pub(crate) watchers: Arc<[(String, Asker)]>,
 }
 
 /// Asks for a task, unless the same is under way.
@@ -121,6 +127,7 @@ async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
         .map_err(|error| refused(format!("its data does not read: {error}")))?;
     let asked = asked.unwrap_or_default();
     match task.job.name.as_str() {
+        COLLECT => collect(&tools.watchers, asked.target.as_deref()).await,
         FORECAST => forecast(&tools.projector, asked.target.as_deref()).await,
         STATEMENTS => {
             let projector = &tools.projector;
@@ -145,7 +152,7 @@ async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
             .await
         }
         other => Err(refused(format!(
-            "there is no task {other:?}; one of {FORECAST}, {STATEMENTS}, {BACKUP}, {REPORT}"
+            "there is no task {other:?}; one of {COLLECT}, {FORECAST}, {STATEMENTS}, {BACKUP}, {REPORT}"
         ))),
     }
 }
@@ -156,6 +163,30 @@ fn refused(text: String) -> Failure {
         name: Some("Task".to_owned()),
         retryable: Some(false),
         ..Failure::of(text)
+    }
+}
+
+/// Has every target wanted read; one that fails does not keep the others from it.
+async fn collect(watchers: &[(String, Asker)], target: Option<&str>) -> Result<Value, Failure> {
+    let wanted = watchers
+        .iter()
+        .filter(|(name, _)| target.is_none_or(|wanted| wanted == name));
+    let (mut read, mut failed) = (serde_json::Map::new(), Vec::new());
+    for (name, asker) in wanted {
+        let scraped = asker.scrape().await;
+        let scraped = scraped.ok_or_else(|| Failure::of("the program stops".to_owned()))?;
+        if let Some(reason) = scraped.failed {
+            failed.push(format!("{name}: {reason}"));
+        }
+        read.insert(name.clone(), json!({ "samples": scraped.samples }));
+    }
+    if read.is_empty() && target.is_some() {
+        return Err(refused(format!("there is no target {target:?}")));
+    }
+    if failed.is_empty() {
+        Ok(json!({ "targets": read }))
+    } else {
+        Err(Failure::of(failed.join("; ")))
     }
 }
 

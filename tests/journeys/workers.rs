@@ -181,6 +181,36 @@ async fn own_tasks_are_jobs_and_a_backup_of_theirs_can_be_restored() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_target_is_read_when_a_job_asks_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut serve = Serve::start(folder.path(), &crate::QUICK).await;
+    let path = format!("{JOBS}/plimsoll");
+    let collect = |id: &str, target: &str| {
+        let job = json!({"name": "collect", "data": {"target": target}, "opts": {"jobId": id}});
+        job.to_string()
+    };
+    let mine = collect("now", "host");
+    http::post(serve.address, &path, &mine).await.unwrap();
+    let read = serve
+        .wait_for(&format!("{path}/now"), |r| r.json()["state"] == "completed")
+        .await
+        .json();
+    let samples = &read["returnvalue"]["targets"]["host"]["samples"];
+    assert!(samples.as_u64() > Some(10), "{read}");
+    let other = collect("other", "nobody");
+    http::post(serve.address, &path, &other).await.unwrap();
+    let dead = serve
+        .wait_for(&format!("{path}/other"), |r| r.json()["state"] == "dead")
+        .await;
+    assert!(
+        dead.text().contains("there is no target"),
+        "{}",
+        dead.text()
+    );
+    assert_eq!(serve.terminate().await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_schedule_has_reports_written_and_the_newest_of_each_format_stay() {
     let folder = tempfile::tempdir().unwrap();
     let mut serve = Serve::start(folder.path(), &crate::QUICK).await;
