@@ -70,7 +70,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
     }
     if verdict.critical + verdict.warnings > 0 {
         lines.push(format!(
-            "{} critical, {}.",
+            "Findings and alerts: {} critical, {}.",
             verdict.critical,
             counted(verdict.warnings, "warning")
         ));
