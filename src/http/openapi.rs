@@ -2,6 +2,7 @@
 
 mod explained;
 mod jobs;
+mod schema;
 
 use serde_json::{Map, Value, json};
 
@@ -10,6 +11,7 @@ use super::error::Refusal;
 use super::explain::ANALYZE;
 use super::router::{Param, Route, WHAT_IF, all_routes};
 use super::write;
+use schema::kind;
 
 /// Fields of each shape. A type is `text`, `time`, `whole`, `number`, `flag` or `any`, a shape's name, or
 /// one of these in brackets for a list; a `?` at the end may be null.
@@ -472,42 +474,6 @@ fn shape(name: &str, fields: &str) -> Value {
         required.push(field);
     }
     json!({"type": "object", "properties": properties, "required": required})
-}
-
-/// A JSON schema of a type as [`SHAPES`] writes it.
-fn kind(written: &str) -> Value {
-    if written == "any" {
-        return json!({"type": ["object", "array", "string", "number", "boolean", "null"]});
-    }
-    if let Some(inner) = written.strip_suffix('?') {
-        return match plain(inner) {
-            Some((kind, None)) => json!({"type": [kind, "null"]}),
-            Some((kind, Some(format))) => json!({"type": [kind, "null"], "format": format}),
-            None => json!({"anyOf": [kind(inner), {"type": "null"}]}),
-        };
-    }
-    if let Some(inner) = written
-        .strip_prefix('[')
-        .and_then(|rest| rest.strip_suffix(']'))
-    {
-        return json!({"type": "array", "items": kind(inner)});
-    }
-    match plain(written) {
-        Some((kind, None)) => json!({"type": kind}),
-        Some((kind, Some(format))) => json!({"type": kind, "format": format}),
-        None => json!({"$ref": format!("#/components/schemas/{written}")}),
-    }
-}
-
-fn plain(name: &str) -> Option<(&'static str, Option<&'static str>)> {
-    Some(match name {
-        "text" => ("string", None),
-        "time" => ("string", Some("date-time")),
-        "whole" => ("integer", None),
-        "number" => ("number", None),
-        "flag" => ("boolean", None),
-        _ => return None,
-    })
 }
 
 #[cfg(test)]

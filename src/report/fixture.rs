@@ -3,19 +3,18 @@
 //! For: this module's tests. The curves are drawn from a formula with seeded noise; they claim
 //! nothing about forecasting.
 
+mod curve;
+
 use std::time::Duration;
 
 use super::{DataExtent, Reach, ReportInput, TargetReport};
-use crate::model::capacity::{
-    Backtest, Change, ChangeKind, Crossing, Estimate, Forecast, ForecastPoint, Interval, Limit,
-    LimitOrigin, Outlook, Projection, Resource, Season, SyntheticSpan,
-};
+use crate::model::capacity::{Outlook, Resource};
 use crate::model::database::{BlindSpot, PoolUsage, Server, Statement};
 use crate::model::finding::{
     Alert, Bottleneck, Component, Cure, Evidence, Finding, Impact, Severity,
 };
 use crate::model::outcome::{Experience, Kept, LeadScore, MemberScore, Review};
-use crate::model::units::{Level, Millis, Timestamp};
+use crate::model::units::{Millis, Timestamp};
 
 const GB: f64 = 1_073_741_824.0;
 const DAYS: usize = 180;
@@ -30,216 +29,6 @@ pub(crate) fn now() -> Timestamp {
 
 fn days(n: f64) -> Duration {
     Duration::from_secs_f64(n * 86_400.0)
-}
-
-struct Curve {
-    resource: Resource,
-    base: f64,
-    per_day: f64,
-    week: f64,
-    noise: f64,
-    limit: f64,
-    origin: LimitOrigin,
-    synthetic: bool,
-}
-
-impl Curve {
-    fn value(&self, day: f64) -> f64 {
-        let wave = (day / 7.0 * std::f64::consts::TAU).sin();
-        self.base + self.per_day * day + self.week * wave
-    }
-
-    fn history(&self) -> Vec<f64> {
-        let mut state = 0x2545_f491_u64 + self.resource as u64;
-        let mut random = move || {
-            state = state
-                .wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695);
-            f64::from(u32::try_from(state >> 33).unwrap()) / f64::from(1_u32 << 31) - 0.5
-        };
-        (0..DAYS)
-            .map(|day| match day {
-                // An outage of the watcher, and one lost day.
-                70..=75 | 120 => f64::NAN,
-                _ => (self.value(day as f64) + self.noise * (random() + random())).max(0.0),
-            })
-            .collect()
-    }
-
-    fn crossing(&self, name: &str, share: f64) -> Crossing {
-        let threshold = self.limit * share;
-        let today = self.base + self.per_day * DAYS as f64;
-        let left = (threshold - today) / self.per_day;
-        let within = |days_left: f64| {
-            (self.per_day > 0.0 && days_left < 720.0).then(|| now().plus(days(days_left.max(0.0))))
-        };
-        Crossing {
-            name: name.to_owned(),
-            threshold,
-            probability: if self.per_day > 0.0 && left < 720.0 {
-                0.97
-            } else {
-                0.04
-            },
-            p10: within(left * 0.82),
-            p50: within(left),
-            p90: within(left * 1.3),
-            crossed: left <= 0.0 && self.per_day > 0.0,
-        }
-    }
-
-    fn forecast(&self) -> Forecast {
-        let spread = |day: f64| self.noise * 0.5 + self.per_day.abs() * 0.25 * day;
-        let point = |day: usize| {
-            let ahead = day as f64;
-            let mean = self.value(DAYS as f64 + ahead);
-            let band = |level, width: f64| Interval {
-                level,
-                lo: (mean - width * spread(ahead)).max(0.0),
-                hi: mean + width * spread(ahead),
-            };
-            ForecastPoint {
-                at: now().floor_to(Millis::DAY).plus(days(ahead)),
-                mean,
-                bands: vec![
-                    band(Level::P50, 0.5),
-                    band(Level::P80, 1.0),
-                    band(Level::P95, 1.6),
-                ],
-            }
-        };
-        let around = |value: f64| Estimate {
-            value,
-            lo: value - value.abs() * 0.2,
-            hi: value + value.abs() * 0.25,
-        };
-        let level = self.base + self.per_day * DAYS as f64;
-        Forecast {
-            level,
-            step: Millis::DAY,
-            points: (0..730).map(point).collect(),
-            growth_per_day: around(self.per_day),
-            growth_per_month: Some(around(self.per_day * 30.44 / level)),
-            periods: vec![7],
-            method: "trend+season".into(),
-            backtest: Backtest {
-                origins: 8,
-                horizon: 30,
-                mae: self.noise * 0.7,
-                relative_mae: 0.62,
-                coverage_p80: 0.79,
-                coverage_p95: 0.94,
-            },
-            crossings: vec![
-                self.crossing("warn", 0.75),
-                self.crossing("critical", 0.9),
-                self.crossing("limit", 1.0),
-            ],
-            changes: vec![Change {
-                at: now().floor_to(Millis::DAY).minus(days(64.0)),
-                kind: ChangeKind::Step,
-                size: self.week * 2.0,
-            }],
-            seasons: vec![Season {
-                period: 7,
-                name: "week".into(),
-                profile: (0..7)
-                    .map(|day| self.value(DAYS as f64 + f64::from(day)) - self.value(DAYS as f64))
-                    .collect(),
-                strength: 0.7,
-            }],
-            confidence: None,
-            simulated: None,
-        }
-    }
-
-    fn projection(&self, target: &str) -> Projection {
-        let start = now().floor_to(Millis::DAY).minus(days(DAYS as f64));
-        Projection {
-            target: target.to_owned(),
-            resource: self.resource,
-            made_at: now(),
-            usage: Some(self.base + self.per_day * DAYS as f64),
-            limit: Some(Limit {
-                value: self.limit,
-                origin: self.origin.clone(),
-            }),
-            outlook: Some(Outlook::Forecast(Box::new(self.forecast()))),
-            history: self.history(),
-            history_start: start,
-            coverage: 0.961,
-            synthetic: self.synthetic.then(|| SyntheticSpan {
-                from: start,
-                until: start.plus(days(110.0)),
-            }),
-            lead_time: Millis(30 * Millis::DAY.0),
-        }
-    }
-}
-
-fn curve(resource: Resource, shape: [f64; 4], limit: f64, reading: &str) -> Curve {
-    let unit = match resource {
-        Resource::Cpu | Resource::Connections => 1.0,
-        _ => GB,
-    };
-    let [base, per_day, week, noise] = shape.map(|value| value * unit);
-    Curve {
-        resource,
-        base,
-        per_day,
-        week,
-        noise,
-        limit: limit * unit,
-        origin: LimitOrigin::Measured(reading.into()),
-        synthetic: false,
-    }
-}
-
-fn curves() -> Vec<Projection> {
-    let cpu = curve(
-        Resource::Cpu,
-        [1.1, 0.004, 0.35, 0.5],
-        4.0,
-        "online processors",
-    );
-    let memory = curve(Resource::Memory, [9.6, 0.0002, 0.2, 0.5], 16.0, "MemTotal");
-    let volume = "statvfs of /var/lib/postgresql";
-    let storage = curve(Resource::Storage, [210.0, 1.15, 2.0, 9.0], 500.0, volume);
-    let network = [0.021, -0.000_02, 0.004, 0.004];
-    let bandwidth = curve(Resource::Bandwidth, network, 0.116, "link speed of eth0");
-    let database = Curve {
-        origin: LimitOrigin::Configured("limits.database".into()),
-        synthetic: true,
-        ..curve(Resource::Database, [150.0, 0.62, 0.5, 1.0], 400.0, "")
-    };
-    let sessions = [38.0, 0.21, 6.0, 9.0];
-    let connections = curve(Resource::Connections, sessions, 97.0, "max_connections");
-    let all = [cpu, memory, storage, bandwidth, database, connections];
-    let mut projections: Vec<_> = all.iter().map(|curve| curve.projection("orders")).collect();
-    sooner(&mut projections[2]);
-    projections
-}
-
-/// Brings the limit forward, so that one row is a warning.
-fn sooner(projection: &mut Projection) {
-    let Some(Outlook::Forecast(forecast)) = &mut projection.outlook else {
-        return;
-    };
-    for (crossing, left) in forecast.crossings.iter_mut().zip([-10.0, 19.0, 47.0]) {
-        let ahead = |share: f64| Some(now().plus(days(f64::max(left * share, 0.0))));
-        crossing.p10 = ahead(0.83);
-        crossing.p50 = ahead(1.0);
-        crossing.p90 = ahead(1.3);
-        crossing.crossed = left < 0.0;
-    }
-    for point in &mut forecast.points {
-        let ahead = point.at.since(now()).as_secs_f64() / 86_400.0;
-        point.mean += 0.66 * GB * ahead;
-        for band in &mut point.bands {
-            band.lo += 0.66 * GB * ahead;
-            band.hi += 0.66 * GB * ahead;
-        }
-    }
 }
 
 fn findings() -> Vec<Finding> {
@@ -367,7 +156,7 @@ fn orders() -> TargetReport {
             series: 4_812,
             samples: 231_204_330,
         },
-        projections: curves(),
+        projections: curve::all(),
         reviews: reviews(),
         findings: findings(),
         silenced: Vec::new(),
@@ -478,14 +267,14 @@ fn reviews() -> Vec<Review> {
         coverage_p80: Some(1.0),
         independent: 3,
         experience: Some(experience(0.98, 3)),
-        synthetic: curves().iter().find_map(|curve| curve.synthetic),
+        synthetic: curve::all().iter().find_map(|curve| curve.synthetic),
         ..Review::none(Resource::Database)
     };
     vec![Review::none(Resource::Cpu), storage, database]
 }
 
 fn young() -> TargetReport {
-    let mut projection = curves().swap_remove(5);
+    let mut projection = curve::all().swap_remove(5);
     projection.target = "archive".into();
     projection.outlook = Some(Outlook::NotEnoughData {
         have_days: 2.0,
@@ -523,7 +312,7 @@ pub(crate) fn calm() -> ReportInput {
     target.findings.clear();
     target.alerts.clear();
     target.blind_spots.clear();
-    target.projections = curves().into_iter().take(2).collect();
+    target.projections = curve::all().into_iter().take(2).collect();
     ReportInput {
         targets: vec![target],
         ..rich()

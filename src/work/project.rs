@@ -4,6 +4,7 @@
 //! for: requests: they read the board.
 
 mod due;
+mod fit;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -16,10 +17,9 @@ use tokio::sync::watch::Receiver;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::diagnose;
-use crate::forecast::{self, Fold, Plan, Threshold};
 use crate::host::Host;
 use crate::model::capacity::{Limit, Projection, Resource};
-use crate::model::outcome::{Promise, Review};
+use crate::model::outcome::Promise;
 use crate::model::series::{Kind, Labels, SeriesKey, Window};
 use crate::model::units::{Millis, Timestamp};
 use crate::queue::Queues;
@@ -32,6 +32,9 @@ use crate::work::fault::{News, Part};
 use crate::work::outcome::{self, Kept};
 use crate::work::usage::Reader;
 use crate::work::{Result, on_rayon, tasks};
+
+pub(crate) use fit::Asked;
+use fit::fit;
 
 /// How much of the past a forecast looks at: two yearly seasons.
 const PAST: Millis = Millis(2 * 365 * Millis::DAY.0);
@@ -389,97 +392,6 @@ impl Projector {
         folder
             .and_then(|folder| host.filesystem_of(Path::new(&folder)))
             .or_else(|| host.filesystem_of(Path::new("/")))
-    }
-}
-
-/// One resource, read and ready to fit.
-#[derive(Debug, Clone)]
-pub(crate) struct Asked {
-    pub(crate) target: String,
-    pub(crate) resource: Resource,
-    pub(crate) now: Timestamp,
-    pub(crate) window: Window,
-    usage: Option<f64>,
-    limit: Option<Limit>,
-    thresholds: [(&'static str, f64); 3],
-    pub(crate) synthetic: Option<crate::model::capacity::SyntheticSpan>,
-    lead_time: Millis,
-}
-
-/// What a run came to, one a resource; promises only where there is a forecast.
-struct Fitted {
-    projections: Vec<Projection>,
-    promises: Vec<Promise>,
-    reviews: Vec<Review>,
-}
-
-/// Fits all series in parallel, each with what its `reviews` taught; these are in the same order.
-fn fit(asked: &[Asked], reviews: Vec<Review>) -> Fitted {
-    let plans: Vec<(Window, Plan)> = asked
-        .iter()
-        .zip(&reviews)
-        .map(|(asked, review)| (asked.window.clone(), plan(asked, review)))
-        .collect();
-    let made = forecast::make_all(&plans);
-    let (mut projections, mut promises) = (Vec::new(), Vec::new());
-    for ((asked, made), review) in asked.iter().zip(made).zip(&reviews) {
-        let made = made.inspect_err(|error| {
-            tracing::error!(resource = asked.resource.name(), %error, "the fit was refused");
-        });
-        let made = made.ok();
-        let experience = review.experience.as_ref();
-        let promise = made
-            .as_ref()
-            .and_then(|made| outcome::promise(asked, made, experience));
-        promises.extend(promise);
-        let days = forecast::days(&asked.window, asked.fold());
-        projections.push(Projection {
-            target: asked.target.clone(),
-            resource: asked.resource,
-            made_at: asked.now,
-            usage: asked.usage,
-            limit: asked.limit.clone(),
-            outlook: made.map(|made| made.outlook),
-            coverage: asked.window.coverage(),
-            history_start: days.start,
-            history: days.values,
-            synthetic: asked.synthetic,
-            lead_time: asked.lead_time,
-        });
-    }
-    Fitted {
-        projections,
-        promises,
-        reviews,
-    }
-}
-
-fn plan(asked: &Asked, review: &Review) -> Plan {
-    let limit = asked.limit.as_ref().map(|limit| limit.value);
-    let threshold = |(name, share): &(&'static str, f64)| {
-        limit.map(|limit| Threshold {
-            name: (*name).to_owned(),
-            value: limit * share,
-        })
-    };
-    Plan {
-        thresholds: asked.thresholds.iter().filter_map(threshold).collect(),
-        fold: asked.fold(),
-        seed: SEED,
-        experience: review.experience.clone(),
-        ..Plan::default()
-    }
-}
-
-impl Asked {
-    /// What a day of this resource is: what piles up is meant by its mean, what slows down by its
-    /// busy hours, what refuses by its highest peak.
-    pub(crate) const fn fold(&self) -> Fold {
-        match self.resource {
-            Resource::Storage | Resource::Database => Fold::Mean,
-            Resource::Cpu | Resource::Bandwidth => Fold::P95,
-            Resource::Memory | Resource::Connections => Fold::Max,
-        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::kind;
+use super::schema::kind;
 
 /// Where schedules are made.
 pub(super) const SCHEDULE: &str = "/api/v1/performance/jobs/schedule";
