@@ -1,7 +1,10 @@
 //! Group commit: changes that wait for the disk at the same time share one barrier.
 //!
 //! For: answering when a change would survive a loss of power. Not for: writing it. One thread
-//! passes the barrier, again and again while somebody waits: who comes meanwhile shares the next.
+//! passes the barrier, again and again while somebody waits: who comes meanwhile shares the next. Who
+//! is alone on a disk that is quick passes it himself: to wake a thread, and to be woken by it, takes
+//! longer than such a disk. He holds a worker of the runtime no longer than a large answer does; one
+//! barrier that takes longer, or somebody beside him, and the thread is asked again.
 //! Where several shared the last, it waits for as many again, at most half as long as that took: who is
 //! about to come would else wait for the one after, and on a quick disk a barrier costs the processor as
 //! much as several changes.
@@ -15,10 +18,12 @@ use tokio::time::Instant;
 
 use super::{Error, Result};
 use crate::model::job::Durability;
-use crate::store::Rows;
+use crate::store::{self, Rows};
 
 /// What a loss of power costs at most with [`Durability::Interval`], with the time of a barrier.
 const INTERVAL: Duration = Duration::from_secs(1);
+/// A barrier that took no longer is passed by whoever is alone.
+const QUICK: Duration = Duration::from_millis(1);
 /// How long changes stay in the process with [`Durability::None`].
 const SETTLE: Duration = Duration::from_millis(500);
 
@@ -27,6 +32,7 @@ const SETTLE: Duration = Duration::from_millis(500);
 pub(super) struct Commits {
     durability: Durability,
     gate: Arc<Gate>,
+    rows: Arc<Rows>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -44,6 +50,9 @@ struct Asked {
     waiting: Vec<Told>,
     /// The thread, where it waits, wants to hear of so many.
     wanted: usize,
+    last: Last,
+    /// Somebody who is alone is at the barrier.
+    is_taken: bool,
     is_over: bool,
 }
 
@@ -52,7 +61,8 @@ struct Asked {
 struct Last {
     /// Whom it served, and who came meanwhile.
     concerned: usize,
-    took: Duration,
+    /// Nothing where there was none yet.
+    took: Option<Duration>,
 }
 
 impl Commits {
@@ -60,7 +70,7 @@ impl Commits {
     pub(super) fn start(rows: Arc<Rows>, durability: Durability) -> Self {
         let gate = Arc::new(Gate::default());
         let thread = {
-            let gate = Arc::clone(&gate);
+            let (gate, rows) = (Arc::clone(&gate), Arc::clone(&rows));
             let name = "jobs-commit".to_owned();
             let work = move || run(&gate, &rows, durability);
             std::thread::Builder::new().name(name).spawn(work).ok()
@@ -68,6 +78,7 @@ impl Commits {
         Self {
             durability,
             gate,
+            rows,
             thread,
         }
     }
@@ -80,10 +91,75 @@ impl Commits {
         if self.thread.is_none() {
             return Err(Error::NotDurable("no thread could be started".to_owned()));
         }
-        match self.gate.ask().await {
+        let told = match self.gate.ask() {
+            Way::Free(place) => {
+                return place
+                    .pass(|| self.rows.barrier())
+                    .map_err(|error| Error::NotDurable(why(&error)));
+            }
+            Way::Told(told) => told,
+        };
+        match told.await {
             Ok(told) => told.map_err(|why| Error::NotDurable(why.to_string())),
             Err(_) => Err(Error::NotDurable("the queue is closed".to_owned())),
         }
+    }
+}
+
+/// Why changes are not on the disk, which is told in the log, too.
+fn why(error: &store::Error) -> String {
+    tracing::error!(%error, "changes to jobs did not reach the disk");
+    error.to_string()
+}
+
+/// What somebody who asks is to do.
+enum Way<'a> {
+    /// Pass the barrier himself.
+    Free(Place<'a>),
+    /// Wait until he is told.
+    Told(oneshot::Receiver<std::result::Result<(), Arc<str>>>),
+}
+
+/// The barrier, for one who is alone; others wait until it is given back.
+struct Place<'a>(&'a Gate);
+
+impl Place<'_> {
+    fn pass<E>(
+        self,
+        barrier: impl FnOnce() -> std::result::Result<(), E>,
+    ) -> std::result::Result<(), E> {
+        let began = Instant::now();
+        let outcome = barrier();
+        let mut asked = self.0.lock();
+        asked.last = Last {
+            concerned: 1 + asked.waiting.len(),
+            took: Some(began.elapsed()),
+        };
+        drop(asked);
+        outcome
+    }
+}
+
+impl Drop for Place<'_> {
+    /// Also after a panic: whoever came meanwhile must not wait for ever.
+    fn drop(&mut self) {
+        let mut asked = self.0.lock();
+        asked.is_taken = false;
+        if !asked.waiting.is_empty() || asked.is_over {
+            self.0.rings.notify_one();
+        }
+    }
+}
+
+impl Asked {
+    fn is_quick(&self) -> bool {
+        self.last.took.is_some_and(|took| took <= QUICK)
+    }
+
+    /// Nobody is at the barrier, nobody waits for it, and nobody shared the last.
+    fn is_alone(&self) -> bool {
+        let is_free = self.wanted == 1 && !self.is_taken && !self.is_over;
+        is_free && self.waiting.is_empty() && self.last.concerned <= 1
     }
 }
 
@@ -92,20 +168,24 @@ impl Gate {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn ask(&self) -> oneshot::Receiver<std::result::Result<(), Arc<str>>> {
-        let (tell, told) = oneshot::channel();
+    fn ask(&self) -> Way<'_> {
         let mut asked = self.lock();
+        if asked.is_quick() && asked.is_alone() {
+            asked.is_taken = true;
+            return Way::Free(Place(self));
+        }
+        let (tell, told) = oneshot::channel();
         if !asked.is_over {
             asked.waiting.push(tell);
-            if asked.waiting.len() == asked.wanted {
+            if asked.waiting.len() == asked.wanted && !asked.is_taken {
                 self.rings.notify_one();
             }
         }
-        told
+        Way::Told(told)
     }
 
     /// Waits for somebody, or so long; `None` when it is over and nobody waits.
-    fn next(&self, pause: Option<Duration>, last: Last) -> Option<Vec<Told>> {
+    fn next(&self, pause: Option<Duration>) -> Option<Vec<Told>> {
         let mut asked = self.lock();
         if let Some(pause) = pause {
             if !asked.is_over {
@@ -113,11 +193,11 @@ impl Gate {
             }
         } else {
             asked.wanted = 1;
-            while asked.waiting.is_empty() && !asked.is_over {
+            while asked.is_taken || asked.waiting.is_empty() && !asked.is_over {
                 let rung = self.rings.wait(asked);
                 asked = rung.unwrap_or_else(PoisonError::into_inner);
             }
-            asked = self.gather(asked, last);
+            asked = self.gather(asked);
             // Until the barrier has passed, nobody need be heard.
             asked.wanted = 0;
         }
@@ -125,8 +205,9 @@ impl Gate {
         (!waiting.is_empty() || !asked.is_over).then_some(waiting)
     }
 
-    fn gather<'a>(&'a self, mut asked: MutexGuard<'a, Asked>, last: Last) -> MutexGuard<'a, Asked> {
-        let until = Instant::now() + last.took / 2;
+    fn gather<'a>(&'a self, mut asked: MutexGuard<'a, Asked>) -> MutexGuard<'a, Asked> {
+        let last = asked.last;
+        let until = Instant::now() + last.took.unwrap_or_default() / 2;
         asked.wanted = last.concerned;
         while asked.waiting.len() < last.concerned && !asked.is_over {
             let left = until.saturating_duration_since(Instant::now());
@@ -162,21 +243,20 @@ fn run(gate: &Gate, rows: &Rows, durability: Durability) {
         Durability::None => Some(SETTLE),
     };
     let _end = End(gate);
-    let mut last = Last::default();
-    while let Some(waiting) = gate.next(pause, last) {
+    while let Some(waiting) = gate.next(pause) {
         let began = Instant::now();
         let outcome = match durability {
             Durability::None => rows.hand_over(),
             Durability::Commit | Durability::Interval => rows.barrier(),
         };
-        if let Err(error) = &outcome {
-            tracing::error!(%error, "changes to jobs did not reach the disk");
+        let told = outcome.map_err(|error| Arc::from(why(&error)));
+        {
+            let mut asked = gate.lock();
+            asked.last = Last {
+                concerned: waiting.len() + asked.waiting.len(),
+                took: Some(began.elapsed()),
+            };
         }
-        let told = outcome.map_err(|error| Arc::from(error.to_string()));
-        last = Last {
-            concerned: waiting.len() + gate.lock().waiting.len(),
-            took: began.elapsed(),
-        };
         for one in waiting {
             // Who waited may have gone.
             let _ = one.send(told.clone());
@@ -199,29 +279,33 @@ impl Drop for Commits {
 mod tests {
     use super::*;
 
-    fn ask(gate: &Gate, count: usize) -> Vec<oneshot::Receiver<std::result::Result<(), Arc<str>>>> {
-        (0..count).map(|_| gate.ask()).collect()
+    type Receiver = oneshot::Receiver<std::result::Result<(), Arc<str>>>;
+
+    fn ask(gate: &Gate, count: usize) -> Vec<Receiver> {
+        let one = |way| match way {
+            Way::Told(told) => told,
+            Way::Free(_) => panic!("nobody is alone here"),
+        };
+        (0..count).map(|_| one(gate.ask())).collect()
     }
 
     /// Longer than any test.
     const LONG: Duration = Duration::from_hours(1);
 
+    fn next_after(gate: &Gate, concerned: usize, took: Duration) -> Option<usize> {
+        let took = Some(took);
+        gate.lock().last = Last { concerned, took };
+        gate.next(None).map(|told| told.len())
+    }
+
     #[test]
     fn who_comes_after_several_is_waited_for_and_no_longer_than_that() {
         let gate = Gate::default();
         let _alone = ask(&gate, 1);
-        let last = Last {
-            concerned: 1,
-            took: LONG,
-        };
-        assert_eq!(gate.next(None, last).map(|told| told.len()), Some(1));
-        let last = Last {
-            concerned: 3,
-            took: LONG,
-        };
+        assert_eq!(next_after(&gate, 1, LONG), Some(1));
         let _first = ask(&gate, 1);
         let gathered = std::thread::scope(|scope| {
-            let next = scope.spawn(|| gate.next(None, last).map(|told| told.len()));
+            let next = scope.spawn(|| next_after(&gate, 3, LONG));
             // Each may come before or after the thread waits for all three.
             let _rest = ask(&gate, 2);
             next.join().unwrap()
@@ -229,22 +313,70 @@ mod tests {
         assert_eq!(gathered, Some(3));
         // As many do not come again: the time is over.
         let _few = ask(&gate, 2);
-        let last = Last {
-            concerned: 3,
-            took: Duration::from_millis(2),
+        assert_eq!(next_after(&gate, 3, Duration::from_millis(2)), Some(2));
+    }
+
+    /// A gate whose thread waits, after a barrier of so many that took so long.
+    fn idle(concerned: usize, took: Option<Duration>) -> Gate {
+        let gate = Gate::default();
+        {
+            let mut asked = gate.lock();
+            asked.wanted = 1;
+            asked.last = Last { concerned, took };
+        }
+        gate
+    }
+
+    #[test]
+    fn who_is_alone_on_a_quick_disk_passes_himself_and_the_next_waits_for_him() {
+        let gate = idle(1, Some(QUICK));
+        let Way::Free(place) = gate.ask() else {
+            panic!("he is alone");
         };
-        assert_eq!(gate.next(None, last).map(|told| told.len()), Some(2));
+        std::thread::scope(|scope| {
+            let told = ask(&gate, 1);
+            let next = scope.spawn(|| gate.next(None).map(|told| told.len()));
+            assert_eq!(place.pass(|| Err(5)), Err(5), "what the disk says");
+            assert_eq!(next.join().unwrap(), Some(1));
+            drop(told);
+        });
+        let last = gate.lock().last;
+        assert_eq!(last.concerned, 2, "the one who came meanwhile counts");
+        gate.lock().wanted = 1;
+        assert!(matches!(gate.ask(), Way::Told(_)), "he is no longer alone");
+    }
+
+    #[test]
+    fn on_a_slow_disk_after_several_and_before_anything_is_known_the_thread_is_asked() {
+        let slow = QUICK + Duration::from_nanos(1);
+        for (concerned, took) in [(1, Some(slow)), (2, Some(QUICK)), (0, None)] {
+            let gate = idle(concerned, took);
+            assert!(matches!(gate.ask(), Way::Told(_)), "{concerned} {took:?}");
+        }
+    }
+
+    #[test]
+    fn one_who_panics_at_the_barrier_gives_it_back() {
+        let gate = idle(1, Some(QUICK));
+        let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let Way::Free(place) = gate.ask() else { return };
+            let _ = place.pass(|| -> std::result::Result<(), ()> { panic!("as the engine may") });
+        }));
+        assert!(ended.is_err());
+        assert!(matches!(gate.ask(), Way::Free(_)));
     }
 
     #[test]
     fn a_thread_that_panics_leaves_nobody_waiting() {
-        let gate = Gate::default();
+        let gate = idle(1, Some(QUICK));
+        gate.lock().wanted = 0;
         let mut asked = ask(&gate, 1);
         let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             let _end = End(&gate);
             panic!("as the engine may");
         }));
         assert!(ended.is_err());
+        gate.lock().wanted = 1;
         asked.extend(ask(&gate, 1));
         assert!(asked.into_iter().all(|told| told.blocking_recv().is_err()));
     }
@@ -254,12 +386,9 @@ mod tests {
         let gate = Gate::default();
         let _two = ask(&gate, 2);
         gate.lock().is_over = true;
-        let last = Last {
-            concerned: 9,
-            took: LONG,
-        };
-        assert_eq!(gate.next(None, last).map(|told| told.len()), Some(2));
-        assert!(gate.next(None, last).is_none());
-        assert!(gate.ask().blocking_recv().is_err(), "nobody would tell him");
+        assert_eq!(next_after(&gate, 9, LONG), Some(2));
+        assert_eq!(next_after(&gate, 9, LONG), None);
+        let late = ask(&gate, 1).remove(0);
+        assert!(late.blocking_recv().is_err(), "nobody would tell him");
     }
 }
