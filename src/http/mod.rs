@@ -26,6 +26,7 @@ mod openapi;
 mod outlook;
 mod pages;
 mod prom;
+mod prompt;
 mod recommend;
 pub mod router;
 pub mod scenario;

@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Semaphore, watch};
 
+use super::prompt::Prompt;
 use super::stall::Patient;
 use super::{Error, Result, Site, local_router, router};
 use crate::config::Http;
@@ -149,7 +150,7 @@ async fn accept_all<S, F, R>(
             TokioIo::new(Patient::new(stream, patience)),
             TowerToHyperService::new(routes.clone()),
         );
-        let connection = graceful.watch(connection);
+        let connection = Prompt::new(graceful.watch(connection));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "a connection ended early");
