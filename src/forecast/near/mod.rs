@@ -78,7 +78,7 @@ pub(super) struct Near {
     pub(super) methods: Vec<(&'static str, f64, Vec<f64>)>,
     pub(super) periods: Vec<usize>,
     pub(super) origins: usize,
-    /// Mean absolute error of the back-test, and that of the seasonal naive forecast.
+    /// Mean absolute error of the back-test, and that of the last value with its season put on.
     pub(super) errors: (f64, f64),
     /// Back-tested coverage of the 80 and 95 % bands, each origin by the errors of the others.
     pub(super) coverage: (f64, f64),

@@ -2,8 +2,8 @@
 //!
 //! For: choosing steps back, windows and pulls by the cycle that was found. Not for: fitting them
 //! (`lagged`). Three kinds: on the last steps and the neighbourhood of each cycle back, which feed
-//! themselves step by step; direct ones, on nothing nearer than a cycle, so that what is a cycle
-//! ahead is learnt from what was a cycle ahead; and those of differences, where no long cycle was
+//! themselves step by step; direct ones, on nothing nearer than a cycle but its one neighbour, so that
+//! what is a cycle ahead is learnt from what was a cycle ahead; and those of differences, where no long cycle was
 //! found. Source of the two strategies: Ben Taieb, Bontempi, Atiya and Sorjamaa 2012, "A review and
 //! comparison of strategies for multi-step ahead time series forecasting"; the steps are our choice.
 
@@ -77,7 +77,10 @@ pub(super) fn by_cycle(past: &Past, origins: &[Origin], all: &mut Vec<Told>) {
     if long > steps {
         // As many cycles of cycles back as leave two to learn from.
         let cycles = (n / long).saturating_sub(2).clamp(1, set.direct_cycles);
+        // The first origin has as much to learn from as the farthest step back is long.
+        let back = origins.first().map_or(0, |origin| n - origin.at);
         let far = Lagged {
+            window: direct.window.max(2 * (cycles * long + 1) + back),
             lags: around_cycles(long, cycles * long, false),
             home: Some(long),
             level: Some(long),
@@ -164,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn direct_ones_look_no_nearer_than_a_cycle() {
+    fn direct_ones_look_no_nearer_than_the_neighbourhood_of_a_cycle() {
         assert_eq!(around_cycles(24, 48, false), [23, 24, 25, 47, 48, 49]);
         assert_eq!(around_cycles(12, 36, false), [11, 12, 13, 24, 35, 36, 37]);
         assert_eq!(

@@ -68,16 +68,21 @@ impl Trial {
         let even = settings().near.even;
         let naive = self.told.iter().position(|t| t.name == "naive");
         let naive = naive.and_then(|i| self.losses.get(i));
+        // Where no value came after an origin, nobody was tried.
+        let came = naive.map(|losses| losses.iter().flatten().filter(|(_, came)| *came > 0.0));
+        let tried = came.map_or(0, Iterator::count);
         self.losses
             .iter()
             .map(|own| {
                 let both: Vec<(f64, f64)> = own
                     .iter()
                     .zip(naive?)
-                    .filter_map(|(a, b)| Some((a.as_ref()?.0, b.as_ref()?.0)))
+                    .filter_map(|(a, b)| Some((a.as_ref()?, b.as_ref()?)))
+                    .filter(|(_, (_, came))| *came > 0.0)
+                    .map(|(a, b)| (a.0, b.0))
                     .collect();
                 // A method that applies at few origins was tried on easier ones, or harder.
-                if both.is_empty() || 2 * both.len() < self.before() {
+                if both.is_empty() || 2 * both.len() < tried {
                     return None;
                 }
                 let count = both.len() as f64;
@@ -279,6 +284,16 @@ mod tests {
         trial.losses[1][0] = Some((150.0, 5.0));
         let skill = trial.skills()[1].unwrap();
         assert!((0.8..1.5).contains(&skill), "{skill}");
+    }
+
+    #[test]
+    fn an_origin_after_which_nothing_came_says_nothing() {
+        let (_, mut trial) = trial(&[("naive", 0.6), ("ses", 0.3)]);
+        let before = trial.skills()[1].unwrap();
+        for losses in &mut trial.losses {
+            losses[0] = Some((0.0, 0.0));
+        }
+        assert!((trial.skills()[1].unwrap() - before).abs() < 1e-9);
     }
 
     #[test]
