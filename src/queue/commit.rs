@@ -3,8 +3,9 @@
 //! For: answering when a change would survive a loss of power. Not for: writing it. One thread
 //! passes the barrier, again and again while somebody waits: who comes meanwhile shares the next. Who
 //! is alone on a disk that is quick passes it himself: to wake a thread, and to be woken by it, takes
-//! longer than such a disk. He holds a worker of the runtime no longer than a large answer does; one
-//! barrier that takes longer, or somebody beside him, and the thread is asked again.
+//! longer than such a disk. The runtime is told that he waits for the disk, so that sockets and timers
+//! go on however long that takes; one barrier that takes longer, or somebody beside him, and the
+//! thread is asked again.
 //! Where several shared the last, it waits for as many again, at most half as long as that took: who is
 //! about to come would else wait for the one after, and on a quick disk a barrier costs the processor as
 //! much as several changes.
@@ -13,7 +14,9 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::oneshot;
+use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use super::{Error, Result};
@@ -38,6 +41,8 @@ pub(super) struct Commits {
 
 /// What somebody who waits is told: nothing, or why it is not on the disk.
 type Told = oneshot::Sender<std::result::Result<(), Arc<str>>>;
+/// What he hears it by.
+type Hears = oneshot::Receiver<std::result::Result<(), Arc<str>>>;
 
 #[derive(Debug, Default)]
 struct Gate {
@@ -85,16 +90,30 @@ impl Commits {
 
     /// Returns when what was written before the call counts as done.
     pub(super) async fn pass(&self) -> Result<()> {
+        match Handle::try_current().map(|handle| handle.runtime_flavor()) {
+            Ok(RuntimeFlavor::MultiThread) => self.pass_by(Gate::ask).await,
+            // Nobody else would look after sockets and timers meanwhile.
+            _ => self.pass_beside().await,
+        }
+    }
+
+    /// The same for one who does other things meanwhile: the thread is asked in any case.
+    pub(super) async fn pass_beside(&self) -> Result<()> {
+        self.pass_by(|gate| Way::Told(gate.lock().wait(&gate.rings)))
+            .await
+    }
+
+    async fn pass_by(&self, ask: impl FnOnce(&Gate) -> Way<'_>) -> Result<()> {
         if self.durability != Durability::Commit {
             return Ok(());
         }
         if self.thread.is_none() {
             return Err(Error::NotDurable("no thread could be started".to_owned()));
         }
-        let told = match self.gate.ask() {
+        let told = match ask(&self.gate) {
             Way::Free(place) => {
                 return place
-                    .pass(|| self.rows.barrier())
+                    .pass(|| block_in_place(|| self.rows.barrier()))
                     .map_err(|error| Error::NotDurable(why(&error)));
             }
             Way::Told(told) => told,
@@ -117,7 +136,7 @@ enum Way<'a> {
     /// Pass the barrier himself.
     Free(Place<'a>),
     /// Wait until he is told.
-    Told(oneshot::Receiver<std::result::Result<(), Arc<str>>>),
+    Told(Hears),
 }
 
 /// The barrier, for one who is alone; others wait until it is given back.
@@ -152,6 +171,18 @@ impl Drop for Place<'_> {
 }
 
 impl Asked {
+    /// Waits for the thread, which is rung if it wants to hear of so many.
+    fn wait(&mut self, rings: &Condvar) -> Hears {
+        let (tell, told) = oneshot::channel();
+        if !self.is_over {
+            self.waiting.push(tell);
+            if self.waiting.len() == self.wanted && !self.is_taken {
+                rings.notify_one();
+            }
+        }
+        told
+    }
+
     fn is_quick(&self) -> bool {
         self.last.took.is_some_and(|took| took <= QUICK)
     }
@@ -174,14 +205,7 @@ impl Gate {
             asked.is_taken = true;
             return Way::Free(Place(self));
         }
-        let (tell, told) = oneshot::channel();
-        if !asked.is_over {
-            asked.waiting.push(tell);
-            if asked.waiting.len() == asked.wanted && !asked.is_taken {
-                self.rings.notify_one();
-            }
-        }
-        Way::Told(told)
+        Way::Told(asked.wait(&self.rings))
     }
 
     /// Waits for somebody, or so long; `None` when it is over and nobody waits.
@@ -279,9 +303,7 @@ impl Drop for Commits {
 mod tests {
     use super::*;
 
-    type Receiver = oneshot::Receiver<std::result::Result<(), Arc<str>>>;
-
-    fn ask(gate: &Gate, count: usize) -> Vec<Receiver> {
+    fn ask(gate: &Gate, count: usize) -> Vec<Hears> {
         let one = |way| match way {
             Way::Told(told) => told,
             Way::Free(_) => panic!("nobody is alone here"),
