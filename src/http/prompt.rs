@@ -14,9 +14,9 @@ use futures_util::task::AtomicWaker;
 /// Polls in a row, before others have their turn.
 const TURNS: usize = 8;
 
+/// Bits: it runs; it was woken since it began to.
 const WAITS: u8 = 0;
 const RUNS: u8 = 1;
-/// It runs, and was woken since.
 const WOKEN: u8 = 2;
 
 /// See the module.
@@ -39,11 +39,8 @@ impl Wake for State {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let order = Ordering::AcqRel;
-        let noted = self
-            .now
-            .compare_exchange(RUNS, WOKEN, order, Ordering::Acquire);
-        if noted == Err(WAITS) {
+        let before = self.now.fetch_or(WOKEN, Ordering::AcqRel);
+        if before & RUNS == 0 {
             self.task.wake();
         }
     }
@@ -67,7 +64,7 @@ impl<F: Future> Future for Prompt<F> {
         let this = &mut *self;
         this.state.task.register(context.waker());
         for _ in 0..TURNS {
-            this.state.now.store(RUNS, Ordering::Release);
+            this.state.now.swap(RUNS, Ordering::AcqRel);
             let polled = this
                 .inner
                 .as_mut()
@@ -76,7 +73,7 @@ impl<F: Future> Future for Prompt<F> {
                 return polled;
             }
             // From here on the task itself is woken.
-            if this.state.now.swap(WAITS, Ordering::AcqRel) == RUNS {
+            if this.state.now.swap(WAITS, Ordering::AcqRel) & WOKEN == 0 {
                 return Poll::Pending;
             }
         }
