@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use tokio::sync::oneshot;
 use tokio::sync::watch::Receiver;
 
 use crate::clock::Clock;
@@ -245,30 +246,50 @@ pub(crate) async fn watch(
     let clock = Arc::clone(&watcher.clock);
     let mut agenda = Agenda::from(clock.now(), pace);
     let mut last = Timestamp::from_millis(0);
+    let mut waiting = Vec::new();
     // Asked each time: a server that is slow enough leaves no pause between two things due.
     while !stop.has_changed().unwrap_or(true) {
+        // Also where something is always due: who asks is told of the next scrape, whosever it is.
+        waiting.extend(requests.waiting());
         let now = clock.now();
         match agenda.due(now) {
             Due::Scrape => {
-                last = snapped(now, pace.scrape);
-                watcher.scrape(last).await;
+                last = stamp(snapped(now, pace.scrape), now, last, pace.scrape);
+                let scraped = watcher.scrape(last).await;
+                waiting.drain(..).for_each(|reply| tell(reply, &scraped));
                 agenda.scraped(clock.now());
             }
             Due::Look => {
                 watcher.look().await;
                 agenda.looked(clock.now());
             }
+            Due::Nothing(_) if !waiting.is_empty() => {
+                last = stamp(now, now, last, pace.scrape);
+                let scraped = watcher.scrape(last).await;
+                waiting.drain(..).for_each(|reply| tell(reply, &scraped));
+            }
             Due::Nothing(pause) => tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                Some(reply) = requests.next() => {
-                    // The last one's stamp may lie a little ahead of the clock.
-                    last = clock.now().max(last.plus(MOMENT));
-                    // Who asked may have gone meanwhile.
-                    let _ = reply.send(watcher.scrape(last).await);
-                }
+                Some(reply) = requests.next() => waiting.push(reply),
                 _ = stop.changed() => return,
             },
         }
+    }
+}
+
+/// Tells who asked, who may have gone meanwhile.
+fn tell(reply: oneshot::Sender<Scraped>, scraped: &Scraped) {
+    let _ = reply.send(scraped.clone());
+}
+
+/// `wanted`, or else the first moment after the last stamp: two readings never have one stamp, nor
+/// the later the earlier one. A last stamp beyond what snapping explains is of a clock that was set back.
+fn stamp(wanted: Timestamp, now: Timestamp, last: Timestamp, step: Millis) -> Timestamp {
+    let latest = now.plus(step.as_duration().mul_f64(SNAP));
+    if wanted <= last && last <= latest {
+        now.max(last.plus(MOMENT))
+    } else {
+        wanted
     }
 }
 
@@ -436,6 +457,22 @@ mod tests {
         stop.send_replace(true);
         watching.await.unwrap();
         assert_eq!(asker.scrape().await, None, "it has stopped");
+    }
+
+    #[test]
+    fn stamps_rise_whatever_is_asked_near_the_grid_and_follow_a_clock_that_is_set_back() {
+        let step = Millis(10_000);
+        let stamp = |wanted: i64, now: i64, last: i64| {
+            let [wanted, now, last] = [wanted, now, last].map(Timestamp::from_millis);
+            stamp(wanted, now, last, step).as_millis()
+        };
+        assert_eq!(stamp(10_000, 10_050, 5_000), 10_000);
+        // Somebody was told of 10.001 just before the regular one.
+        assert_eq!(stamp(10_000, 10_050, 10_001), 10_050);
+        // The regular one was early and has the grid's time; then somebody asks, or it comes again.
+        assert_eq!(stamp(9_910, 9_910, 10_000), 10_001);
+        assert_eq!(stamp(10_000, 10_020, 10_000), 10_020);
+        assert_eq!(stamp(10_000, 10_000, 3_610_000), 10_000, "an hour back");
     }
 
     #[test]

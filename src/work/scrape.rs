@@ -41,6 +41,11 @@ impl Asker {
 }
 
 impl Requests {
+    /// Those who have asked.
+    pub(crate) fn waiting(&mut self) -> impl Iterator<Item = oneshot::Sender<Scraped>> {
+        std::iter::from_fn(|| self.0.try_recv().ok())
+    }
+
     /// The next who asks; nothing when nobody can any more.
     pub(crate) async fn next(&mut self) -> Option<oneshot::Sender<Scraped>> {
         self.0.recv().await
