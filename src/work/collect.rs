@@ -245,7 +245,8 @@ pub(crate) async fn watch(
 ) {
     let clock = Arc::clone(&watcher.clock);
     let mut agenda = Agenda::from(clock.now(), pace);
-    let mut last = Timestamp::from_millis(0);
+    // Before the first there was none.
+    let mut last = Timestamp::from_millis(i64::MIN);
     let mut waiting = Vec::new();
     // Asked each time: a server that is slow enough leaves no pause between two things due.
     while !stop.has_changed().unwrap_or(true) {
@@ -431,7 +432,10 @@ mod tests {
         let kept = Arc::new(Kept::default());
         let sinks: Vec<Arc<dyn SampleSink>> = vec![Arc::clone(&kept) as _];
         let watcher = watcher(
-            vec![Box::new(Scripted(vec![Some(1.0), Some(2.0), None], true))],
+            vec![Box::new(Scripted(
+                vec![Some(1.0), Some(2.0), None, Some(3.0)],
+                true,
+            ))],
             sinks,
         );
         let pace = Pace {
@@ -441,9 +445,11 @@ mod tests {
         let (asker, requests) = crate::work::scrape::channel();
         let (stop, stopped) = tokio::sync::watch::channel(false);
         let watching = tokio::spawn(watch(watcher, pace, requests, stopped));
+        // Who asks before the first regular scrape is told of that one.
+        let first = asker.scrape().await.unwrap();
         let good = asker.scrape().await.unwrap();
         let bad = asker.scrape().await.unwrap();
-        assert_eq!(good.failed, None);
+        assert_eq!((first.failed, good.failed), (None, None));
         assert_eq!(good.samples, kept.0.lock().unwrap()[1].samples.len());
         assert!(bad.failed.unwrap().contains("refused"));
         let stamps: Vec<i64> = kept
