@@ -433,7 +433,7 @@ mod tests {
         let sinks: Vec<Arc<dyn SampleSink>> = vec![Arc::clone(&kept) as _];
         let watcher = watcher(
             vec![Box::new(Scripted(
-                vec![Some(1.0), Some(2.0), None, Some(3.0)],
+                vec![Some(1.0), Some(2.0), None],
                 true,
             ))],
             sinks,
