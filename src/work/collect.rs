@@ -432,10 +432,7 @@ mod tests {
         let kept = Arc::new(Kept::default());
         let sinks: Vec<Arc<dyn SampleSink>> = vec![Arc::clone(&kept) as _];
         let watcher = watcher(
-            vec![Box::new(Scripted(
-                vec![Some(1.0), Some(2.0), None],
-                true,
-            ))],
+            vec![Box::new(Scripted(vec![Some(1.0), Some(2.0), None], true))],
             sinks,
         );
         let pace = Pace {
