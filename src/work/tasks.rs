@@ -166,6 +166,12 @@ fn refused(text: String) -> Failure {
     }
 }
 
+fn no_target(name: &str) -> Failure {
+    refused(format!(
+        "there is no target {name:?}; `plimsoll status` lists them"
+    ))
+}
+
 /// Has every target wanted read; one that fails does not keep the others from it.
 async fn collect(watchers: &[(String, Asker)], target: Option<&str>) -> Result<Value, Failure> {
     let wanted = watchers
@@ -180,8 +186,8 @@ async fn collect(watchers: &[(String, Asker)], target: Option<&str>) -> Result<V
         }
         read.insert(name.clone(), json!({ "samples": scraped.samples }));
     }
-    if read.is_empty() && target.is_some() {
-        return Err(refused(format!("there is no target {target:?}")));
+    if let (true, Some(target)) = (read.is_empty(), target) {
+        return Err(no_target(target));
     }
     if failed.is_empty() {
         Ok(json!({ "targets": read }))
@@ -206,8 +212,8 @@ async fn forecast(projector: &Projector, target: Option<&str>) -> Result<Value, 
         done.map_err(|error| Failure::of(format!("{}: {error}", known.name)))?;
         made.push(known.name.clone());
     }
-    if made.is_empty() && target.is_some() {
-        return Err(refused(format!("there is no target {target:?}")));
+    if let (true, Some(target)) = (made.is_empty(), target) {
+        return Err(no_target(target));
     }
     Ok(json!({ "targets": made }))
 }

@@ -203,7 +203,7 @@ async fn a_target_is_read_when_a_job_asks_for_it() {
         .wait_for(&format!("{path}/other"), |r| r.json()["state"] == "dead")
         .await;
     assert!(
-        dead.text().contains("there is no target"),
+        dead.text().contains("there is no target \\\"nobody\\\""),
         "{}",
         dead.text()
     );
