@@ -97,7 +97,7 @@ mod tests {
         }
     }
 
-    /// Polls once; whether it ended, how often the future was polled, and the task woken.
+    /// Polls once; whether it ended, and how often the task was woken.
     fn poll_once<F: Future + Unpin>(future: &mut F) -> (bool, usize) {
         let count = Arc::new(Count::default());
         let waker = Waker::from(Arc::clone(&count));

@@ -254,20 +254,19 @@ pub(crate) async fn watch(
         waiting.extend(requests.waiting());
         let now = clock.now();
         match agenda.due(now) {
-            Due::Scrape => {
-                last = stamp(snapped(now, pace.scrape), now, last, pace.scrape);
-                let scraped = watcher.scrape(last).await;
-                waiting.drain(..).for_each(|reply| tell(reply, &scraped));
-                agenda.scraped(clock.now());
-            }
             Due::Look => {
                 watcher.look().await;
                 agenda.looked(clock.now());
             }
+            Due::Scrape => {
+                let wanted = snapped(now, pace.scrape);
+                last = stamp(wanted, now, last, pace.scrape);
+                tell(&mut waiting, &watcher.scrape(last).await);
+                agenda.scraped(clock.now());
+            }
             Due::Nothing(_) if !waiting.is_empty() => {
                 last = stamp(now, now, last, pace.scrape);
-                let scraped = watcher.scrape(last).await;
-                waiting.drain(..).for_each(|reply| tell(reply, &scraped));
+                tell(&mut waiting, &watcher.scrape(last).await);
             }
             Due::Nothing(pause) => tokio::select! {
                 () = tokio::time::sleep(pause) => {}
@@ -278,9 +277,11 @@ pub(crate) async fn watch(
     }
 }
 
-/// Tells who asked, who may have gone meanwhile.
-fn tell(reply: oneshot::Sender<Scraped>, scraped: &Scraped) {
-    let _ = reply.send(scraped.clone());
+/// Tells all who asked, of whom any may have gone meanwhile.
+fn tell(waiting: &mut Vec<oneshot::Sender<Scraped>>, scraped: &Scraped) {
+    for reply in waiting.drain(..) {
+        let _ = reply.send(scraped.clone());
+    }
 }
 
 /// `wanted`, or else the first moment after the last stamp: two readings never have one stamp, nor

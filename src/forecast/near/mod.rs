@@ -3,8 +3,8 @@
 //! For: a series at its own step, whatever that is. Not for: months ahead from months of history
 //! (`far`). The series' cycle is found (`cycle`), regressions on its own past (`regression`, `lagged`),
 //! its last cycle (`naive`), and smoothing (`smoothing`, `theta`) on indices (`seasonal`) forecast from
-//! the end and from origins before it, and what each got right weighs it (`weigh`). Bands come from the same errors (`error`). Read
-//! [`project`] first.
+//! the end and from origins before it, and what each got right weighs it (`weigh`). Bands come from the
+//! same errors (`error`). Read [`project`] first.
 
 mod cycle;
 mod error;

@@ -3,9 +3,10 @@
 //! For: choosing steps back, windows and pulls by the cycle that was found. Not for: fitting them
 //! (`lagged`). Three kinds: on the last steps and the neighbourhood of each cycle back, which feed
 //! themselves step by step; direct ones, on nothing nearer than a cycle but its one neighbour, so that
-//! what is a cycle ahead is learnt from what was a cycle ahead; and those of differences, where no long cycle was
-//! found. Source of the two strategies: Ben Taieb, Bontempi, Atiya and Sorjamaa 2012, "A review and
-//! comparison of strategies for multi-step ahead time series forecasting"; the steps are our choice.
+//! what is a cycle ahead is learnt from what was a cycle ahead; and those of differences, where no long
+//! cycle was found. Source of the two strategies: Ben Taieb, Bontempi, Atiya and Sorjamaa 2012, "A
+//! review and comparison of strategies for multi-step ahead time series forecasting"; the steps are our
+//! choice.
 
 use super::cycle::Cycle;
 use super::lagged::Lagged;
