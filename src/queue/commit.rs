@@ -113,7 +113,7 @@ impl Commits {
         let told = match ask(&self.gate) {
             Way::Free(place) => {
                 return place
-                    .pass(|| block_in_place(|| self.rows.barrier()))
+                    .pass(|| self.rows.barrier())
                     .map_err(|error| Error::NotDurable(why(&error)));
             }
             Way::Told(told) => told,
@@ -148,7 +148,7 @@ impl Place<'_> {
         barrier: impl FnOnce() -> std::result::Result<(), E>,
     ) -> std::result::Result<(), E> {
         let began = Instant::now();
-        let outcome = barrier();
+        let outcome = block_in_place(barrier);
         let mut asked = self.0.lock();
         asked.last = Last {
             concerned: 1 + asked.waiting.len(),
@@ -375,6 +375,31 @@ mod tests {
             let gate = idle(concerned, took);
             assert!(matches!(gate.ask(), Way::Told(_)), "{concerned} {took:?}");
         }
+    }
+
+    #[test]
+    fn timers_go_on_while_somebody_is_at_a_barrier_that_stalls() {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_time()
+            .build()
+            .unwrap();
+        let (to, from) = std::sync::mpsc::channel();
+        let rung = runtime.block_on(async move {
+            let waits = tokio::spawn(async move {
+                let gate = idle(1, Some(QUICK));
+                let Way::Free(place) = gate.ask() else {
+                    panic!("he is alone");
+                };
+                place.pass(|| from.recv_timeout(Duration::from_secs(10)))
+            });
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                to.send(()).unwrap();
+            });
+            waits.await.unwrap()
+        });
+        assert_eq!(rung, Ok(()), "the only worker's timer rang");
     }
 
     #[test]
