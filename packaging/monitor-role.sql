@@ -1,6 +1,6 @@
 -- The least that Plimsoll needs on a server, Postgres 13 to 18. Run it as a superuser:
 --   psql -d app -v role=plimsoll -f monitor-role.sql
--- It asks for nothing that writes. Set the password afterwards with \password plimsoll.
+-- The role that reads is given nothing that writes. Set the password afterwards with \password plimsoll.
 
 \set ON_ERROR_STOP on
 \if :{?role}
@@ -31,3 +31,14 @@ WHERE EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_stat_statemen
 -- Tier "advisor", only for advice that reads plans and column statistics. It lets the role read
 -- every table, so it stands here as a comment (14 and later):
 --   GRANT pg_read_all_data TO plimsoll;
+
+-- Writing is another role's, and only where the target's section has `allow_writes` and a `writer`:
+--   CREATE ROLE plimsoll_writer LOGIN;
+-- "vacuum", 17 and later: table by table, or of all tables
+--   GRANT MAINTAIN ON app.lead TO plimsoll_writer;
+--   GRANT pg_maintain TO plimsoll_writer;
+-- "vacuum", before 17: only a table's owner may; membership also lets the role drop the table
+--   GRANT app_owner TO plimsoll_writer;
+-- "archive": rows of these tables, and a place for them
+--   GRANT SELECT, UPDATE, DELETE ON app.event TO plimsoll_writer;  -- UPDATE locks rows, nothing more
+--   CREATE SCHEMA archive AUTHORIZATION plimsoll_writer;

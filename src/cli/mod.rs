@@ -16,6 +16,7 @@ mod findings;
 mod forecast;
 mod history;
 mod jobs;
+mod maintain;
 mod output;
 mod query;
 mod report;
@@ -86,6 +87,9 @@ enum Command {
     Advise(advise::Advise),
     Explain(explain::Explain),
     Query(query::Query),
+    Vacuum(maintain::Vacuum),
+    Archive(maintain::Archive),
+    Audit(maintain::Audit),
     Report(report::Report),
     History(history::History),
     Jobs(Box<jobs::Jobs>),
@@ -186,6 +190,9 @@ fn dispatch(
         Command::Advise(command) => client::wait(advise::run(&command, world)),
         Command::Explain(command) => client::wait(explain::run(&command, world)),
         Command::Query(command) => client::wait(query::run(&command, world)),
+        Command::Vacuum(command) => client::wait(maintain::vacuum(&command, world)),
+        Command::Archive(command) => client::wait(maintain::archive(&command, world)),
+        Command::Audit(command) => client::wait(maintain::audit(&command, world)),
         Command::Report(command) => client::wait(report::run(&command, world)),
         Command::History(command) => history::run(&command, world),
         Command::Jobs(command) => client::wait(jobs::run(&command, world)),

@@ -10,6 +10,9 @@ use super::value::Shape;
 use super::{Error, Origin, Problem, Result};
 use crate::model::capacity::Resource;
 
+/// What a `[[target]]` may hold.
+const TARGET_KEYS: [&str; 6] = ["name", "url", "pooler", "writer", "allow_writes", "limits"];
+
 /// A text and the line that it stands on.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Located {
@@ -24,6 +27,8 @@ pub(super) struct FileTarget {
     pub(super) name: Option<Located>,
     pub(super) url: Option<Located>,
     pub(super) pooler: Option<Located>,
+    pub(super) writer: Option<Located>,
+    pub(super) allow_writes: Vec<Located>,
     pub(super) limits: Vec<(Resource, Located)>,
 }
 
@@ -155,8 +160,15 @@ impl Reader<'_> {
                         line,
                     });
                 }
+                ("writer", DeValue::String(text)) => {
+                    target.writer = Some(Located {
+                        text: text.to_string(),
+                        line,
+                    });
+                }
+                ("allow_writes", value) => target.allow_writes = self.classes(line, value),
                 ("limits", DeValue::Table(limits)) => target.limits = self.limits(limits),
-                (known @ ("name" | "url" | "pooler"), other) => {
+                (known @ ("name" | "url" | "pooler" | "writer"), other) => {
                     self.complain(line, mismatch(&format!("target.{known}"), "a text", other));
                 }
                 ("limits", _) => {
@@ -166,12 +178,31 @@ impl Reader<'_> {
                     );
                 }
                 (other, _) => {
-                    let hint = hint(keys::nearest(other, ["name", "url", "pooler", "limits"]));
+                    let hint = hint(keys::nearest(other, TARGET_KEYS));
                     self.complain(line, format!("target.{other} is no setting{hint}"));
                 }
             }
         }
         self.file.targets.push(target);
+    }
+
+    /// Texts; what they may be is checked where the target is made.
+    fn classes(&mut self, line: usize, value: &DeValue<'_>) -> Vec<Located> {
+        match text_of(Shape::List, value) {
+            Ok(text) => text
+                .split(',')
+                .map(str::trim)
+                .filter(|text| !text.is_empty())
+                .map(|text| Located {
+                    text: text.to_owned(),
+                    line,
+                })
+                .collect(),
+            Err(message) => {
+                self.complain(line, format!("target.allow_writes: {message}"));
+                Vec::new()
+            }
+        }
     }
 
     fn limits(&mut self, table: &DeTable<'_>) -> Vec<(Resource, Located)> {

@@ -236,6 +236,18 @@ pub const KEYS: &[Key] = &[
         "the longest that planning a statement, or running it, may take",
     ),
     key(
+        "writes.timeout",
+        Shape::Duration(Millis::SECOND, Millis(7 * 86_400_000)),
+        Some("2h"),
+        "the longest that one statement which writes to a target may run, where its allow_writes allows any; a VACUUM of a large table is meant",
+    ),
+    key(
+        "writes.lock_timeout",
+        Shape::Duration(Millis(1), Millis::MINUTE),
+        Some("2s"),
+        "the longest that such a statement may wait for a lock; while it waits, others may wait behind it",
+    ),
+    key(
         "http.token_file",
         Shape::Path,
         None,

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use super::file::{self, File, Located};
 use super::keys::{self, KEYS, LIMITS};
-use super::target::{self, Secret, Target};
+use super::target::{self, Secret, Target, Writes};
 use super::value::Value;
 use super::{Environment, Error, Origin, Problem, Result, Shown};
 use crate::model::capacity::{Limit, LimitOrigin, Resource};
+use crate::model::maintenance::WriteClass;
 
 const PREFIX: &str = "PLIMSOLL_";
 /// The file's own path; it cannot stand in the file.
@@ -272,8 +273,55 @@ impl Merger<'_> {
             .pooler
             .as_ref()
             .map(|pooler| Secret::new(&pooler.text));
+        let writes = self.writes(file, written);
         let target = self.target(name, url, origin_in(file, *line), limits);
-        target.map(|target| Target { pooler, ..target })
+        target.map(|target| Target {
+            pooler,
+            writes,
+            ..target
+        })
+    }
+
+    /// What may be written to a target; both keys or neither, and nothing that is not known.
+    fn writes(&mut self, file: &File, written: &file::FileTarget) -> Option<Writes> {
+        let mut classes = Vec::new();
+        for Located { text, line } in &written.allow_writes {
+            match WriteClass::named(text) {
+                Some(class) if classes.contains(&class) => {}
+                Some(class) => classes.push(class),
+                None => {
+                    let known = WriteClass::ALL.map(WriteClass::name).join(", ");
+                    let message = format!(
+                        "target.allow_writes: {text:?} is no kind of write; one of {known}"
+                    );
+                    self.complain(origin_in(file, *line), message);
+                }
+            }
+        }
+        match (&written.writer, written.allow_writes.first()) {
+            (Some(writer), Some(_)) if writer.text.trim().is_empty() => {
+                let message = "target.writer: a connection string is missing".to_owned();
+                self.complain(origin_in(file, writer.line), message);
+                None
+            }
+            (Some(writer), Some(_)) => Some(Writes {
+                classes,
+                writer: Secret::new(&writer.text),
+            }),
+            (None, Some(first)) => {
+                let message = "target.allow_writes needs target.writer, the connection string of \
+                               the role that writes; the one that reads need not have its rights";
+                self.complain(origin_in(file, first.line), message.to_owned());
+                None
+            }
+            (Some(writer), None) => {
+                let message = "target.writer has nothing to do; say what it may, such as \
+                               allow_writes = [\"vacuum\"]";
+                self.complain(origin_in(file, writer.line), message.to_owned());
+                None
+            }
+            (None, None) => None,
+        }
     }
 
     fn target(
@@ -302,6 +350,7 @@ impl Merger<'_> {
             name,
             url: Secret::new(url),
             pooler: None,
+            writes: None,
             limits,
             origin,
         })

@@ -23,7 +23,7 @@ pub use environment::Environment;
 pub use human::{duration as parse_duration, size as parse_size};
 pub use keys::{KEYS, Key};
 pub use load::{Flag, Flags};
-pub use target::{Secret, Target};
+pub use target::{Secret, Target, Writes};
 pub use value::{Shape, Value};
 
 use crate::model::capacity::{Limit, Resource};
@@ -149,6 +149,10 @@ pub struct Config {
     pub jobs_webhook_hosts: Vec<String>,
     /// What may be done to explain a statement.
     pub explain: Explain,
+    /// The longest that one statement which writes to a target may run.
+    pub writes_timeout: Millis,
+    /// The longest that a statement which writes to a target may wait for a lock.
+    pub writes_lock_timeout: Millis,
     /// Bounds of the server.
     pub http: Http,
     /// What is logged.
@@ -366,6 +370,8 @@ fn assemble(settings: &Settings, tokens: Tokens, environment: Environment) -> Co
             analyze: settings.flag("explain.analyze"),
             timeout: settings.length("explain.timeout"),
         },
+        writes_timeout: settings.length("writes.timeout"),
+        writes_lock_timeout: settings.length("writes.lock_timeout"),
         http: http(settings, tokens),
         log: Log {
             level: settings.text("log.level"),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::{Environment, Origin};
 use crate::model::capacity::{Limit, Resource};
+use crate::model::maintenance::WriteClass;
 
 /// Text that must not reach a log or a screen.
 #[derive(Clone, PartialEq, Eq)]
@@ -37,10 +38,21 @@ pub struct Target {
     pub url: Secret,
     /// The admin console of a pooler in front, as a connection string.
     pub pooler: Option<Secret>,
+    /// What may be written to it, and by whom; `None` where nothing may.
+    pub writes: Option<Writes>,
     /// Limits that override measured ones.
     pub limits: BTreeMap<Resource, Limit>,
     /// Where it was named.
     pub origin: Origin,
+}
+
+/// What may be written to a target.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Writes {
+    /// The kinds; never empty.
+    pub classes: Vec<WriteClass>,
+    /// Connection string of the role that writes.
+    pub writer: Secret,
 }
 
 /// Splits `[NAME=]URL`; a key=value string such as `host=db dbname=app` is all URL.

@@ -87,6 +87,12 @@ impl Answer {
         self
     }
 
+    /// The same answer as one of something that is under way.
+    pub(super) const fn accepted(mut self) -> Self {
+        self.status = StatusCode::ACCEPTED;
+        self
+    }
+
     /// The same answer as one of several parts that did not all go well.
     pub(super) const fn of_several(mut self) -> Self {
         self.status = StatusCode::MULTI_STATUS;

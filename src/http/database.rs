@@ -15,6 +15,7 @@ use super::wire::{
     SizePoint, SlowQuery, TableStats,
 };
 use crate::model::database::{Database, Snapshot, Statement, Table};
+use crate::model::identifier::{self, Found};
 use crate::model::ranking::By;
 use crate::model::series::Window;
 use crate::model::units::{Bytes, Millis, Ratio, Timestamp};
@@ -109,62 +110,28 @@ pub(super) async fn table_stats(
     answer(&snapshot, &body)
 }
 
-/// Finds a table by its bare name, by the name as SQL writes it, or folded as SQL folds it. The
-/// name is only compared with what the catalog gave; no SQL is made of it.
+/// Refuses a name that no table of the last look has.
+pub(super) fn is_known(snapshot: &Snapshot, asked: &str) -> Result<(), Refusal> {
+    find_table(snapshot, asked).map(|_| ())
+}
+
+/// Finds a table among those of the last look.
 fn find_table<'s>(snapshot: &'s Snapshot, asked: &str) -> Result<&'s Table, Refusal> {
-    let called = |schema: Option<&str>, name: &str| -> Vec<&'s Table> {
-        let fits = |table: &&Table| table.name == name && schema.is_none_or(|s| table.schema == s);
-        snapshot.tables.iter().filter(fits).collect()
-    };
-    let mut found = called(None, asked);
-    for folded in [false, true] {
-        let parts = identifier_parts(asked, folded);
-        match parts.as_deref() {
-            Some([name]) if found.is_empty() => found = called(None, name),
-            Some([schema, name]) if found.is_empty() => found = called(Some(schema), name),
-            _ => {}
-        }
-    }
-    match found.as_slice() {
-        [] => Err(Refusal::UnknownTable {
+    let of = |table: &'s Table| (table.schema.as_str(), table.name.as_str());
+    match identifier::find(asked, &snapshot.tables, of) {
+        Found::One(table) => Ok(table),
+        Found::None => Err(Refusal::UnknownTable {
             name: asked.to_owned(),
             database: snapshot.server.database.clone(),
         }),
-        [table] => Ok(table),
-        several => several
-            .iter()
-            .find(|table| table.schema == "public")
-            .copied()
-            .ok_or_else(|| Refusal::AmbiguousTable {
-                name: asked.to_owned(),
-                known: several
-                    .iter()
-                    .map(|t| format!("{}.{}", t.schema, t.name))
-                    .collect(),
-            }),
+        Found::Several(all) => Err(Refusal::AmbiguousTable {
+            name: asked.to_owned(),
+            known: all
+                .iter()
+                .map(|t| format!("{}.{}", t.schema, t.name))
+                .collect(),
+        }),
     }
-}
-
-/// Splits `schema."Table"` at dots outside quotes; `""` within quotes is a quote. Folds unquoted
-/// parts to lower case where `folded`. `None` for a quote that does not end.
-fn identifier_parts(text: &str, folded: bool) -> Option<Vec<String>> {
-    let mut parts = vec![String::new()];
-    let mut quoted = false;
-    let mut chars = text.chars().peekable();
-    while let Some(c) = chars.next() {
-        let last = parts.last_mut()?;
-        match c {
-            '"' if quoted && chars.peek() == Some(&'"') => {
-                chars.next();
-                last.push('"');
-            }
-            '"' => quoted = !quoted,
-            '.' if !quoted => parts.push(String::new()),
-            c if folded && !quoted => last.extend(c.to_lowercase()),
-            c => last.push(c),
-        }
-    }
-    (!quoted).then_some(parts)
 }
 
 /// `GET /database/connection-pool`.
@@ -343,30 +310,5 @@ fn slow_query(statement: &Statement) -> SlowQuery {
         shared_blks_read: statement.shared_blks_read,
         temp_blks_written: statement.temp_blks_written,
         wal_bytes: statement.wal_bytes,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn names_are_split_as_sql_does() {
-        let parts = |text, folded| identifier_parts(text, folded).unwrap();
-        assert_eq!(parts("public.\"Lead\"", true), ["public", "Lead"]);
-        assert_eq!(parts("Lead", true), ["lead"]);
-        assert_eq!(parts("Lead", false), ["Lead"]);
-        assert_eq!(parts("\"a.b\".\"c\"\"d\"", false), ["a.b", "c\"d"]);
-        assert_eq!(identifier_parts("Robert\"); DROP TABLE", false), None);
-    }
-
-    proptest! {
-        #[test]
-        fn a_quoted_name_is_read_back(name in "\\PC{1,20}") {
-            let quoted = format!("\"{}\"", name.replace('"', "\"\""));
-            prop_assert_eq!(identifier_parts(&quoted, true), Some(vec![name]));
-        }
     }
 }

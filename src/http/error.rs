@@ -13,8 +13,10 @@ use super::body::{Wanted, write_body};
 use super::envelope;
 use super::router::Route;
 use crate::model::capacity::UnknownResource;
+use crate::postgres;
 use crate::queue;
 use crate::work::explain::Why;
+use crate::work::maintain::Refused;
 use crate::work::query;
 
 /// Why a request is not answered as asked.
@@ -75,6 +77,12 @@ pub(super) enum Refusal {
     /// Of a statement that was to be explained; `why` says of what sort.
     #[error("{text}")]
     Statement { why: Why, text: String },
+    /// Of a write to a target; `kind` says of what sort.
+    #[error("{text}")]
+    Maintenance {
+        kind: MaintenanceRefusal,
+        text: String,
+    },
     #[error("Query is required")]
     QueryRequired,
     #[error("the request names no host")]
@@ -114,6 +122,50 @@ pub(super) enum JobRefusal {
     TooLarge,
     Invalid,
     NotDurable,
+}
+
+/// Sorts of writes to a target that are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MaintenanceRefusal {
+    NotAllowed,
+    UnknownTarget,
+    UnknownTable,
+    Invalid,
+    /// The server, or what it has, does not admit it.
+    Refused,
+    NotNow,
+}
+
+impl MaintenanceRefusal {
+    const fn status(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NotAllowed => (StatusCode::FORBIDDEN, "write-not-allowed"),
+            Self::UnknownTarget => (StatusCode::NOT_FOUND, "unknown-target"),
+            Self::UnknownTable => (StatusCode::NOT_FOUND, "unknown-table"),
+            Self::Invalid => (StatusCode::BAD_REQUEST, "bad-body"),
+            Self::Refused => (StatusCode::UNPROCESSABLE_ENTITY, "write-refused"),
+            Self::NotNow => (StatusCode::SERVICE_UNAVAILABLE, "not-now"),
+        }
+    }
+}
+
+impl From<Refused> for Refusal {
+    fn from(refused: Refused) -> Self {
+        let kind = match &refused {
+            Refused::NotAllowed { .. } => MaintenanceRefusal::NotAllowed,
+            Refused::UnknownTarget(_) => MaintenanceRefusal::UnknownTarget,
+            Refused::Server(postgres::Error::NoTable { .. }) => MaintenanceRefusal::UnknownTable,
+            Refused::Asked(_)
+            | Refused::Policy(_)
+            | Refused::Server(postgres::Error::SeveralTables { .. }) => MaintenanceRefusal::Invalid,
+            other if other.is_passing() => MaintenanceRefusal::NotNow,
+            _ => MaintenanceRefusal::Refused,
+        };
+        Self::Maintenance {
+            kind,
+            text: refused.to_string(),
+        }
+    }
 }
 
 impl JobRefusal {
@@ -196,6 +248,7 @@ impl Refusal {
             Self::Export(_) => (StatusCode::BAD_REQUEST, "not-exported"),
             Self::Job { kind, .. } => kind.status(),
             Self::Statement { why, .. } => (status_of(*why), why.code()),
+            Self::Maintenance { kind, .. } => kind.status(),
             Self::QueryRequired => (StatusCode::BAD_REQUEST, "no-statement"),
             Self::NoHost => (StatusCode::BAD_REQUEST, "no-host"),
             Self::ForeignHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "foreign-host"),

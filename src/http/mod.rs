@@ -3,8 +3,8 @@
 //! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
 //! Not for: finding anything out. No handler that a page needs asks a server, reads the history or
 //! fits a model: N viewers cost what one does. Only the Prometheus API (`prom`), `latency`,
-//! `statements` and the growth in `database` read the history, within bounds; and `explain` alone asks
-//! the server. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
+//! `statements` and the growth in `database` read the history, within bounds; and `explain` and
+//! `maintain` alone ask the server. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
 
 mod archive;
 mod ask;
@@ -20,6 +20,7 @@ mod guard;
 mod jobs;
 mod latency;
 mod local;
+mod maintain;
 mod measure;
 mod metrics;
 mod openapi;
@@ -63,6 +64,7 @@ use crate::report::jobs::JobsReport;
 use crate::store::Store;
 use crate::work::board::Board;
 use crate::work::explain::Analyst;
+use crate::work::maintain::Maintainer;
 use crate::work::query::Queries;
 use measure::Meter;
 use write::Gate;
@@ -145,6 +147,8 @@ pub struct Hooks {
     pub queries: Option<Arc<Queries>>,
     /// Explains statements; without it they are refused.
     pub analyst: Option<Arc<Analyst>>,
+    /// Writes to targets where it is allowed; without it that is refused.
+    pub maintainer: Option<Arc<Maintainer>>,
     /// The queues; without them nobody can send jobs.
     pub queues: Option<Arc<Queues>>,
     /// See [`Compat`].

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::body::Answer;
 use super::error::Refusal;
 use super::explain::ANALYZE;
+use super::maintain::{ARCHIVE, PREVIEW};
 use super::router::{Param, Route, WHAT_IF, all_routes};
 use super::write;
 use schema::kind;
@@ -242,6 +243,45 @@ const SHAPES: &[(&str, &str)] = &[
         "target text, class text, count whole, meanMs number?, p50Ms number?, p90Ms number?, \
       p95Ms number?, p99Ms number?, maxMs number?",
     ),
+    (
+        "Optimized",
+        "success flag, message text, queueName text, jobId text, state text, vacuumed Vacuumed?",
+    ),
+    (
+        "Vacuumed",
+        "table text, before TableState, after TableState, tookMs whole, heldBy Holder?",
+    ),
+    (
+        "TableState",
+        "liveRows whole, deadRows whole, changedRows whole, tableBytes whole, indexBytes whole, \
+      xidAge whole",
+    ),
+    (
+        "Holder",
+        "pid whole, application text, state text, openMs whole",
+    ),
+    (
+        "DataArchivalPolicy",
+        "table text, archiveAfterDays whole, archiveStrategy text, archiveDestination text?, \
+      retentionDays whole?, enabled flag, column text?, batchRows whole, maxRows whole?",
+    ),
+    (
+        "DataArchivalResult",
+        "table text, recordsArchived whole, recordsDeleted whole, recordsExpired whole, \
+      recordsLeft whole?, startTime time, endTime time, status text, errors [text], notes [text], \
+      queueName text, jobId text, state text",
+    ),
+    (
+        "ArchivalPreview",
+        "table text, column text, before time, rows whole, referenced whole, bytes whole, \
+      destination text?, makesDestination flag, notes [text]",
+    ),
+    ("AuditLog", "items [AuditEntry]"),
+    (
+        "AuditEntry",
+        "at time, endedAt time?, by text, target text, role text, class text, table text, \
+      what text, outcome any",
+    ),
     ("Success", "success flag, message text"),
     (
         "Problem",
@@ -275,6 +315,21 @@ const NOTES: &[(&str, &str, &str)] = &[
         "LeadReview",
         "verdict",
         "asPromised, tooSure, tooCareful or tooFew: inside80 against 80 % of the independent outcomes",
+    ),
+    (
+        "Optimized",
+        "vacuumed",
+        "null while the job is under way; GET /jobs/plimsoll/{jobId} has it then",
+    ),
+    (
+        "Holder",
+        "openMs",
+        "whose open transaction keeps the dead rows that are left",
+    ),
+    (
+        "DataArchivalResult",
+        "recordsLeft",
+        "old rows still there: referenced, locked or beyond maxRows; null where they cannot be counted in time",
     ),
     (
         "CapacityForecast",
@@ -419,6 +474,11 @@ fn operation(route: &Route) -> Value {
         (WHAT_IF, "POST") => Some((
             "Scenario",
             "What is different; fields that are left out stay as they are.",
+        )),
+        (ARCHIVE | PREVIEW, _) => Some((
+            "DataArchivalPolicy",
+            "Which rows are old and what becomes of them; table, archiveAfterDays and \
+             archiveStrategy (move, copy or delete) are needed, and a destination unless they are deleted.",
         )),
         (ANALYZE, _) => Some((
             "QueryQuestion",

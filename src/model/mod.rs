@@ -24,6 +24,7 @@
 //! | *lease* | the right to work on a job until an instant, renewed by heartbeats |
 //! | *attempt* | one try at a job; *dead* is a job that is given up and in the dead letters |
 //! | *flow* | a job that waits for its children, enqueued with them wholly or not at all |
+//! | *write class* | a kind of write to a target that its operator allowed: vacuum, archive |
 //! | *blind spot* | something that could not be read, why, and the cure |
 //!
 //! Read [`units`] and [`series`] first.
@@ -34,7 +35,9 @@ pub mod database;
 pub mod explain;
 pub mod finding;
 pub mod forecast;
+pub mod identifier;
 pub mod job;
+pub mod maintenance;
 pub mod outcome;
 pub mod plan;
 pub mod ranking;

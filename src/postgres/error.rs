@@ -103,6 +103,36 @@ pub enum Error {
     #[error("{text:?}… is no CREATE INDEX … ON …, and nothing else is built")]
     NotAnIndex { text: String },
 
+    #[error(
+        "{address} is a standby, where nothing can be written; give the primary as the target's writer"
+    )]
+    Standby { address: String },
+    #[error(
+        "there is no table {name:?} in database {database:?}; write it as it is called, or quoted as in SQL"
+    )]
+    NoTable { name: String, database: String },
+    #[error("{name:?} is the name of several tables; one of {known}")]
+    SeveralTables { name: String, known: String },
+    #[error("role {role} may not vacuum {table}, which {owner} owns; {cure}")]
+    NotOwner {
+        role: String,
+        table: String,
+        owner: String,
+        cure: String,
+    },
+    #[error("{table} cannot be archived: {reason}")]
+    NotArchivable { table: String, reason: String },
+    #[error("{what} took longer than {after} ms and was cancelled; raise writes.timeout, or run it at a quieter time", after = after.0)]
+    WriteTimeout { what: &'static str, after: Millis },
+    #[error(
+        "{what} waited too long for a lock and gave up, so that nobody waits behind it; it can be tried again"
+    )]
+    WriteLock { what: &'static str },
+    #[error(
+        "role {role} may not do that: {detail}; packaging/monitor-role.sql has the rights of a role that writes"
+    )]
+    WriteDenied { role: String, detail: String },
+
     #[error("not connected since {reason}; next try at {next_try}")]
     Waiting { reason: String, next_try: Timestamp },
     #[error("not connected; the next scrape connects")]

@@ -2,11 +2,13 @@
 //!
 //! For: connection strings as libpq reads them, one careful session, and the readings: samples for
 //! the history and a snapshot for the checks. Not for: storing, judging or rating what was read
-//! (`work`, `advise`, `diagnose`), nor for writing anything to the server.
+//! (`work`, `advise`, `diagnose`). Nothing is written to a server but by `vacuum` and `archive`, through a
+//! [`Writer`], where its operator allowed it.
 //!
 //! Read [`Observer`] first, then `session` for how a query is run and `collect` for what is asked.
 //! `libpq` and `tls` stand alone.
 
+mod archive;
 mod capability;
 mod collect;
 mod connect;
@@ -21,9 +23,12 @@ mod reading;
 mod scratch;
 mod session;
 mod tls;
+mod vacuum;
+mod writer;
 
 use crate::model::series::Metric;
 
+pub use archive::{Archive, Step};
 pub use capability::Capability;
 pub use collect::{CompatName, UP};
 pub use error::{Error, Result};
@@ -35,6 +40,8 @@ pub use plan::{
     WhatIf,
 };
 pub use scratch::{Built, Identity, Measured, Scratch, is_of_a_run};
+pub use vacuum::{Progress, vacuum, wanting};
+pub use writer::{Relation, Writer};
 
 /// The name that our sessions carry, and by which they are left out of every ranking.
 pub const APPLICATION_NAME: &str = "plimsoll";

@@ -28,6 +28,7 @@ use crate::work::bursts::Bursts;
 use crate::work::collect::{self, Source, Watcher};
 use crate::work::explain::Analyst;
 use crate::work::latency::Statements;
+use crate::work::maintain::Maintainer;
 use crate::work::outcome;
 use crate::work::own::{self, OwnSource};
 use crate::work::project::{self, Projector};
@@ -54,6 +55,7 @@ pub struct App {
     board: Arc<Board>,
     queues: Arc<Queues>,
     analyst: Arc<Analyst>,
+    maintainer: Arc<Maintainer>,
     targets: Vec<WatchedTarget>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
@@ -116,6 +118,7 @@ impl App {
         let keeper = Embedded::open(&store, queue::Options { durability })?;
         let queues = Arc::new(Queues::new(Arc::new(keeper), Arc::clone(&clock)));
         let analyst = Arc::new(Analyst::of(&targets, &config, Arc::clone(&clock)));
+        let maintainer = Maintainer::of(&targets, &config, Arc::clone(&store), Arc::clone(&clock))?;
         Ok(Self {
             config: Arc::new(config),
             clock,
@@ -123,6 +126,7 @@ impl App {
             board,
             queues,
             analyst,
+            maintainer: Arc::new(maintainer),
             targets,
             stop: watch::channel(false).0,
             tasks: Mutex::default(),
@@ -197,6 +201,7 @@ impl App {
             projector: self.projector(),
             data_dir: self.config.data_dir.clone(),
             watchers: watchers.into(),
+            maintainer: Arc::clone(&self.maintainer),
         };
         let (queues, mut stop) = (Arc::clone(&self.queues), self.stop.subscribe());
         self.spawn(async move {
@@ -254,6 +259,11 @@ impl App {
     /// What explains statements.
     pub fn analyst(&self) -> &Arc<Analyst> {
         &self.analyst
+    }
+
+    /// What writes to targets, where it is allowed.
+    pub fn maintainer(&self) -> &Arc<Maintainer> {
+        &self.maintainer
     }
 
     /// What time it is.

@@ -15,6 +15,7 @@ use crate::demo::scratch::Scratch;
 use crate::demo::traffic::{Counts, Traffic, TrafficOptions};
 use crate::host::Host;
 use crate::model::capacity::{Limit, LimitOrigin, Resource};
+use crate::model::maintenance::WriteClass;
 use crate::model::series::{Kind, Sample};
 use crate::model::units::{Millis, Timestamp};
 use crate::postgres::Observer;
@@ -103,6 +104,7 @@ pub struct RunningPlatform {
     traffic: Traffic,
     /// Where a monitor connects, password included.
     monitor_url: String,
+    owner_url: String,
     /// Rows made.
     pub filled: Filled,
 }
@@ -133,6 +135,7 @@ impl RunningPlatform {
             traffic: Traffic::start(drive).await?,
             cluster,
             monitor_url: platform.monitor_url,
+            owner_url: platform.url,
             filled,
         })
     }
@@ -157,6 +160,11 @@ impl RunningPlatform {
             name: TARGET.to_owned(),
             url: Secret::new(self.monitor_url.clone()),
             pooler: None,
+            // It is a throw-away server of our own.
+            writes: Some(config::Writes {
+                classes: WriteClass::ALL.to_vec(),
+                writer: Secret::new(self.owner_url.clone()),
+            }),
             limits: std::collections::BTreeMap::default(),
             origin: Origin::Default(Some("the demo")),
         }

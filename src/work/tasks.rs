@@ -1,7 +1,7 @@
 //! Plimsoll's own work as jobs of the queue `plimsoll`: listed, counted, tried again like any other.
 //!
-//! For: what is rare and takes long: forecasts, the comparison of statements, backups, reports; and a
-//! scrape that somebody wants now. Not for: what must be punctual or comes every second: regular scrapes,
+//! For: what is rare and takes long: forecasts, the comparison of statements, backups, reports, writes to a
+//! target; and a scrape that somebody wants now. Not for: what must be punctual or comes every second: regular scrapes,
 //! looks at the sessions, the store's syncing and sealing, leases. These stay on timers of their own: a
 //! sample that waits for the disk of a queue is late, and a job a second would be most of what `jobs
 //! list` shows.
@@ -20,6 +20,7 @@ use crate::model::units::Timestamp;
 use crate::queue::{self, Handler, Outcome, Queues, Runner, RunnerOptions, Task};
 use crate::report::Format;
 use crate::store::{self, Store};
+use crate::work::maintain::Maintainer;
 use crate::work::project::{Projector, is_read};
 use crate::work::scrape::Asker;
 use crate::work::{self, report, statements};
@@ -38,8 +39,19 @@ pub(crate) const BACKUP: &str = "backup";
 /// `{"format": "html", "keep": 7}`.
 pub(crate) const REPORT: &str = "report";
 
-/// Tasks at once: forecasts use all cores by themselves.
-const CONCURRENCY: usize = 2;
+/// Vacuums a table of a target that allows it: `{"target": "shop", "table": "lead"}`; without a table,
+/// those that want it most.
+pub(crate) const VACUUM: &str = "vacuum";
+/// Moves, copies or deletes old rows of a target that allows it: a policy, and `"target": "shop"`.
+pub(crate) const ARCHIVE: &str = "archive";
+
+/// Every task.
+const ALL: [&str; 7] = [
+    COLLECT, FORECAST, STATEMENTS, BACKUP, REPORT, VACUUM, ARCHIVE,
+];
+
+/// Tasks at once. Forecasts use all cores by themselves; some others take an hour and wait for a server.
+const CONCURRENCY: usize = 4;
 /// Ended tasks that are kept.
 const KEPT: u64 = 100;
 /// Backups, and reports of a format, that are kept unless a job says otherwise.
@@ -52,6 +64,7 @@ pub(crate) struct Tools {
     pub(crate) data_dir: PathBuf,
     /// Who reads each target, by its name.
     pub(crate) watchers: Arc<[(String, Asker)]>,
+    pub(crate) maintainer: Arc<Maintainer>,
 }
 
 /// Asks for a task, unless the same is under way.
@@ -59,6 +72,19 @@ pub(crate) struct Tools {
 /// # Errors
 /// As [`Queues::enqueue`].
 pub(crate) async fn ask(queues: &Queues, name: &str, data: &Value) -> queue::Result<()> {
+    add(queues, name, data, None).await.map(drop)
+}
+
+/// As [`ask`]; the id of the job that does it. Of those with one `key`, one runs at a time.
+///
+/// # Errors
+/// As [`Queues::enqueue`].
+pub(crate) async fn add(
+    queues: &Queues,
+    name: &str,
+    data: &Value,
+    key: Option<String>,
+) -> queue::Result<String> {
     let queue = own_queue()?;
     let data = Payload::of(data).unwrap_or_default();
     let same = format!("{name} {}", data.text());
@@ -75,13 +101,15 @@ pub(crate) async fn ask(queues: &Queues, name: &str, data: &Value) -> queue::Res
         id: same,
         ttl: None,
     });
+    job.opts.key = key;
+    let mut id = String::new();
     for added in queues.enqueue(&queue, vec![job]).await? {
-        added?;
+        id = added?.id;
     }
-    Ok(())
+    Ok(id)
 }
 
-fn own_queue() -> queue::Result<QueueName> {
+pub(crate) fn own_queue() -> queue::Result<QueueName> {
     QUEUE.parse().map_err(queue::Error::Invalid)
 }
 
@@ -123,6 +151,12 @@ struct Asked {
 
 async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
     let text = task.job.data.text();
+    // These read their data themselves.
+    match task.job.name.as_str() {
+        VACUUM => return tools.maintainer.vacuum(task).await,
+        ARCHIVE => return tools.maintainer.archive(task).await,
+        _ => {}
+    }
     let asked: Option<Asked> = serde_json::from_str(text)
         .map_err(|error| refused(format!("its data does not read: {error}")))?;
     let asked = asked.unwrap_or_default();
@@ -152,7 +186,8 @@ async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
             .await
         }
         other => Err(refused(format!(
-            "there is no task {other:?}; one of {COLLECT}, {FORECAST}, {STATEMENTS}, {BACKUP}, {REPORT}"
+            "there is no task {other:?}; one of {}",
+            ALL.join(", ")
         ))),
     }
 }

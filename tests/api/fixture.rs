@@ -88,6 +88,7 @@ pub(crate) fn hooks() -> Hooks {
         census: Arc::new(|_| Err("there is no history".to_owned())),
         queries: None,
         analyst: None,
+        maintainer: None,
         queues: Some(queues()),
         compat: compat(),
         store: None,

@@ -5,10 +5,16 @@ use axum::routing::{get, post};
 
 use super::params::{DATABASE, ROLE, TARGET, WINDOW};
 use super::{JSON, Param, Route};
-use crate::http::{database, explain, statements, strategy};
+use crate::http::{database, explain, maintain, statements, strategy};
 
 /// Where deploys are marked.
 const DEPLOYS: &str = "/api/v1/performance/database/deploys";
+
+const WAIT: Param = Param {
+    name: "wait",
+    place: "query",
+    about: "seconds to wait for its end, 0 to 55; default 10, then 202 with the job's id",
+};
 
 /// The rows, as the description lists them.
 pub(super) const ROUTES: &[Route] = &[
@@ -45,6 +51,61 @@ pub(super) const ROUTES: &[Route] = &[
         ],
         answer: (JSON, "TableStats"),
         serve: || get(database::table_stats),
+    },
+    Route {
+        method: "POST",
+        path: "/api/v1/performance/database/optimize-table/{tableName}",
+        summary: "Vacuums and analyzes one table as a job, where the target allows it.",
+        does: "optimize table",
+        params: &[
+            Param {
+                name: "tableName",
+                place: "path",
+                about: "as it is called, or as SQL writes it: Lead, \"Lead\", public.\"Lead\"",
+            },
+            WAIT,
+            TARGET,
+        ],
+        answer: (JSON, "Optimized"),
+        serve: || post(maintain::optimize),
+    },
+    Route {
+        method: "POST",
+        path: maintain::ARCHIVE,
+        summary: "Moves, copies or deletes old rows of a table as a job, where the target allows it.",
+        does: "archive data",
+        params: &[WAIT, TARGET],
+        answer: (JSON, "DataArchivalResult"),
+        serve: || post(maintain::archive),
+    },
+    Route {
+        method: "POST",
+        path: maintain::PREVIEW,
+        summary: "Counts what an archive would do, and writes nothing.",
+        does: "preview an archive",
+        params: &[TARGET],
+        answer: (JSON, "ArchivalPreview"),
+        serve: || post(maintain::preview),
+    },
+    Route {
+        method: "GET",
+        path: "/api/v1/performance/audit",
+        summary: "What was written to targets, newest first.",
+        does: "list writes to targets",
+        params: &[
+            Param {
+                name: "limit",
+                place: "query",
+                about: "how many, 1 to 1000; default 50",
+            },
+            Param {
+                name: "target",
+                place: "query",
+                about: "only of this target; default: of all",
+            },
+        ],
+        answer: (JSON, "AuditLog"),
+        serve: || get(maintain::audit),
     },
     Route {
         method: "GET",

@@ -1,0 +1,349 @@
+//! What the catalog says of the tables of an archive.
+
+use tokio_postgres::types::Type;
+
+use crate::model::identifier;
+use crate::postgres::read::Cells;
+use crate::postgres::writer::{Relation, Writer};
+use crate::postgres::{Error, Result};
+
+/// How a column tells an age.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// `timestamp with time zone`.
+    Zoned,
+    /// `timestamp`, read as UTC.
+    Bare,
+    /// `date`, days of UTC.
+    Day,
+}
+
+impl Clock {
+    pub(super) const fn type_name(self) -> &'static str {
+        match self {
+            Self::Zoned => "timestamptz",
+            Self::Bare => "timestamp",
+            Self::Day => "date",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        [Self::Zoned, Self::Bare, Self::Day]
+            .into_iter()
+            .find(|clock| clock.type_name() == name)
+    }
+}
+
+/// The column that tells how old a row is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Age {
+    pub(super) name: String,
+    pub(super) quoted: String,
+    pub(super) clock: Clock,
+}
+
+/// A table whose foreign key points to the archive's table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Reference {
+    /// As SQL writes it.
+    pub(super) quoted: String,
+    /// The condition that its row `r` refers to the row `t`.
+    condition: String,
+    /// An index serves the key.
+    pub(super) has_index: bool,
+}
+
+/// What is to be known of the table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Shape {
+    pub(super) age: Age,
+    /// Columns that are stored, quoted.
+    pub(super) columns: Vec<String>,
+    /// Name and full type of each, for comparison.
+    types: Vec<(String, String)>,
+    /// Columns of the primary key, quoted; empty where there is none.
+    pub(super) key: Vec<String>,
+    pub(super) references: Vec<Reference>,
+    /// An index begins with the age.
+    pub(super) has_index: bool,
+}
+
+impl Shape {
+    /// The condition that nothing refers to the row `t`.
+    pub(super) fn unreferenced(&self) -> String {
+        let mut text = "true".to_owned();
+        for Reference {
+            quoted, condition, ..
+        } in &self.references
+        {
+            text.push_str(" and not exists (select from ");
+            text.push_str(quoted);
+            text.push_str(" r where ");
+            text.push_str(condition);
+            text.push(')');
+        }
+        text
+    }
+}
+
+/// Where rows go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Destination {
+    /// As SQL writes it.
+    pub(super) quoted: String,
+    /// It need not be made.
+    pub(super) is_there: bool,
+}
+
+/// Columns with an alias before each.
+pub(super) fn prefixed(alias: &str, columns: &[String]) -> String {
+    let all: Vec<String> = columns.iter().map(|c| format!("{alias}.{c}")).collect();
+    all.join(", ")
+}
+
+/// The condition that two rows have the same key.
+pub(super) fn equal(one: &str, other: &str, key: &[String]) -> String {
+    let all: Vec<String> = key
+        .iter()
+        .map(|column| format!("{one}.{column} = {other}.{column}"))
+        .collect();
+    all.join(" and ")
+}
+
+fn not_archivable(table: &Relation, reason: impl Into<String>) -> Error {
+    Error::NotArchivable {
+        table: table.quoted.clone(),
+        reason: reason.into(),
+    }
+}
+
+struct Column {
+    name: String,
+    quoted: String,
+    kind: String,
+    full_type: String,
+    is_generated: bool,
+    leads_index: bool,
+}
+
+async fn columns(writer: &Writer, oid: u32) -> Result<Vec<Column>> {
+    let sql = "select /* plimsoll */ a.attname::text, pg_catalog.quote_ident(a.attname), \
+               t.typname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), \
+               a.attgenerated <> '', \
+               exists (select from pg_catalog.pg_index i \
+                       where i.indrelid = a.attrelid and i.indisvalid and i.indpred is null \
+                       and i.indkey[0] = a.attnum) \
+               from pg_catalog.pg_attribute a \
+               join pg_catalog.pg_type t on t.oid = a.atttypid \
+               where a.attrelid = $1 and a.attnum > 0 and not a.attisdropped order by a.attnum";
+    let rows = writer
+        .rows("the columns", sql, &[(&oid, Type::OID)])
+        .await?;
+    let read = |row: &tokio_postgres::Row| {
+        let cells = Cells::new("the columns", row);
+        Ok(Column {
+            name: cells.text(0)?,
+            quoted: cells.text(1)?,
+            kind: cells.text(2)?,
+            full_type: cells.text(3)?,
+            is_generated: cells.get(4)?,
+            leads_index: cells.get(5)?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// Reads the table's shape; `asked` names the column that tells an age.
+pub(super) async fn shape(writer: &Writer, table: &Relation, asked: Option<&str>) -> Result<Shape> {
+    if table.is_partitioned {
+        let reason = "it is partitioned; detach its old partitions (ALTER TABLE … DETACH \
+                      PARTITION … CONCURRENTLY), or name a partition";
+        return Err(not_archivable(table, reason));
+    }
+    let all = columns(writer, table.oid).await?;
+    let (age, has_index) = age_of(table, &all, asked)?;
+    let stored = || all.iter().filter(|column| !column.is_generated);
+    Ok(Shape {
+        age,
+        columns: stored().map(|column| column.quoted.clone()).collect(),
+        types: stored()
+            .map(|column| (column.name.clone(), column.full_type.clone()))
+            .collect(),
+        key: key(writer, table.oid).await?,
+        references: references(writer, table.oid).await?,
+        has_index,
+    })
+}
+
+/// Columns that usually tell when a row came to be, of several.
+const USUAL: [&str; 6] = [
+    "timestamp",
+    "createdAt",
+    "created_at",
+    "created",
+    "occurred_at",
+    "inserted_at",
+];
+
+fn age_of(table: &Relation, all: &[Column], asked: Option<&str>) -> Result<(Age, bool)> {
+    let timed: Vec<(&Column, Clock)> = all
+        .iter()
+        .filter_map(|column| Some((column, Clock::named(&column.kind)?)))
+        .collect();
+    let known = || -> String {
+        let names: Vec<&str> = timed.iter().map(|(c, _)| c.name.as_str()).collect();
+        names.join(", ")
+    };
+    let named = |name: &str| timed.iter().find(|(column, _)| column.name == name);
+    let found = match (asked, timed.as_slice()) {
+        (_, []) => {
+            let reason = "it has no column of type timestamp, timestamptz or date";
+            return Err(not_archivable(table, reason));
+        }
+        (Some(name), _) => named(name).ok_or_else(|| {
+            let reason = format!("it has no time column {name:?}; one of {}", known());
+            not_archivable(table, reason)
+        })?,
+        (None, [only]) => only,
+        (None, _) => USUAL.iter().find_map(|name| named(name)).ok_or_else(|| {
+            let reason = format!("say in column how old a row is: one of {}", known());
+            not_archivable(table, reason)
+        })?,
+    };
+    let (column, clock) = *found;
+    let age = Age {
+        name: column.name.clone(),
+        quoted: column.quoted.clone(),
+        clock,
+    };
+    Ok((age, column.leads_index))
+}
+
+/// Columns of the primary key, quoted.
+async fn key(writer: &Writer, oid: u32) -> Result<Vec<String>> {
+    let sql = "select /* plimsoll */ pg_catalog.quote_ident(a.attname) \
+               from pg_catalog.pg_index i \
+               cross join lateral pg_catalog.unnest(i.indkey::int2[]) with ordinality k(attnum, place) \
+               join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum \
+               where i.indrelid = $1 and i.indisprimary order by k.place";
+    let rows = writer.rows("the key", sql, &[(&oid, Type::OID)]).await?;
+    rows.iter()
+        .map(|row| Cells::new("the key", row).text(0))
+        .collect()
+}
+
+/// Foreign keys that point to the table.
+async fn references(writer: &Writer, oid: u32) -> Result<Vec<Reference>> {
+    let sql = "select /* plimsoll */ \
+               pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
+               pg_catalog.string_agg('r.' || pg_catalog.quote_ident(theirs.attname) || ' = t.' \
+                                     || pg_catalog.quote_ident(ours.attname), ' and ' order by k.place), \
+               exists (select from pg_catalog.pg_index i where i.indrelid = f.conrelid and i.indisvalid \
+                       and i.indpred is null and i.indkey[0] = any(f.conkey)) \
+               from pg_catalog.pg_constraint f \
+               join pg_catalog.pg_class c on c.oid = f.conrelid \
+               join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+               cross join lateral rows from (pg_catalog.unnest(f.conkey), pg_catalog.unnest(f.confkey)) \
+                   with ordinality k(theirs, ours, place) \
+               join pg_catalog.pg_attribute theirs \
+                   on theirs.attrelid = f.conrelid and theirs.attnum = k.theirs \
+               join pg_catalog.pg_attribute ours \
+                   on ours.attrelid = f.confrelid and ours.attnum = k.ours \
+               where f.contype = 'f' and f.confrelid = $1 and f.conparentid = 0 \
+               group by f.oid, f.conrelid, f.conkey, n.nspname, c.relname order by f.oid";
+    let rows = writer
+        .rows("what refers to it", sql, &[(&oid, Type::OID)])
+        .await?;
+    let read = |row: &tokio_postgres::Row| {
+        let cells = Cells::new("what refers to it", row);
+        Ok(Reference {
+            quoted: cells.text(0)?,
+            condition: cells.text(1)?,
+            has_index: cells.get(2)?,
+        })
+    };
+    rows.iter().map(read).collect()
+}
+
+/// The table that takes the rows: one that fits, or one that can be made.
+pub(super) async fn destination(
+    writer: &Writer,
+    table: &Relation,
+    shape: &Shape,
+    name: &str,
+) -> Result<Destination> {
+    if shape.key.is_empty() {
+        let reason = "it has no primary key, so that nobody could tell what was copied already; \
+                      add one, or delete without a destination";
+        return Err(not_archivable(table, reason));
+    }
+    let Some(place) = writer.find(name).await? else {
+        return new_place(writer, table, name).await;
+    };
+    if place.oid == table.oid {
+        return Err(not_archivable(table, "it is its own destination"));
+    }
+    let theirs = columns(writer, place.oid).await?;
+    for (column, kind) in &shape.types {
+        let found = theirs.iter().find(|theirs| theirs.name == *column);
+        let has = found.map(|theirs| theirs.full_type.as_str());
+        if has != Some(kind) {
+            let reason = format!(
+                "{} has {} where it has {column} {kind}; make them alike",
+                place.quoted,
+                has.map_or_else(|| "no column".to_owned(), |has| format!("{column} {has}"))
+            );
+            return Err(not_archivable(table, reason));
+        }
+    }
+    if key(writer, place.oid).await? != shape.key {
+        let reason = format!(
+            "{} has another primary key; it needs ({})",
+            place.quoted,
+            shape.key.join(", ")
+        );
+        return Err(not_archivable(table, reason));
+    }
+    Ok(Destination {
+        quoted: place.quoted,
+        is_there: true,
+    })
+}
+
+/// Names a table that is not there yet, in a schema that is.
+async fn new_place(writer: &Writer, table: &Relation, name: &str) -> Result<Destination> {
+    let parts = identifier::parts(name, true).unwrap_or_default();
+    let (schema, bare) = match parts.as_slice() {
+        [bare] if !bare.is_empty() => (table.schema.as_str(), bare),
+        [schema, bare] if !bare.is_empty() => (schema.as_str(), bare),
+        _ => {
+            let reason = format!("{name:?} is no name of a table; write one such as archive.event");
+            return Err(not_archivable(table, reason));
+        }
+    };
+    let sql = "select /* plimsoll */ pg_catalog.quote_ident(n.nspname) || '.' || \
+               pg_catalog.quote_ident($2::text), exists (select from pg_catalog.pg_class c \
+               where c.relnamespace = n.oid and c.relname = $2::text) \
+               from pg_catalog.pg_namespace n where n.nspname = $1::text \
+               and n.nspname !~ '^pg_' and n.nspname <> 'information_schema'";
+    let rows = writer
+        .rows(
+            "the schema",
+            sql,
+            &[(&schema, Type::TEXT), (&bare, Type::TEXT)],
+        )
+        .await?;
+    let Some(row) = rows.first() else {
+        let reason = format!("there is no schema {schema:?} for {name:?}; create it");
+        return Err(not_archivable(table, reason));
+    };
+    let cells = Cells::new("the schema", row);
+    if cells.get::<bool>(1)? {
+        let reason = format!("{name:?} is there, but is no table; name another");
+        return Err(not_archivable(table, reason));
+    }
+    Ok(Destination {
+        quoted: cells.text(0)?,
+        is_there: false,
+    })
+}
