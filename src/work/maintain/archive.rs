@@ -1,5 +1,6 @@
 //! The task `archive`: a policy against one table, batch by batch.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -82,11 +83,7 @@ impl Maintainer {
         let result = self.run(place, &writer, &ask.policy, (&by, task)).await?;
         match result.errors.first() {
             None => Ok(json!(result)),
-            Some(error) => Err(Failure::of(format!(
-                "{error} (after {} archived and {} deleted; those stay so)",
-                counted(result.records_archived, "row"),
-                counted(result.records_deleted, "row"),
-            ))),
+            Some(error) => Err(Failure::of(format!("{error} ({})", done_so_far(&result)))),
         }
     }
 
@@ -122,12 +119,7 @@ impl Maintainer {
             }
         }
         note(task, &result).await;
-        let told = format!(
-            "{} archived, {} deleted, {} expired",
-            counted(result.records_archived, "row"),
-            counted(result.records_deleted, "row"),
-            counted(result.records_expired, "row"),
-        );
+        let told = done_so_far(&result);
         let outcome = match result.errors.first() {
             None => AuditOutcome::Done(told),
             Some(error) => AuditOutcome::Failed(format!("{error}; before that {told}")),
@@ -135,6 +127,19 @@ impl Maintainer {
         self.end(open, outcome);
         Ok(result)
     }
+}
+
+fn done_so_far(result: &ArchivalResult) -> String {
+    let mut text = format!(
+        "{} archived, {} deleted",
+        counted(result.records_archived, "row"),
+        result.records_deleted
+    );
+    if result.records_expired > 0 {
+        // Writing to a string cannot go wrong.
+        let _ = write!(text, ", {} expired", result.records_expired);
+    }
+    text
 }
 
 fn in_words(strategy: Strategy, archive: &Archive<'_>) -> String {
