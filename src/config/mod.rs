@@ -9,6 +9,7 @@ mod file;
 mod human;
 mod keys;
 mod load;
+mod query;
 mod target;
 mod tokens;
 mod value;
@@ -23,6 +24,7 @@ pub use environment::Environment;
 pub use human::{duration as parse_duration, size as parse_size};
 pub use keys::{KEYS, Key};
 pub use load::{Flag, Flags};
+pub use query::{KEY_MAX, Query};
 pub use target::{Secret, Target};
 pub use value::{Shape, Value};
 
@@ -149,6 +151,10 @@ pub struct Config {
     pub jobs_webhook_hosts: Vec<String>,
     /// What may be done to explain a statement.
     pub explain: Explain,
+    /// Read queries by name, in the order given.
+    pub queries: Vec<Query>,
+    /// Bounds of what is kept of their results.
+    pub cache: Cache,
     /// Bounds of the server.
     pub http: Http,
     /// What is logged.
@@ -235,6 +241,15 @@ pub struct Explain {
     pub analyze: bool,
     /// Bound of planning it, and of running it.
     pub timeout: Millis,
+}
+
+/// Bounds of what is kept of named queries' results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cache {
+    /// Memory that all results together may take.
+    pub max_bytes: Bytes,
+    /// Bound of running one query.
+    pub query_timeout: Millis,
 }
 
 /// Bounds of the server.
@@ -365,6 +380,11 @@ fn assemble(settings: &Settings, tokens: Tokens, environment: Environment) -> Co
         explain: Explain {
             analyze: settings.flag("explain.analyze"),
             timeout: settings.length("explain.timeout"),
+        },
+        queries: settings.queries.clone(),
+        cache: Cache {
+            max_bytes: settings.size("cache.max_bytes").unwrap_or_default(),
+            query_timeout: settings.length("cache.query_timeout"),
         },
         http: http(settings, tokens),
         log: Log {
