@@ -91,6 +91,7 @@ fn hooks(app: &Arc<App>) -> Hooks {
         },
         queries: Some(Arc::new(app.queries())),
         analyst: Some(Arc::clone(app.analyst())),
+        cache: Some(Arc::clone(app.cache())),
         queues: Some(Arc::clone(app.queues())),
         compat: exporter_names(),
         store: Some(Arc::clone(app.store())),

@@ -75,6 +75,16 @@ pub(super) enum Refusal {
     /// Of a statement that was to be explained; `why` says of what sort.
     #[error("{text}")]
     Statement { why: Why, text: String },
+    /// Of the named queries; the text says what may have been meant.
+    #[error("{text}")]
+    UnknownQuery { text: String },
+    /// A named query that could not be run.
+    #[error("{text}")]
+    NotLoaded { text: String, retry_after_s: u64 },
+    #[error(
+        "what a query found may be about people; this token is for looking, so send the other one"
+    )]
+    NotForViewers,
     #[error("Query is required")]
     QueryRequired,
     #[error("the request names no host")]
@@ -196,6 +206,9 @@ impl Refusal {
             Self::Export(_) => (StatusCode::BAD_REQUEST, "not-exported"),
             Self::Job { kind, .. } => kind.status(),
             Self::Statement { why, .. } => (status_of(*why), why.code()),
+            Self::UnknownQuery { .. } => (StatusCode::NOT_FOUND, "unknown-query"),
+            Self::NotLoaded { .. } => (StatusCode::BAD_GATEWAY, "not-loaded"),
+            Self::NotForViewers => (StatusCode::FORBIDDEN, "not-for-viewers"),
             Self::QueryRequired => (StatusCode::BAD_REQUEST, "no-statement"),
             Self::NoHost => (StatusCode::BAD_REQUEST, "no-host"),
             Self::ForeignHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "foreign-host"),
@@ -250,7 +263,10 @@ impl Refusal {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Self::NotYet { retry_after_s, .. } | Self::Later { retry_after_s, .. } = &self {
+        if let Self::NotYet { retry_after_s, .. }
+        | Self::Later { retry_after_s, .. }
+        | Self::NotLoaded { retry_after_s, .. } = &self
+        {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
         } else if let Self::Statement { .. } = &self
             && status == StatusCode::SERVICE_UNAVAILABLE

@@ -8,7 +8,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 
 use super::error::Refusal;
-use super::{Site, explain, jobs, write};
+use super::{Site, cache, explain, jobs, write};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -52,7 +52,10 @@ pub(super) fn socket(site: &Site, request: &Request) -> Result<Role, Refusal> {
 /// then say whose page it is; on paths that change something such a request is refused.
 fn origin(request: &Request) -> Result<(), Refusal> {
     let path = request.uri().path();
-    let costs = path.starts_with(jobs::BASE) || path == explain::ANALYZE;
+    let costs = [jobs::BASE, cache::BASE]
+        .iter()
+        .any(|base| path.starts_with(base))
+        || path == explain::ANALYZE;
     if !costs || request.method().is_safe() {
         return Ok(());
     }

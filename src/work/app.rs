@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::advise::checks::{self, Thresholds};
+use crate::cache::Cache;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::hook::Sender;
@@ -34,7 +35,7 @@ use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
 use crate::work::scrape::{self, Asker};
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
-use crate::work::{Error, Result, beside, jobs, push, silence, statements, tasks, upkeep};
+use crate::work::{Error, Result, beside, cache, jobs, push, silence, statements, tasks, upkeep};
 
 /// The name that the machine's own readings go by when no target runs on it.
 const HOST_TARGET: &str = "host";
@@ -54,6 +55,7 @@ pub struct App {
     board: Arc<Board>,
     queues: Arc<Queues>,
     analyst: Arc<Analyst>,
+    cache: Arc<Cache>,
     targets: Vec<WatchedTarget>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
@@ -88,7 +90,9 @@ impl App {
     ///
     /// # Errors
     /// When the store cannot be opened.
-    pub(crate) fn recorded(config: Config, name: &str) -> Result<Self> {
+    pub(crate) fn recorded(mut config: Config, name: &str) -> Result<Self> {
+        // There is no server to run them on.
+        config.queries.clear();
         let target = WatchedTarget {
             name: name.to_owned(),
             options: None,
@@ -104,6 +108,7 @@ impl App {
         targets: Vec<WatchedTarget>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
+        let cache = cache::open(&config, &targets, Arc::clone(&clock))?;
         let store = Arc::new(Store::open(store_options(&config))?);
         let board = Arc::new(Board::new(
             targets.iter().map(|t| t.name.clone()),
@@ -123,6 +128,7 @@ impl App {
             board,
             queues,
             analyst,
+            cache,
             targets,
             stop: watch::channel(false).0,
             tasks: Mutex::default(),
@@ -154,7 +160,7 @@ impl App {
                 self.stop.subscribe(),
             ));
         }
-        let own = OwnSource::new(Arc::clone(&self.store));
+        let own = OwnSource::new(Arc::clone(&self.store), Arc::clone(&self.cache));
         let watcher = self
             .watcher_of(OWN_TARGET, vec![Box::new(own)])
             .of_this_process();
@@ -197,11 +203,14 @@ impl App {
             projector: self.projector(),
             data_dir: self.config.data_dir.clone(),
             watchers: watchers.into(),
+            cache: Arc::clone(&self.cache),
         };
+        let first = Arc::clone(&self.cache);
         let (queues, mut stop) = (Arc::clone(&self.queues), self.stop.subscribe());
         self.spawn(async move {
             match tasks::start(&queues, tools) {
                 Ok(runner) => {
+                    cache::warm_first(&queues, &first).await;
                     // An error means that the program is gone.
                     let _ = stop.wait_for(|stop| *stop).await;
                     runner.stop().await;
@@ -254,6 +263,11 @@ impl App {
     /// What explains statements.
     pub fn analyst(&self) -> &Arc<Analyst> {
         &self.analyst
+    }
+
+    /// Results of the settings' named queries.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.cache
     }
 
     /// What time it is.

@@ -21,7 +21,9 @@ use crate::model::job::Failure;
 use crate::model::spelling;
 use crate::model::units::Millis;
 use crate::postgres::{Bounds, Error, Fetcher};
+use crate::queue::Queues;
 use crate::work::app::{WatchedTarget, watched_targets};
+use crate::work::tasks;
 
 /// First words of statements that read.
 const READS: [&str; 4] = ["select", "with", "values", "table"];
@@ -54,7 +56,9 @@ pub fn check(config: &Config) -> Result<(), config::Error> {
         .map(|target| target.name.as_str())
         .collect();
     let wrong = config.queries.iter().filter_map(|query| {
-        let told = statement(query).map(|_| ()).and_then(|()| target(query, &servers).map(|_| ()));
+        let told = statement(query)
+            .map(|_| ())
+            .and_then(|()| target(query, &servers).map(|_| ()));
         let message = format!("query {}: {}", query.rule.key, told.err()?);
         Some(Problem {
             origin: query.origin.clone(),
@@ -77,7 +81,10 @@ fn statement(query: &Query) -> Result<&str, String> {
         other => format!("sql: {other}"),
     })?;
     let first = sql.trim_start_matches(['(', ' ', '\n', '\t', '\r']);
-    let first: String = first.chars().take_while(char::is_ascii_alphabetic).collect();
+    let first: String = first
+        .chars()
+        .take_while(char::is_ascii_alphabetic)
+        .collect();
     // Before the first word may stand comments; the server then says what is wrong.
     if !first.is_empty() && !READS.iter().any(|word| first.eq_ignore_ascii_case(word)) {
         return Err(writes(&first.to_uppercase()));
@@ -107,7 +114,10 @@ fn target<'q>(query: &'q Query, servers: &[&'q str]) -> Result<&'q str, String> 
         )),
         (Some(name), known) => Err(match spelling::nearest(name, known.iter().copied()) {
             Some(near) => format!("target {name:?} is not watched; did you mean {near:?}?"),
-            None => format!("target {name:?} is not watched; one of {}", known.join(", ")),
+            None => format!(
+                "target {name:?} is not watched; one of {}",
+                known.join(", ")
+            ),
         }),
     }
 }
@@ -167,9 +177,9 @@ fn loader(plans: BTreeMap<String, Arc<Plan>>, limit: Millis) -> Loader {
             let plan = plan.ok_or("it has no target; see the log of the start")?;
             let mut fetcher = plan.door.lock().await;
             match fetcher.fetch(&plan.sql, plan.bounds).await {
-                Ok(fetched) => Ok(Loaded {
-                    body: Bytes::from(fetched.json),
-                    rows: fetched.rows,
+                Ok(result) => Ok(Loaded {
+                    body: Bytes::from(result.json),
+                    rows: result.rows,
                 }),
                 Err(error) => {
                     tracing::warn!(key, %error, "a named query failed");
@@ -270,7 +280,9 @@ pub async fn warm(cache: &Arc<Cache>, wish: &Wish) -> Result<Warmed, cache::Erro
                 took_ms: entry.took.as_secs_f64() * 1e3,
             }),
             Err(cache::Error::Failed { failure, .. }) => {
-                warmed.failed.push((key.clone(), failure.reason.to_string()));
+                warmed
+                    .failed
+                    .push((key.clone(), failure.reason.to_string()));
             }
             Err(other) => warmed.failed.push((key.clone(), other.to_string())),
         }
@@ -291,8 +303,13 @@ struct Asked {
 /// # Errors
 /// In words.
 pub fn wish(data: &str) -> Result<Wish, String> {
-    let asked: Option<Asked> = serde_json::from_str(data).map_err(|error| error.to_string())?;
-    let asked = asked.unwrap_or_default();
+    let asked = match serde_json::from_str(data).map_err(|error| error.to_string())? {
+        Value::Null => Asked::default(),
+        // A struct reads from a list, too, which nobody means.
+        Value::Object(fields) => serde_json::from_value(Value::Object(fields))
+            .map_err(|error: serde_json::Error| error.to_string())?,
+        _ => return Err("it is no JSON object".to_owned()),
+    };
     match (asked.keys, asked.priority) {
         (Some(_), Some(_)) => Err("give keys or priority, not both".to_owned()),
         (Some(keys), None) if keys.is_empty() => {
@@ -301,9 +318,24 @@ pub fn wish(data: &str) -> Result<Wish, String> {
         (Some(keys), None) => Ok(Wish::Keys(keys)),
         (None, Some(name)) => {
             let priority = name.parse::<Priority>();
-            priority.map(Wish::Priority).map_err(|error| error.to_string())
+            priority
+                .map(Wish::Priority)
+                .map_err(|error| error.to_string())
         }
         (None, None) => Ok(Wish::All),
+    }
+}
+
+/// Asks for the first warming of a program that starts; where the queue cannot take it, it is done
+/// here.
+pub(crate) async fn warm_first(queues: &Queues, cache: &Arc<Cache>) {
+    if cache.is_empty() {
+        return;
+    }
+    if let Err(error) = tasks::ask(queues, tasks::CACHE_WARM, &json!({})).await {
+        tracing::warn!(%error, "the queue takes no warming; it is done without");
+        // What fails is told in the log by itself.
+        let _ = warm(cache, &Wish::All).await;
     }
 }
 
@@ -324,7 +356,11 @@ pub(crate) async fn task(cache: &Arc<Cache>, data: &str) -> Result<Value, Failur
             .collect();
         return Ok(json!({ "warmed": rows }));
     }
-    let failed: Vec<String> = done.failed.iter().map(|(key, why)| format!("{key}: {why}")).collect();
+    let failed: Vec<String> = done
+        .failed
+        .iter()
+        .map(|(key, why)| format!("{key}: {why}"))
+        .collect();
     Err(Failure::of(failed.join("; ")))
 }
 
@@ -379,11 +415,23 @@ mod tests {
     fn the_target_may_be_left_out_where_there_is_one() {
         let one = query("select 1", None);
         assert_eq!(target(&one, &["main"]), Ok("main"));
-        assert!(target(&one, &["main", "other"]).unwrap_err().contains("main, other"));
+        assert!(
+            target(&one, &["main", "other"])
+                .unwrap_err()
+                .contains("main, other")
+        );
         assert!(target(&one, &[]).unwrap_err().contains("[[target]]"));
         let named = query("select 1", Some("mian"));
-        assert!(target(&named, &["main"]).unwrap_err().contains("did you mean \"main\""));
-        assert!(target(&named, &["zebra"]).unwrap_err().contains("one of zebra"));
+        assert!(
+            target(&named, &["main"])
+                .unwrap_err()
+                .contains("did you mean \"main\"")
+        );
+        assert!(
+            target(&named, &["zebra"])
+                .unwrap_err()
+                .contains("one of zebra")
+        );
     }
 
     #[test]
@@ -394,14 +442,18 @@ mod tests {
             wish("{\"priority\": \"high\"}"),
             Ok(Wish::Priority(Priority::High))
         );
-        assert_eq!(wish("{\"keys\": [\"a\"]}"), Ok(Wish::Keys(vec!["a".to_owned()])));
+        assert_eq!(
+            wish("{\"keys\": [\"a\"]}"),
+            Ok(Wish::Keys(vec!["a".to_owned()]))
+        );
         for (data, word) in [
             ("{\"key\": \"a\"}", "unknown field"),
             ("{\"keys\": \"a\"}", "invalid type"),
             ("{\"keys\": []}", "empty"),
             ("{\"priority\": \"urgent\"}", "critical"),
             ("{\"keys\": [\"a\"], \"priority\": \"high\"}", "not both"),
-            ("[1]", "invalid"),
+            ("[]", "no JSON object"),
+            ("{", "EOF"),
         ] {
             let error = wish(data).unwrap_err();
             assert!(error.contains(word), "{data}: {error}");

@@ -10,6 +10,7 @@ pub mod app;
 mod beside;
 pub mod board;
 mod bursts;
+pub mod cache;
 pub mod check;
 mod collect;
 pub mod demo;
@@ -50,6 +51,9 @@ pub enum Error {
     /// The embedded store refused.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    /// The settings cannot be carried out.
+    #[error(transparent)]
+    Settings(#[from] crate::config::Error),
     /// The job queue refused.
     #[error(transparent)]
     Queue(#[from] crate::queue::Error),

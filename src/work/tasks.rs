@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::cache::Cache;
 use crate::model::job::{Deduplication, Exhausted, Failure, Keep, NewJob, Payload, QueueName};
 use crate::model::units::Timestamp;
 use crate::queue::{self, Handler, Outcome, Queues, Runner, RunnerOptions, Task};
@@ -22,7 +23,7 @@ use crate::report::Format;
 use crate::store::{self, Store};
 use crate::work::project::{Projector, is_read};
 use crate::work::scrape::Asker;
-use crate::work::{self, report, statements};
+use crate::work::{self, cache, report, statements};
 
 /// The queue of our own tasks.
 pub(crate) const QUEUE: &str = "plimsoll";
@@ -37,6 +38,8 @@ pub(crate) const BACKUP: &str = "backup";
 /// Writes a report into `reports/` of the data folder and keeps the newest of its format:
 /// `{"format": "html", "keep": 7}`.
 pub(crate) const REPORT: &str = "report";
+/// Loads the named queries, or some of them: `{"keys": ["agents:active"]}`, `{"priority": "critical"}`.
+pub(crate) const CACHE_WARM: &str = "cache-warm";
 
 /// Tasks at once: forecasts use all cores by themselves.
 const CONCURRENCY: usize = 2;
@@ -52,6 +55,8 @@ pub(crate) struct Tools {
     pub(crate) data_dir: PathBuf,
     /// Who reads each target, by its name.
     pub(crate) watchers: Arc<[(String, Asker)]>,
+    /// Results of named queries.
+    pub(crate) cache: Arc<Cache>,
 }
 
 /// Asks for a task, unless the same is under way.
@@ -123,6 +128,9 @@ struct Asked {
 
 async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
     let text = task.job.data.text();
+    if task.job.name == CACHE_WARM {
+        return cache::task(&tools.cache, text).await;
+    }
     let asked: Option<Asked> = serde_json::from_str(text)
         .map_err(|error| refused(format!("its data does not read: {error}")))?;
     let asked = asked.unwrap_or_default();
@@ -152,7 +160,7 @@ async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
             .await
         }
         other => Err(refused(format!(
-            "there is no task {other:?}; one of {COLLECT}, {FORECAST}, {STATEMENTS}, {BACKUP}, {REPORT}"
+            "there is no task {other:?}; one of {COLLECT}, {FORECAST}, {STATEMENTS}, {BACKUP}, {REPORT}, {CACHE_WARM}"
         ))),
     }
 }
