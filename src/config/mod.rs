@@ -24,7 +24,7 @@ pub use environment::Environment;
 pub use human::{duration as parse_duration, size as parse_size};
 pub use keys::{KEYS, Key};
 pub use load::{Flag, Flags};
-pub use query::{KEY_MAX, Query};
+pub use query::{Query, queries};
 pub use target::{Secret, Target};
 pub use value::{Shape, Value};
 

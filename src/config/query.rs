@@ -4,16 +4,17 @@
 //! statement and its target is watched; whoever runs it knows that (`work::cache`).
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
-use super::file::{File, FileQuery, Located};
+use super::file::{self, File, FileQuery, Located};
 use super::keys::nearest;
 use super::value::{Shape, Value};
-use super::{Origin, Problem};
+use super::{Error, Origin, Problem, Result};
 use crate::model::cached::{Priority, Rule};
 use crate::model::units::Millis;
 
 /// The longest name of a query, in characters.
-pub const KEY_MAX: usize = 200;
+const KEY_MAX: usize = 200;
 /// The most queries: each is a name that an operator wrote.
 const QUERIES_MAX: usize = 1_000;
 /// The most rows that a query may ask to keep.
@@ -54,8 +55,24 @@ pub struct Query {
     pub origin: Origin,
 }
 
+/// Reads a text that holds nothing but `[[query]]` sections, such as one that is compiled in; `name` stands
+/// for a file in complaints.
+///
+/// # Errors
+/// [`Error::Syntax`] and [`Error::Invalid`].
+pub fn queries(name: &str, text: &str) -> Result<Vec<Query>> {
+    let mut file = file::parse(Path::new(name), text)?;
+    let mut problems = std::mem::take(&mut file.problems);
+    let queries = read(&file, &mut problems);
+    if problems.is_empty() {
+        Ok(queries)
+    } else {
+        Err(Error::Invalid(problems))
+    }
+}
+
 /// The field of this name, or what was probably meant.
-pub(super) fn field(name: &str) -> Result<(&'static str, Shape), String> {
+pub(super) fn field(name: &str) -> std::result::Result<(&'static str, Shape), String> {
     let found = FIELDS.iter().find(|(known, _)| *known == name);
     found.copied().ok_or_else(|| {
         let hint = nearest(name, FIELDS.map(|(known, _)| known)).map_or_else(
@@ -98,7 +115,7 @@ pub(super) fn read(file: &File, problems: &mut Vec<Problem>) -> Vec<Query> {
     queries
 }
 
-fn one(file: &File, written: &FileQuery) -> Result<Query, Vec<Problem>> {
+fn one(file: &File, written: &FileQuery) -> std::result::Result<Query, Vec<Problem>> {
     let at = |line| Origin::File {
         path: file.path.clone(),
         line,
@@ -169,7 +186,7 @@ fn assembled(mut values: BTreeMap<&str, Value>, origin: Origin) -> Query {
 }
 
 /// What a shape alone does not say.
-fn checked(name: &str, value: Value) -> Result<Value, String> {
+fn checked(name: &str, value: Value) -> std::result::Result<Value, String> {
     match (name, &value) {
         ("key", Value::Text(key)) => is_name(key, "a key")?,
         ("sql", Value::Text(sql)) if sql.trim().is_empty() => {
@@ -186,7 +203,7 @@ fn checked(name: &str, value: Value) -> Result<Value, String> {
     Ok(value)
 }
 
-fn is_name(text: &str, what: &str) -> Result<(), String> {
+fn is_name(text: &str, what: &str) -> std::result::Result<(), String> {
     let count = text.chars().count();
     if text.trim().is_empty() || count > KEY_MAX || text.chars().any(char::is_control) {
         return Err(format!("{what} has 1 to {KEY_MAX} printable characters"));

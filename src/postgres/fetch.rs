@@ -191,9 +191,10 @@ impl Line {
             self.parse(sql).await?;
             self.parsed.insert(sql.to_owned());
         }
-        // A comment at the end of theirs must not take our bracket with it.
+        // A comment at the end of theirs must not take our bracket with it, and a column of theirs
+        // may be called as our row is.
         let whole = format!(
-            "select {MARKER} pg_catalog.row_to_json(plimsoll_row)::pg_catalog.text from (\n{sql}\n) plimsoll_row"
+            "select {MARKER} pg_catalog.row_to_json(plimsoll_row.*)::pg_catalog.text from (\n{sql}\n) plimsoll_row"
         );
         let none: [(i32, Type); 0] = [];
         let mut rows = pin!(self.client.query_typed_raw(&whole, none).await?);

@@ -240,6 +240,11 @@ impl App {
         Ok(self.store.close(now)?)
     }
 
+    /// Turns true when everything is to end.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
+    }
+
     /// The settings in force.
     pub fn config(&self) -> &Config {
         &self.config
@@ -346,7 +351,8 @@ impl App {
         )
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    /// Has something run beside; a stop waits for it, so that it must heed [`App::stopping`].
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

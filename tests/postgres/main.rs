@@ -13,6 +13,7 @@ mod explain;
 mod harmless;
 mod hostile;
 mod inspect;
+mod named;
 mod partitions;
 mod pooler;
 mod reading;
