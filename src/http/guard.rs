@@ -18,7 +18,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(super) enum Role {
     /// Everything.
     Operator,
-    /// Looking, at all but what jobs carry.
+    /// Looking, at all but what jobs carry and what named queries found.
     Viewer,
 }
 

@@ -129,7 +129,11 @@ struct Asked {
 async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
     let text = task.job.data.text();
     if task.job.name == CACHE_WARM {
-        return cache::task(&tools.cache, text).await;
+        // A load goes on without it; a stop does not wait for slow queries.
+        return tokio::select! {
+            done = cache::task(&tools.cache, text) => done,
+            () = task.stopping() => Err(Failure::of("it was called off, or the program stops".to_owned())),
+        };
     }
     let asked: Option<Asked> = serde_json::from_str(text)
         .map_err(|error| refused(format!("its data does not read: {error}")))?;

@@ -217,11 +217,11 @@ async fn results_are_dropped_by_each_of_the_four_ways_and_a_dry_run_drops_nothin
             assert_eq!(done["count"], keys.len());
             assert_eq!(done["keys"], json!(keys));
             assert_eq!(done["dryRun"], dry);
-            let size = look(&site, "metrics").await.json()["size"]
+            let kept = look(&site, "metrics").await.json()["size"]
                 .as_u64()
                 .unwrap();
             let gone = if dry { 0 } else { keys.len() as u64 };
-            assert_eq!(size, 2 - gone);
+            assert_eq!(kept, 2 - gone);
         }
     }
 }

@@ -74,40 +74,59 @@ async fn a_named_query_is_warmed_kept_dropped_and_outlives_its_server() {
     let path = path.to_str().unwrap();
     let mut serve = Serve::start(&folder.path().join("data"), &["--config", path]).await;
 
-    // The first warming is a job; a query that takes too long fails it, and the others are there.
-    standing(&mut serve, "slow", |one| one["state"] == "failed").await;
+    first_warming(&mut serve).await;
+    client
+        .batch_execute("insert into agents values (3)")
+        .await
+        .unwrap();
+    dropped_and_warmed(&mut serve).await;
+    command_line(&serve).await;
+    let metrics = serve.wait_for("/metrics", |answer| {
+        answer.text().contains("plimsoll_cache_hits_total")
+    });
+    assert!(metrics.await.text().contains("plimsoll_cache_bytes"));
+
+    cluster.halt().await;
+    without_its_server(&serve).await;
+    cluster.resume().await.unwrap();
+    standing(&mut serve, "agents:count", |one| one["failure"].is_object()).await;
+    let back = cli(&serve, &["cache", "warm", "agents:count"]).await;
+    assert_eq!(back.code, 0, "{}", back.stderr);
+    assert_eq!(serve.terminate().await, 0);
+}
+
+/// It is a job; a query that takes too long fails it, and the others are there.
+async fn first_warming(serve: &mut Serve) {
+    standing(serve, "slow", |one| one["state"] == "failed").await;
     let path = format!("{JOBS}/plimsoll?state=failed");
     let is_ours = |page: &Value| page["items"][0]["name"] == "cache-warm";
-    let failed = until(&mut serve, &path, is_ours).await;
+    let failed = until(serve, &path, is_ours).await;
     let reason = failed["items"][0]["failedReason"].to_string();
     assert!(
         reason.contains("slow: it took longer than 500 ms"),
         "{reason}"
     );
-    let (status, found, text) = rows(&serve, "agents:count").await;
+    let (status, found, text) = rows(serve, "agents:count").await;
     assert_eq!(
         (status, found.as_str(), text.as_str()),
         (200, "hit", "[{\"count\":2}]")
     );
+}
 
-    // A change is seen when its event has dropped what it makes wrong.
-    client
-        .batch_execute("insert into agents values (3)")
-        .await
-        .unwrap();
+/// A change is seen when what it makes wrong was dropped; then the task through the queue.
+async fn dropped_and_warmed(serve: &mut Serve) {
     let body = json!({"key": "agents:count"}).to_string();
     let dropped = http::post(serve.address, &format!("{CACHE}/invalidate"), &body).await;
     assert_eq!(dropped.unwrap().json()["keys"], json!(["agents:count"]));
-    let (_, found, text) = rows(&serve, "agents:count").await;
+    let (_, found, text) = rows(serve, "agents:count").await;
     assert_eq!((found.as_str(), text.as_str()), ("miss", "[{\"count\":3}]"));
 
-    // The task through the queue, for one priority.
     let job =
         json!({"name": "cache-warm", "data": {"priority": "critical"}, "opts": {"jobId": "w"}});
     let sent = http::post(serve.address, &format!("{JOBS}/plimsoll"), &job.to_string()).await;
     assert_eq!(sent.unwrap().status, 201);
     let path = format!("{JOBS}/plimsoll/w");
-    let done = until(&mut serve, &path, |job| job["state"] == "completed").await;
+    let done = until(serve, &path, |job| job["state"] == "completed").await;
     let told = &done["returnvalue"];
     assert_eq!(told["warmed"][0]["key"], "agents:active");
     assert_eq!(told["warmed"][0]["rows"], 3);
@@ -120,24 +139,19 @@ async fn a_named_query_is_warmed_kept_dropped_and_outlives_its_server() {
     .await
     .unwrap();
     let path = format!("{JOBS}/plimsoll/x");
-    let refused = until(&mut serve, &path, |job| job["failedReason"].is_string()).await;
+    let refused = until(serve, &path, |job| job["failedReason"].is_string()).await;
     assert!(
         refused["failedReason"]
             .to_string()
             .contains("unknown field")
     );
+}
 
-    command_line(&serve).await;
-    let metrics = serve.wait_for("/metrics", |answer| {
-        answer.text().contains("plimsoll_cache_hits_total")
-    });
-    assert!(metrics.await.text().contains("plimsoll_cache_bytes"));
-
-    // The server dies: what is stale is shown, the failure is told, and what is not kept is refused.
-    cluster.halt().await;
+/// What is stale is shown, the failure is told, and what is not kept is refused.
+async fn without_its_server(serve: &Serve) {
     let lost = async {
         loop {
-            let (status, found, text) = rows(&serve, "agents:active").await;
+            let (status, found, text) = rows(serve, "agents:active").await;
             assert_eq!(
                 (status, text.as_str()),
                 (200, "[{\"Id\":1},{\"Id\":2},{\"Id\":3}]")
@@ -157,15 +171,10 @@ async fn a_named_query_is_warmed_kept_dropped_and_outlives_its_server() {
         lost["failure"]["reason"].as_str().unwrap().len() > 10,
         "{lost}"
     );
-    let told = cli(&serve, &["cache", "invalidate", "agents:count"]).await;
+    let told = cli(serve, &["cache", "invalidate", "agents:count"]).await;
     assert_eq!(told.code, 0, "{}", told.stderr);
-    let (status, _, text) = rows(&serve, "agents:count").await;
+    let (status, _, text) = rows(serve, "agents:count").await;
     assert_eq!(status, 502, "{text}");
-    cluster.resume().await.unwrap();
-    standing(&mut serve, "agents:count", |one| one["failure"].is_object()).await;
-    let back = cli(&serve, &["cache", "warm", "agents:count"]).await;
-    assert_eq!(back.code, 0, "{}", back.stderr);
-    assert_eq!(serve.terminate().await, 0);
 }
 
 async fn command_line(serve: &Serve) {

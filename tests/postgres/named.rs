@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use plimsoll::clock::Stopwatch;
 use plimsoll::model::units::Millis;
 use plimsoll::postgres::{APPLICATION_NAME, Bounds, Error, Fetched, Fetcher, Options};
 use serde_json::{Value, json};
@@ -151,7 +152,7 @@ async fn bounds_of_time_rows_and_bytes_hold_and_the_next_query_runs() {
     let Some(server) = distribution() else { return };
     let admin = server.admin("postgres").await;
     let mut fetcher = fetcher(&server, "postgres", 300);
-    let watch = std::time::Instant::now();
+    let watch = Stopwatch::start();
     let slow = fetcher.fetch("select pg_sleep(60)", BOUNDS).await;
     assert!(matches!(slow, Err(Error::StatementTimeout { .. })));
     assert!(watch.elapsed() < Duration::from_secs(10));

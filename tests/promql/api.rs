@@ -34,6 +34,7 @@ pub(crate) fn site(queries: Option<Arc<Queries>>) -> Arc<Site> {
         census: Arc::new(|_| Err("there is no history".to_owned())),
         queries,
         analyst: None,
+        cache: None,
         queues: None,
         compat: Compat::new(),
         store: None,
