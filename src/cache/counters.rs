@@ -14,7 +14,7 @@ pub(super) struct Counters {
     pub(super) evictions: AtomicU64,
 }
 
-/// [`Counters`] at an instant.
+/// What happened to one key, or to all, until an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Answered from what was kept, stale ones among them.
@@ -82,7 +82,7 @@ pub(super) struct Meter {
     nanos: AtomicU64,
 }
 
-/// [`Meter`] at an instant.
+/// Times of something, at an instant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timing {
     /// How often it was done.

@@ -24,7 +24,7 @@ pub use environment::Environment;
 pub use human::{duration as parse_duration, size as parse_size};
 pub use keys::{KEYS, Key};
 pub use load::{Flag, Flags};
-pub use query::{Query, queries};
+pub use query::{Cache, Query, queries};
 pub use target::{Secret, Target};
 pub use value::{Shape, Value};
 
@@ -243,15 +243,6 @@ pub struct Explain {
     pub timeout: Millis,
 }
 
-/// Bounds of what is kept of named queries' results.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Cache {
-    /// Memory that all results together may take.
-    pub max_bytes: Bytes,
-    /// Bound of running one query.
-    pub query_timeout: Millis,
-}
-
 /// Bounds of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Http {
@@ -382,10 +373,7 @@ fn assemble(settings: &Settings, tokens: Tokens, environment: Environment) -> Co
             timeout: settings.length("explain.timeout"),
         },
         queries: settings.queries.clone(),
-        cache: Cache {
-            max_bytes: settings.size("cache.max_bytes").unwrap_or_default(),
-            query_timeout: settings.length("cache.query_timeout"),
-        },
+        cache: Cache::of(settings),
         http: http(settings, tokens),
         log: Log {
             level: settings.text("log.level"),

@@ -8,10 +8,11 @@ use std::path::Path;
 
 use super::file::{self, File, FileQuery, Located};
 use super::keys::nearest;
+use super::load::Settings;
 use super::value::{Shape, Value};
 use super::{Error, Origin, Problem, Result};
 use crate::model::cached::{Priority, Rule};
-use crate::model::units::Millis;
+use crate::model::units::{Bytes, Millis};
 
 /// The longest name of a query, in characters.
 const KEY_MAX: usize = 200;
@@ -39,6 +40,25 @@ const FIELDS: [(&str, Shape); 9] = [
 const TTL: Millis = Millis::MINUTE;
 /// Rows that are kept unless the file says otherwise.
 const ROWS: u64 = 10_000;
+
+/// Bounds of what is kept of named queries' results.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cache {
+    /// Memory that all results together may take.
+    pub max_bytes: Bytes,
+    /// Bound of running one query.
+    pub query_timeout: Millis,
+}
+
+impl Cache {
+    /// As it is set.
+    pub(super) fn of(settings: &Settings) -> Self {
+        Self {
+            max_bytes: settings.size("cache.max_bytes").unwrap_or_default(),
+            query_timeout: settings.length("cache.query_timeout"),
+        }
+    }
+}
 
 /// A read query by name.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -4,7 +4,8 @@
 //! Not for: finding anything out. No handler that a page needs asks a server, reads the history or
 //! fits a model: N viewers cost what one does. Only the Prometheus API (`prom`), `latency`,
 //! `statements` and the growth in `database` read the history, within bounds; and `explain` and
-//! `cache` alone ask a server, within bounds. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
+//! `cache` alone ask a server. Read [`mod@router`] first (the API in one table), then `front`, which
+//! every request passes.
 
 mod archive;
 mod ask;

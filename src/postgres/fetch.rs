@@ -219,6 +219,8 @@ impl Line {
             fetched.json.extend_from_slice(text.as_bytes());
         }
         fetched.json.push(b']');
+        // What is kept for long should take no more than it holds.
+        fetched.json.shrink_to_fit();
         Ok(fetched)
     }
 

@@ -174,7 +174,7 @@ fn loader(plans: BTreeMap<String, Arc<Plan>>, limit: Millis) -> Loader {
     Arc::new(move |key: &str| {
         let (plan, key) = (plans.get(key).cloned(), key.to_owned());
         Box::pin(async move {
-            let plan = plan.ok_or("it has no target; see the log of the start")?;
+            let plan = plan.ok_or("it has no target")?;
             let mut fetcher = plan.door.lock().await;
             match fetcher.fetch(&plan.sql, plan.bounds).await {
                 Ok(result) => Ok(Loaded {

@@ -125,9 +125,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What existing exporters call our metrics: our name, theirs, and their value as a multiple of ours.
 pub fn compat_names() -> Vec<(&'static str, &'static str, f64)> {
     let names = crate::postgres::compat_names().into_iter();
-    names
-        .map(|name| (name.own, name.theirs, name.factor))
-        .collect()
+    let names = names.map(|name| (name.own, name.theirs, name.factor));
+    let own = own::COMPAT.map(|(own, theirs)| (own, theirs, 1.0));
+    names.chain(own).collect()
 }
 
 /// An error with its causes, for people.

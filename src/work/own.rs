@@ -66,6 +66,12 @@ pub(crate) const METRICS: [&Metric; 10] = [
     &CACHE_BYTES,
 ];
 
+/// What dashboards and rules of platforms with a cache call these.
+pub(crate) const COMPAT: [(&str, &str); 2] = [
+    (CACHE_HITS.name, "cache_hits_total"),
+    (CACHE_MISSES.name, "cache_misses_total"),
+];
+
 /// How long a count of what the store holds is good enough: it reads every key.
 const COUNT_EVERY: Millis = Millis(300_000);
 

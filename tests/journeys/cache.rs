@@ -85,6 +85,8 @@ async fn a_named_query_is_warmed_kept_dropped_and_outlives_its_server() {
         answer.text().contains("plimsoll_cache_hits_total")
     });
     assert!(metrics.await.text().contains("plimsoll_cache_bytes"));
+    let compat = serve.get("/metrics?names=compat").await.text();
+    assert!(compat.contains("\ncache_hits_total"), "{compat}");
 
     cluster.halt().await;
     without_its_server(&serve).await;

@@ -16,7 +16,7 @@ const BASE: &str = "/api/v1/performance/cache";
 
 /// Look at named queries, read what they found, warm and drop their results
 ///
-/// The queries are the [[query]] sections of plimsoll.toml. The running server keeps their results.
+/// The queries are the sections `query` of plimsoll.toml. The running server keeps their results.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
