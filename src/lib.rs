@@ -13,6 +13,7 @@
 //! other; `tests/layers.rs` holds them to it.
 
 pub mod advise;
+pub mod cache;
 pub mod cli;
 pub mod clock;
 pub mod config;

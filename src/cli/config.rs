@@ -34,6 +34,7 @@ enum Verb {
 pub(super) fn run(command: &Config, world: &World<'_>) -> anyhow::Result<Outcome> {
     let Verb::Check { format } = &command.verb;
     let config = world.load()?;
+    crate::work::cache::check(&config)?;
     Ok(Outcome::done(match format {
         Format::Json => {
             let rows: Vec<Value> = config.shown.iter().map(row).collect();

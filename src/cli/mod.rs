@@ -6,6 +6,7 @@
 
 mod advise;
 mod backup;
+mod cache;
 mod calls;
 mod check;
 mod client;
@@ -94,6 +95,7 @@ enum Command {
     History(history::History),
     Jobs(Box<jobs::Jobs>),
     Schedules(schedules::Schedules),
+    Cache(cache::Cache),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Config(config::Config),
@@ -197,6 +199,7 @@ fn dispatch(
         Command::History(command) => history::run(&command, world),
         Command::Jobs(command) => client::wait(jobs::run(&command, world)),
         Command::Schedules(command) => schedules::run(&command, world),
+        Command::Cache(command) => client::wait(cache::run(&command, world)),
         Command::Backup(command) => backup::run(&command, world),
         Command::Restore(command) => backup::restore(&command, world),
         Command::Config(command) => config::run(&command, world),

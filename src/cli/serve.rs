@@ -34,6 +34,7 @@ pub(super) fn run(
     settings.targets.clone_from(&command.target);
     settings.listen.clone_from(&command.listen);
     let config = crate::config::load(&settings.flags(), world.environment)?;
+    crate::work::cache::check(&config)?;
     start_log(&config.log);
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

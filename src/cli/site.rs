@@ -92,6 +92,7 @@ fn hooks(app: &Arc<App>) -> Hooks {
         queries: Some(Arc::new(app.queries())),
         analyst: Some(Arc::clone(app.analyst())),
         maintainer: Some(Arc::clone(app.maintainer())),
+        cache: Some(Arc::clone(app.cache())),
         queues: Some(Arc::clone(app.queues())),
         compat: exporter_names(),
         store: Some(Arc::clone(app.store())),

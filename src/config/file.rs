@@ -7,7 +7,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::keys::{self, KEYS, LIMITS};
 use super::value::Shape;
-use super::{Error, Origin, Problem, Result};
+use super::{Error, Origin, Problem, Result, query};
 use crate::model::capacity::Resource;
 
 /// What a `[[target]]` may hold.
@@ -32,12 +32,20 @@ pub(super) struct FileTarget {
     pub(super) limits: Vec<(Resource, Located)>,
 }
 
+/// One `[[query]]`.
+#[derive(Debug)]
+pub(super) struct FileQuery {
+    pub(super) line: usize,
+    pub(super) entries: Vec<(&'static str, Located)>,
+}
+
 /// What a file says, values not yet checked.
 #[derive(Debug, Default)]
 pub(super) struct File {
     pub(super) path: PathBuf,
     pub(super) entries: Vec<(&'static str, Located)>,
     pub(super) targets: Vec<FileTarget>,
+    pub(super) queries: Vec<FileQuery>,
     pub(super) problems: Vec<Problem>,
 }
 
@@ -100,6 +108,8 @@ impl Reader<'_> {
             };
             if full == "target" {
                 self.targets(line, value);
+            } else if full == "query" {
+                self.queries(line, value);
             } else if let Some(key) = keys::find(&full) {
                 match text_of(key.shape, value.get_ref()) {
                     Ok(text) => self.file.entries.push((key.name, Located { text, line })),
@@ -205,6 +215,34 @@ impl Reader<'_> {
         }
     }
 
+    fn queries(&mut self, line: usize, value: &Spanned<DeValue<'_>>) {
+        let refused = "a query is one of several; write [[query]]";
+        let Some(array) = value.get_ref().as_array() else {
+            return self.complain(line, refused.to_owned());
+        };
+        for item in array {
+            let line = self.line(item);
+            let Some(table) = item.get_ref().as_table() else {
+                self.complain(line, refused.to_owned());
+                continue;
+            };
+            let mut entries = Vec::new();
+            for (name, value) in table {
+                let line = self.line(name);
+                let read = query::field(name.get_ref()).and_then(|(known, shape)| {
+                    let text = text_of(shape, value.get_ref());
+                    text.map(|text| (known, Located { text, line }))
+                        .map_err(|message| format!("query.{known}: {message}"))
+                });
+                match read {
+                    Ok(entry) => entries.push(entry),
+                    Err(message) => self.complain(line, message),
+                }
+            }
+            self.file.queries.push(FileQuery { line, entries });
+        }
+    }
+
     fn limits(&mut self, table: &DeTable<'_>) -> Vec<(Resource, Located)> {
         let mut limits = Vec::new();
         for (name, value) in table {
@@ -241,7 +279,7 @@ pub(super) fn unknown(name: &str) -> String {
         .iter()
         .map(|key| key.name)
         .chain(sections.map(|(section, _)| section))
-        .chain(["target"]);
+        .chain(["target", "query"]);
     format!("{name} is no setting{}", hint(keys::nearest(name, known)))
 }
 

@@ -5,6 +5,7 @@
 
 use super::value::Shape;
 use crate::model::capacity::Resource;
+pub(super) use crate::model::spelling::nearest;
 use crate::model::units::Millis;
 
 /// A setting that can be given by flag, variable or file.
@@ -248,6 +249,18 @@ pub const KEYS: &[Key] = &[
         "the longest that such a statement may wait for a lock; while it waits, others may wait behind it",
     ),
     key(
+        "cache.max_bytes",
+        Shape::Size(1 << 16, 1 << 40),
+        Some("64MB"),
+        "memory that results of named queries take together; one of them takes a quarter at most",
+    ),
+    key(
+        "cache.query_timeout",
+        Shape::Duration(Millis(10), MINUTES_10),
+        Some("5s"),
+        "the longest that a named query may run on its server",
+    ),
+    key(
         "http.token_file",
         Shape::Path,
         None,
@@ -342,35 +355,6 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
     KEYS.iter().find(|key| key.name == name)
 }
 
-/// The name among `known` that `name` was probably meant to be.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    known
-        .into_iter()
-        .map(|candidate| (distance(name, candidate), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= 2.max(candidate.len() / 4))
-        .map(|(_, candidate)| candidate)
-}
-
-/// Levenshtein's distance: insertions, deletions and replacements from one text to the other.
-fn distance(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (i, a) in from.chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(to.chars()) {
-            let replaced = diagonal + usize::from(a != b);
-            diagonal = *cell;
-            left = replaced.min(*cell + 1).min(left + 1);
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,12 +387,5 @@ mod tests {
         assert_eq!(nearest("collect.scrap", names()), Some("collect.scrape"));
         assert_eq!(nearest("listen", names()), Some("listen"));
         assert_eq!(nearest("banana", names()), None);
-    }
-
-    #[test]
-    fn distances_agree_with_the_textbook() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("abc", "abc"), 0);
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::file::{self, File, Located};
 use super::keys::{self, KEYS, LIMITS};
+use super::query::{self, Query};
 use super::target::{self, Secret, Target, Writes};
 use super::value::Value;
 use super::{Environment, Error, Origin, Problem, Result, Shown};
@@ -51,6 +52,7 @@ pub(super) struct Setting {
 pub(super) struct Settings {
     pub(super) values: BTreeMap<&'static str, Setting>,
     pub(super) targets: Vec<Target>,
+    pub(super) queries: Vec<Query>,
     pub(super) limits: BTreeMap<Resource, Limit>,
     pub(super) file: Option<PathBuf>,
 }
@@ -75,11 +77,16 @@ pub(super) fn merge(flags: &Flags, environment: &Environment) -> Result<Settings
     }
     merger.default_data_dir();
     let targets = merger.targets(flags, file.as_ref());
+    let queries = match &file {
+        Some(file) => query::read(file, &mut merger.problems),
+        None => Vec::new(),
+    };
     if merger.problems.is_empty() {
         Ok(Settings {
             limits: merger.shared_limits(),
             values: merger.values,
             targets,
+            queries,
             file: file.map(|file| file.path),
         })
     } else {
@@ -392,7 +399,7 @@ fn limit(
     Some((resource, Limit { value, origin }))
 }
 
-/// One row a setting, in the order of the file; targets come last, with their secrets masked.
+/// One row a setting, in the order of the file; then targets, with their secrets masked, and queries.
 pub(super) fn shown(settings: &Settings) -> Vec<Shown> {
     let keys = KEYS.iter().map(|key| {
         let setting = settings.values.get(key.name);
@@ -409,5 +416,11 @@ pub(super) fn shown(settings: &Settings) -> Vec<Shown> {
         origin: target.origin.clone(),
         why: "a server and database to watch",
     });
-    keys.chain(targets).collect()
+    let queries = settings.queries.iter().map(|query| Shown {
+        key: format!("query.{}", query.rule.key),
+        value: Some(query.sql.split_whitespace().collect::<Vec<_>>().join(" ")),
+        origin: query.origin.clone(),
+        why: "a read query whose result is kept",
+    });
+    keys.chain(targets).chain(queries).collect()
 }

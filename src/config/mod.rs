@@ -9,6 +9,7 @@ mod file;
 mod human;
 mod keys;
 mod load;
+mod query;
 mod target;
 mod tokens;
 mod value;
@@ -23,6 +24,7 @@ pub use environment::Environment;
 pub use human::{duration as parse_duration, size as parse_size};
 pub use keys::{KEYS, Key};
 pub use load::{Flag, Flags};
+pub use query::{Cache, Query, queries};
 pub use target::{Secret, Target, Writes};
 pub use value::{Shape, Value};
 
@@ -153,6 +155,10 @@ pub struct Config {
     pub writes_timeout: Millis,
     /// The longest that a statement which writes to a target may wait for a lock.
     pub writes_lock_timeout: Millis,
+    /// Read queries by name, in the order given.
+    pub queries: Vec<Query>,
+    /// Bounds of what is kept of their results.
+    pub cache: Cache,
     /// Bounds of the server.
     pub http: Http,
     /// What is logged.
@@ -372,6 +378,8 @@ fn assemble(settings: &Settings, tokens: Tokens, environment: Environment) -> Co
         },
         writes_timeout: settings.length("writes.timeout"),
         writes_lock_timeout: settings.length("writes.lock_timeout"),
+        queries: settings.queries.clone(),
+        cache: Cache::of(settings),
         http: http(settings, tokens),
         log: Log {
             level: settings.text("log.level"),

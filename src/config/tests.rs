@@ -259,3 +259,96 @@ fn the_examples_of_the_packaged_file_hold() {
     assert_eq!(config.targets[0].limits.len(), Resource::ALL.len());
     assert_eq!(config.http.hosts, ["monitor.example"]);
 }
+
+fn query_errors(text: &str) -> Vec<String> {
+    let (config, path) = with_file(text, &[]);
+    let error = config.unwrap_err().to_string();
+    let lines = error.lines();
+    lines.map(|line| line.replace(&path, "f")).collect()
+}
+
+#[test]
+fn a_query_has_defaults_for_all_but_its_key_and_its_statement() {
+    let text = "[[query]]\nkey = 'agents:active'\nsql = 'select 1'\n\
+                [[query]]\nkey = 'b'\nsql = 'select 2'\ntarget = 't'\nttl = '5m'\nstale = '1h'\n\
+                priority = 'critical'\ntags = ['x', 'y']\nevents = ['lead.created']\nmax_rows = 5\n";
+    let (config, path) = with_file(text, &[]);
+    let config = config.unwrap();
+    let [first, second] = &config.queries[..] else {
+        panic!("{:?}", config.queries);
+    };
+    assert_eq!(first.rule.ttl, Millis::MINUTE);
+    assert_eq!((first.rule.stale, first.max_rows), (Millis(0), 10_000));
+    assert_eq!(
+        (first.rule.priority.name(), &first.target),
+        ("medium", &None)
+    );
+    assert_eq!(second.rule.tags, ["x", "y"]);
+    assert_eq!(second.rule.events, ["lead.created"]);
+    assert_eq!(
+        (second.rule.priority.name(), second.max_rows),
+        ("critical", 5)
+    );
+    assert_eq!(second.target.as_deref(), Some("t"));
+    assert_eq!(config.cache.max_bytes.0, 64 << 20);
+    assert_eq!(config.cache.query_timeout, Millis(5_000));
+    assert_eq!(origin_of(&config, "query.b"), format!("{path}:4"));
+}
+
+#[test]
+fn what_is_wrong_with_a_query_is_told_with_its_line() {
+    let long = "k".repeat(201);
+    for (text, want) in [
+        (
+            "query = 3",
+            vec!["f:1: a query is one of several; write [[query]]"],
+        ),
+        (
+            "[[query]]\nsql = 'select 1'",
+            vec!["f:1: query.key is missing; write one such as \"agents:active\""],
+        ),
+        (
+            "[[query]]\nkey = 'a'\nsql = '  '\nttl = '0s'",
+            vec![
+                "f:3: query.sql: there is no statement; write one such as \"SELECT … FROM …\"",
+                "f:4: query.ttl: ",
+            ],
+        ),
+        (
+            "[[query]]\nkey = 'a'\nsql = 'x'\n[[query]]\nkey = 'a'\nsql = 'y'",
+            vec!["f:4: query.key: \"a\" is the key of another query (f:1), too"],
+        ),
+        (
+            "[[query]]\nkey = 'a'\nsql = 'x'\npriorty = 'low'",
+            vec!["f:4: query.priorty is no setting; did you mean priority?"],
+        ),
+        (
+            "[[query]]\nkey = 'a'\nsql = 'x'\nmax_rows = 'many'",
+            vec!["f:4: query.max_rows: expected a whole number"],
+        ),
+        (
+            "[[query]]\nkey = 'a'\nsql = 'x'\npriority = 'urgent'\nmax_rows = 0",
+            vec!["f:5: query.max_rows: ", "f:4: query.priority: "],
+        ),
+        (
+            "[[query]]\nkey = 'a*'\nsql = 'x'",
+            vec!["f:2: query.key: a key has no * or ?"],
+        ),
+        (
+            "[[query]]\nkey = \"a\\u0007\"\nsql = 'x'",
+            vec!["f:2: query.key: a key has 1 to 200 printable characters"],
+        ),
+        ("[cache]\nmax_bytes = '1kB'", vec!["f:2: cache.max_bytes: "]),
+    ] {
+        let told = query_errors(text);
+        assert_eq!(told.len(), want.len(), "{text}: {told:#?}");
+        for want in want {
+            assert!(
+                told.iter().any(|told| told.starts_with(want)),
+                "{text}: {told:#?}"
+            );
+        }
+    }
+    let told = query_errors(&format!("[[query]]\nkey = '{long}'\nsql = 'x'"));
+    assert!(told[0].contains("1 to 200 printable"), "{told:?}");
+}

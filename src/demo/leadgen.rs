@@ -35,6 +35,9 @@ const INDEXES: &str = include_str!("../../data/leadgen/indexes.sql");
 const MIGRATION: &str = include_str!("../../data/leadgen/migration.sql");
 const GENERATE: &str = include_str!("../../data/leadgen/generate.sql");
 
+/// The platform's five warmed reads, as `[[query]]` sections of a settings file.
+pub const QUERIES: &str = include_str!("../../data/leadgen/queries.toml");
+
 /// Server settings that suit a small machine and make the planted troubles show within minutes.
 pub const SERVER_SETTINGS: [(&str, &str); 4] = [
     ("max_connections", "60"),

@@ -99,6 +99,12 @@ impl Answer {
         self
     }
 
+    /// The same answer as one for which a server behind this one was needed, and failed.
+    pub(super) const fn of_bad_gateway(mut self) -> Self {
+        self.status = StatusCode::BAD_GATEWAY;
+        self
+    }
+
     /// The same answer as "not now", with the time after which asking again makes sense.
     pub(super) fn unavailable(mut self, retry_after_s: u64) -> Self {
         self.status = StatusCode::SERVICE_UNAVAILABLE;

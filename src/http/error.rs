@@ -83,6 +83,16 @@ pub(super) enum Refusal {
         kind: MaintenanceRefusal,
         text: String,
     },
+    /// Of the named queries; the text says what may have been meant.
+    #[error("{text}")]
+    UnknownQuery { text: String },
+    /// A named query that could not be run.
+    #[error("{text}")]
+    NotLoaded { text: String, retry_after_s: u64 },
+    #[error(
+        "what a query found may be about people; this token is for looking, so send the other one"
+    )]
+    NotForViewers,
     #[error("Query is required")]
     QueryRequired,
     #[error("the request names no host")]
@@ -249,6 +259,9 @@ impl Refusal {
             Self::Job { kind, .. } => kind.status(),
             Self::Statement { why, .. } => (status_of(*why), why.code()),
             Self::Maintenance { kind, .. } => kind.status(),
+            Self::UnknownQuery { .. } => (StatusCode::NOT_FOUND, "unknown-query"),
+            Self::NotLoaded { .. } => (StatusCode::BAD_GATEWAY, "not-loaded"),
+            Self::NotForViewers => (StatusCode::FORBIDDEN, "not-for-viewers"),
             Self::QueryRequired => (StatusCode::BAD_REQUEST, "no-statement"),
             Self::NoHost => (StatusCode::BAD_REQUEST, "no-host"),
             Self::ForeignHost { .. } => (StatusCode::MISDIRECTED_REQUEST, "foreign-host"),
@@ -303,7 +316,10 @@ impl Refusal {
         *response.status_mut() = status;
         let headers = response.headers_mut();
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        if let Self::NotYet { retry_after_s, .. } | Self::Later { retry_after_s, .. } = &self {
+        if let Self::NotYet { retry_after_s, .. }
+        | Self::Later { retry_after_s, .. }
+        | Self::NotLoaded { retry_after_s, .. } = &self
+        {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(*retry_after_s));
         } else if let Self::Statement { .. } = &self
             && status == StatusCode::SERVICE_UNAVAILABLE

@@ -8,7 +8,7 @@ use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::request::Parts;
 
 use super::error::Refusal;
-use super::{Site, explain, jobs, maintain, write};
+use super::{Site, cache, explain, jobs, maintain, write};
 
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
@@ -18,7 +18,7 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(super) enum Role {
     /// Everything.
     Operator,
-    /// Looking, at all but what jobs carry.
+    /// Looking, at all but what jobs carry and what named queries found.
     Viewer,
 }
 
@@ -52,10 +52,15 @@ pub(super) fn socket(site: &Site, request: &Request) -> Result<Role, Refusal> {
 /// then say whose page it is; on paths that change something such a request is refused.
 fn origin(request: &Request) -> Result<(), Refusal> {
     let path = request.uri().path();
-    let costs = path.starts_with(jobs::BASE)
-        || path == explain::ANALYZE
-        || path.starts_with(maintain::OPTIMIZE)
-        || path.starts_with(maintain::ARCHIVE);
+    let costs = [
+        jobs::BASE,
+        cache::BASE,
+        maintain::OPTIMIZE,
+        maintain::ARCHIVE,
+    ]
+    .iter()
+    .any(|base| path.starts_with(base))
+        || path == explain::ANALYZE;
     if !costs || request.method().is_safe() {
         return Ok(());
     }

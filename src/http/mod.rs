@@ -3,12 +3,14 @@
 //! For: turning what stands on the [`Board`] into answers, and refusing what should not be asked.
 //! Not for: finding anything out. No handler that a page needs asks a server, reads the history or
 //! fits a model: N viewers cost what one does. Only the Prometheus API (`prom`), `latency`,
-//! `statements` and the growth in `database` read the history, within bounds; and `explain` and
-//! `maintain` alone ask the server. Read [`mod@router`] first (the API in one table), then `front`, which every request passes.
+//! `statements` and the growth in `database` read the history, within bounds; and `explain`,
+//! `cache` and `maintain` alone ask a server. Read [`mod@router`] first (the API in one table), then `front`,
+//! which every request passes.
 
 mod archive;
 mod ask;
 mod body;
+mod cache;
 mod capacity;
 mod database;
 mod envelope;
@@ -55,6 +57,7 @@ pub use router::{local_router, router};
 pub use server::{bind, bind_socket, serve};
 pub use write::{ImportFn, WriteFn};
 
+use crate::cache::Cache;
 use crate::clock::Clock;
 use crate::config::{Config, Thresholds};
 use crate::model::units::{Millis, Timestamp};
@@ -149,6 +152,8 @@ pub struct Hooks {
     pub analyst: Option<Arc<Analyst>>,
     /// Writes to targets where it is allowed; without it that is refused.
     pub maintainer: Option<Arc<Maintainer>>,
+    /// Results of named queries; without it there are none.
+    pub cache: Option<Arc<Cache>>,
     /// The queues; without them nobody can send jobs.
     pub queues: Option<Arc<Queues>>,
     /// See [`Compat`].

@@ -1,5 +1,6 @@
 //! `/openapi.json`: `OpenAPI` 3.1 from the table of routes; a test holds the schemas to real answers.
 
+mod cached;
 mod explained;
 mod jobs;
 mod schema;
@@ -399,7 +400,7 @@ const NOTES: &[(&str, &str, &str)] = &[
 ];
 
 fn notes() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
-    NOTES.iter().chain(explained::NOTES)
+    NOTES.iter().chain(explained::NOTES).chain(cached::NOTES)
 }
 
 /// `GET /openapi.json`.
@@ -409,7 +410,8 @@ pub(super) async fn serve() -> Result<Answer, Refusal> {
 
 /// All shapes.
 fn shapes() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    SHAPES.iter().chain(jobs::SHAPES).chain(explained::SHAPES)
+    let areas = [jobs::SHAPES, explained::SHAPES, cached::SHAPES];
+    SHAPES.iter().chain(areas.into_iter().flatten())
 }
 
 /// The whole description.
@@ -498,6 +500,9 @@ fn operation(route: &Route) -> Value {
     }
     if let (jobs::SCHEDULE, Some(operation)) = (route.path, operation.as_object_mut()) {
         operation.insert("requestBody".to_owned(), jobs::schedule_body());
+    }
+    if let (Some(body), Some(operation)) = (cached::body(route), operation.as_object_mut()) {
+        operation.insert("requestBody".to_owned(), body);
     }
     if let (write::WRITE, Some(operation)) = (route.path, operation.as_object_mut()) {
         operation.insert("requestBody".to_owned(), json!({

@@ -2,6 +2,7 @@
 //!
 //! `openapi` describes exactly these rows, and the own latency is counted by their paths.
 
+mod cache;
 mod capacity;
 mod database;
 mod jobs;
@@ -23,6 +24,7 @@ use axum::routing::MethodRouter;
 use super::error::Refusal;
 use super::{Site, front};
 
+pub use cache::{INVALIDATE, WARM};
 pub use capacity::{FORECAST_REVIEW, WHAT_IF};
 
 /// A parameter of a route.
@@ -64,6 +66,7 @@ const AREAS: &[&[Route]] = &[
     page::ROUTES,
     jobs::ROUTES,
     schedules::ROUTES,
+    cache::ROUTES,
 ];
 
 /// All rows by their paths; a path that takes several methods has few.

@@ -25,11 +25,13 @@
 //! | *attempt* | one try at a job; *dead* is a job that is given up and in the dead letters |
 //! | *flow* | a job that waits for its children, enqueued with them wholly or not at all |
 //! | *write class* | a kind of write to a target that its operator allowed: vacuum, archive |
+//! | *named query* | a read query that an operator gave a name, so that its result can be kept |
 //! | *blind spot* | something that could not be read, why, and the cure |
 //!
 //! Read [`units`] and [`series`] first.
 
 pub mod advice;
+pub mod cached;
 pub mod capacity;
 pub mod database;
 pub mod explain;
@@ -44,6 +46,7 @@ pub mod ranking;
 pub mod samples;
 pub mod scenario;
 pub mod series;
+pub mod spelling;
 pub mod structure;
 pub mod target;
 pub mod units;

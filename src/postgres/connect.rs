@@ -32,14 +32,19 @@ pub(super) struct Opened {
 /// The settings that keep us harmless, as the startup packet carries them.
 fn startup_options(options: &Options) -> String {
     let mut text = options.conninfo.options.clone().unwrap_or_default();
-    for (name, value) in harmless_settings(options) {
-        // A plan must come out as it does for those who run the statement.
-        let alters_plans = ["search_path", "max_parallel_workers_per_gather", "jit"];
-        if options.manner == Manner::Reading || !alters_plans.contains(&name) {
-            let _ = write!(text, " -c {name}={value}");
-        }
+    for (name, value) in settings(options) {
+        let _ = write!(text, " -c {name}={value}");
     }
     text.trim_start().to_owned()
+}
+
+/// [`harmless_settings`] without those that would alter plans, where plans must come out as they do
+/// for those who run the statement.
+pub(super) fn settings(options: &Options) -> impl Iterator<Item = (&'static str, String)> {
+    let alters_plans = ["search_path", "max_parallel_workers_per_gather", "jit"];
+    let is_reading = options.manner == Manner::Reading;
+    let all = harmless_settings(options).into_iter();
+    all.filter(move |(name, _)| is_reading || !alters_plans.contains(name))
 }
 
 /// Name and value of each setting that keeps us harmless.

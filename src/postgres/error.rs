@@ -157,6 +157,17 @@ pub enum Error {
     },
     #[error("reading {part} gave an answer of an unexpected shape: {detail}")]
     Shape { part: &'static str, detail: String },
+
+    #[error(
+        "it has {count} parameters, and nobody gives them values; write the values in their place"
+    )]
+    Parameters { count: usize },
+    #[error("two columns are called {name:?}; give one another name with AS")]
+    SameColumns { name: String },
+    #[error("it gives more than {limit} rows; add a LIMIT, or raise its max_rows")]
+    TooManyRows { limit: u64 },
+    #[error("its rows take more than {limit} bytes as JSON; select less, or raise cache.max_bytes")]
+    TooManyBytes { limit: usize },
 }
 
 /// Short for a result with this module's [`Error`].
@@ -182,6 +193,10 @@ impl Error {
                 | Self::Denied { .. }
                 | Self::Query { .. }
                 | Self::Shape { .. }
+                | Self::Parameters { .. }
+                | Self::SameColumns { .. }
+                | Self::TooManyRows { .. }
+                | Self::TooManyBytes { .. }
         )
     }
 

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::advise::checks::{self, Thresholds};
+use crate::cache::Cache;
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::hook::Sender;
@@ -35,7 +36,7 @@ use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
 use crate::work::scrape::{self, Asker};
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
-use crate::work::{Error, Result, beside, jobs, push, silence, statements, tasks, upkeep};
+use crate::work::{Error, Result, beside, cache, jobs, push, silence, statements, tasks, upkeep};
 
 /// The name that the machine's own readings go by when no target runs on it.
 const HOST_TARGET: &str = "host";
@@ -56,6 +57,7 @@ pub struct App {
     queues: Arc<Queues>,
     analyst: Arc<Analyst>,
     maintainer: Arc<Maintainer>,
+    cache: Arc<Cache>,
     targets: Vec<WatchedTarget>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
@@ -90,7 +92,9 @@ impl App {
     ///
     /// # Errors
     /// When the store cannot be opened.
-    pub(crate) fn recorded(config: Config, name: &str) -> Result<Self> {
+    pub(crate) fn recorded(mut config: Config, name: &str) -> Result<Self> {
+        // There is no server to run them on.
+        config.queries.clear();
         let target = WatchedTarget {
             name: name.to_owned(),
             options: None,
@@ -106,6 +110,7 @@ impl App {
         targets: Vec<WatchedTarget>,
         clock: Arc<dyn Clock>,
     ) -> Result<Self> {
+        let cache = cache::open(&config, &targets, Arc::clone(&clock))?;
         let store = Arc::new(Store::open(store_options(&config))?);
         let board = Arc::new(Board::new(
             targets.iter().map(|t| t.name.clone()),
@@ -127,6 +132,7 @@ impl App {
             queues,
             analyst,
             maintainer: Arc::new(maintainer),
+            cache,
             targets,
             stop: watch::channel(false).0,
             tasks: Mutex::default(),
@@ -158,7 +164,7 @@ impl App {
                 self.stop.subscribe(),
             ));
         }
-        let own = OwnSource::new(Arc::clone(&self.store));
+        let own = OwnSource::new(Arc::clone(&self.store), Arc::clone(&self.cache));
         let watcher = self
             .watcher_of(OWN_TARGET, vec![Box::new(own)])
             .of_this_process();
@@ -202,11 +208,14 @@ impl App {
             data_dir: self.config.data_dir.clone(),
             watchers: watchers.into(),
             maintainer: Arc::clone(&self.maintainer),
+            cache: Arc::clone(&self.cache),
         };
+        let first = Arc::clone(&self.cache);
         let (queues, mut stop) = (Arc::clone(&self.queues), self.stop.subscribe());
         self.spawn(async move {
             match tasks::start(&queues, tools) {
                 Ok(runner) => {
+                    cache::warm_first(&queues, &first).await;
                     // An error means that the program is gone.
                     let _ = stop.wait_for(|stop| *stop).await;
                     runner.stop().await;
@@ -234,6 +243,11 @@ impl App {
         while tasks.join_next().await.is_some() {}
         let now = self.clock.now();
         Ok(self.store.close(now)?)
+    }
+
+    /// Turns true when everything is to end.
+    pub(crate) fn stopping(&self) -> watch::Receiver<bool> {
+        self.stop.subscribe()
     }
 
     /// The settings in force.
@@ -264,6 +278,11 @@ impl App {
     /// What writes to targets, where it is allowed.
     pub fn maintainer(&self) -> &Arc<Maintainer> {
         &self.maintainer
+    }
+
+    /// Results of the settings' named queries.
+    pub fn cache(&self) -> &Arc<Cache> {
+        &self.cache
     }
 
     /// What time it is.
@@ -342,7 +361,8 @@ impl App {
         )
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    /// Has something run beside; a stop waits for it, so that it must heed [`App::stopping`].
+    pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks
             .lock()
             .unwrap_or_else(PoisonError::into_inner)

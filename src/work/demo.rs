@@ -2,6 +2,8 @@
 //!
 //! For: the order of things. Not for: how each is done (`demo`).
 
+mod readers;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -185,6 +187,7 @@ pub async fn start(
     mut progress: impl FnMut(f64, &str),
 ) -> Result<Option<Demo>> {
     config.targets.clear();
+    config.queries.clear();
     let mut scratch = None;
     if !options.keep_folder {
         let made = Scratch::make_in(&config.data_dir)?;
@@ -198,6 +201,7 @@ pub async fn start(
             () = stop.heard() => return Ok(None),
         };
         config.targets.push(platform.target());
+        config.queries = config::queries("data/leadgen/queries.toml", leadgen::QUERIES)?;
         (App::open(config)?, Some(platform))
     } else {
         let told = "no PostgreSQL server found: showing a recorded history";
@@ -219,6 +223,10 @@ pub async fn start(
         return past.and(stopped).map(|()| None);
     }
     demo.app.start();
+    demo.app.spawn(readers::ask(
+        Arc::clone(demo.app.cache()),
+        demo.app.stopping(),
+    ));
     progress(1.0, "watching");
     Ok(Some(demo))
 }

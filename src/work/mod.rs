@@ -11,6 +11,7 @@ pub mod audit;
 mod beside;
 pub mod board;
 mod bursts;
+pub mod cache;
 pub mod check;
 mod collect;
 pub mod demo;
@@ -52,6 +53,9 @@ pub enum Error {
     /// The embedded store refused.
     #[error(transparent)]
     Store(#[from] crate::store::Error),
+    /// The settings cannot be carried out.
+    #[error(transparent)]
+    Settings(#[from] crate::config::Error),
     /// The job queue refused.
     #[error(transparent)]
     Queue(#[from] crate::queue::Error),
@@ -123,9 +127,9 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// What existing exporters call our metrics: our name, theirs, and their value as a multiple of ours.
 pub fn compat_names() -> Vec<(&'static str, &'static str, f64)> {
     let names = crate::postgres::compat_names().into_iter();
-    names
-        .map(|name| (name.own, name.theirs, name.factor))
-        .collect()
+    let names = names.map(|name| (name.own, name.theirs, name.factor));
+    let own = own::COMPAT.map(|(own, theirs)| (own, theirs, 1.0));
+    names.chain(own).collect()
 }
 
 /// An error with its causes, for people.

@@ -15,6 +15,7 @@ use futures_util::future::BoxFuture;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use crate::cache::Cache;
 use crate::model::job::{Deduplication, Exhausted, Failure, Keep, NewJob, Payload, QueueName};
 use crate::model::units::Timestamp;
 use crate::queue::{self, Handler, Outcome, Queues, Runner, RunnerOptions, Task};
@@ -23,7 +24,7 @@ use crate::store::{self, Store};
 use crate::work::maintain::Maintainer;
 use crate::work::project::{Projector, is_read};
 use crate::work::scrape::Asker;
-use crate::work::{self, report, statements};
+use crate::work::{self, cache, report, statements};
 
 /// The queue of our own tasks.
 pub(crate) const QUEUE: &str = "plimsoll";
@@ -38,6 +39,8 @@ pub(crate) const BACKUP: &str = "backup";
 /// Writes a report into `reports/` of the data folder and keeps the newest of its format:
 /// `{"format": "html", "keep": 7}`.
 pub(crate) const REPORT: &str = "report";
+/// Loads the named queries, or some of them: `{"keys": ["agents:active"]}`, `{"priority": "critical"}`.
+pub(crate) const CACHE_WARM: &str = "cache-warm";
 
 /// Vacuums a table of a target that allows it: `{"target": "shop", "table": "lead"}`; without a table,
 /// those that want it most.
@@ -46,8 +49,8 @@ pub(crate) const VACUUM: &str = "vacuum";
 pub(crate) const ARCHIVE: &str = "archive";
 
 /// Every task.
-const ALL: [&str; 7] = [
-    COLLECT, FORECAST, STATEMENTS, BACKUP, REPORT, VACUUM, ARCHIVE,
+const ALL: [&str; 8] = [
+    COLLECT, FORECAST, STATEMENTS, BACKUP, REPORT, CACHE_WARM, VACUUM, ARCHIVE,
 ];
 
 /// Tasks at once. Forecasts use all cores by themselves; some others take an hour and wait for a server.
@@ -65,6 +68,8 @@ pub(crate) struct Tools {
     /// Who reads each target, by its name.
     pub(crate) watchers: Arc<[(String, Asker)]>,
     pub(crate) maintainer: Arc<Maintainer>,
+    /// Results of named queries.
+    pub(crate) cache: Arc<Cache>,
 }
 
 /// Asks for a task, unless the same is under way.
@@ -155,6 +160,13 @@ async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
     match task.job.name.as_str() {
         VACUUM => return tools.maintainer.vacuum(task).await,
         ARCHIVE => return tools.maintainer.archive(task).await,
+        CACHE_WARM => {
+            // A load goes on without it; a stop does not wait for slow queries.
+            return tokio::select! {
+                done = cache::task(&tools.cache, text) => done,
+                () = task.stopping() => Err(Failure::of("it was called off, or the program stops")),
+            };
+        }
         _ => {}
     }
     let asked: Option<Asked> = serde_json::from_str(text)

@@ -283,7 +283,8 @@ async fn every_answer_is_as_the_description_says() {
             .replace("{resourceType}", "database")
             .replace("{queue}", "bar")
             .replace("{id}", "job-1")
-            .replace("{name}", "nightly");
+            .replace("{name}", "nightly")
+            .replace("{key}", "agents:active");
         let body = if path.ends_with("{queryid}") {
             // The fixture keeps no history.
             serde_json::to_value(a_statement()).unwrap()
@@ -293,7 +294,7 @@ async fn every_answer_is_as_the_description_says() {
         conforms(&body, schema, schemas, path);
         checked += 1;
     }
-    assert_eq!(checked, 23);
+    assert_eq!(checked, 27);
 }
 
 fn a_statement() -> StatementHistory {

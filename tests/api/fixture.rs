@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
+use plimsoll::cache::{Cache, Loaded, Loader, Memory as CacheMemory};
 use plimsoll::clock::{Clock, SettableClock};
 use plimsoll::config::{self, Config, Environment, Flag, Flags};
 use plimsoll::http::{Compat, ExporterName, Hooks, PageAsk, Site};
 use plimsoll::model::advice::{
     Advice, Drop as DropIndex, NewIndex, NotCosted, StatementCost, Worse,
 };
+use plimsoll::model::cached::{Priority, Rule};
 use plimsoll::model::capacity::{
     Backtest, Change, ChangeKind, Confidence, Crossing, Estimate, Forecast, ForecastPoint,
     Interval, Limit, LimitOrigin, Outlook, Projection, Resource, Season, Simulated, SyntheticSpan,
@@ -89,12 +91,48 @@ pub(crate) fn hooks() -> Hooks {
         queries: None,
         analyst: None,
         maintainer: None,
+        cache: Some(cache()),
         queues: Some(queues()),
         compat: compat(),
         store: None,
         script: "'use strict';",
         style: "body { margin: 0 }",
     }
+}
+
+/// Three named queries; the one called `broken:query` fails.
+fn cache() -> Arc<Cache> {
+    let rule = |key: &str, priority, tags: &[&str], events: &[&str]| Rule {
+        key: key.to_owned(),
+        ttl: Millis::MINUTE,
+        stale: Millis::MINUTE,
+        priority,
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        events: events.iter().map(|event| (*event).to_owned()).collect(),
+    };
+    let agents = ["agents"];
+    let rules = [
+        rule("leads:recent", Priority::High, &[], &["lead.created"]),
+        rule(
+            "agents:active",
+            Priority::Critical,
+            &agents,
+            &["agent.updated"],
+        ),
+        rule("broken:query", Priority::Low, &[], &[]),
+    ];
+    let loader: Loader = Arc::new(|key: &str| {
+        let loaded = match key {
+            "broken:query" => Err("relation \"nothing\" does not exist".to_owned()),
+            key => Ok(Loaded {
+                body: format!("[{{\"from\":\"{key}\",\"big\":12345678901234567890.5}}]").into(),
+                rows: 1,
+            }),
+        };
+        Box::pin(async move { loaded })
+    });
+    let layer = Arc::new(CacheMemory::new(1 << 20));
+    Cache::new(rules, layer, Arc::new(SettableClock::at(now())), loader)
 }
 
 /// Queues with one of each kind of job.

@@ -6,6 +6,7 @@
     reason = "a missing JSON field reads as null"
 )]
 
+mod cache;
 mod command;
 mod contract;
 mod fixture;

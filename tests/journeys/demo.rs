@@ -36,6 +36,20 @@ async fn a_one_shot_demo_serves_reports_and_cleans_up() {
     assert!(size["size_bytes"].as_u64().unwrap() > 1_000_000, "{size}");
     let page = once(address, "/", "synthetic").await.text();
     assert!(page.contains("leadgen") && page.contains("<svg"));
+    // Its screens ask for the five reads that were warmed.
+    let path = "/api/v1/performance/cache/hit-rate";
+    let rates = once(address, path, "carriers:performance").await.json();
+    assert!(rates["overall"].as_f64().unwrap() > 0.5, "{rates}");
+    assert_eq!(rates["byPattern"].as_object().unwrap().len(), 4, "{rates}");
+    let queries = once(address, "/api/v1/performance/cache/queries", "agents").await;
+    let queries = queries.json();
+    let all = queries.as_array().unwrap();
+    assert_eq!(all.len(), 5);
+    assert!(
+        all.iter()
+            .all(|one| one["loads"] != 0 && one["failure"].is_null()),
+        "{queries}"
+    );
     let (code, told) = demo.ended().await;
     assert_eq!(code, 0, "{told}");
     assert!(

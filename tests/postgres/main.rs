@@ -14,6 +14,7 @@ mod harmless;
 mod hostile;
 mod inspect;
 mod maintenance;
+mod named;
 mod partitions;
 mod pooler;
 mod reading;

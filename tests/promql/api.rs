@@ -35,6 +35,7 @@ pub(crate) fn site(queries: Option<Arc<Queries>>) -> Arc<Site> {
         queries,
         analyst: None,
         maintainer: None,
+        cache: None,
         queues: None,
         compat: Compat::new(),
         store: None,
