@@ -24,6 +24,8 @@
 //! | *lease* | the right to work on a job until an instant, renewed by heartbeats |
 //! | *attempt* | one try at a job; *dead* is a job that is given up and in the dead letters |
 //! | *flow* | a job that waits for its children, enqueued with them wholly or not at all |
+//! | *arrival* | the instant at which a request of a load test is due, whether or not one can be sent |
+//! | *stage* | a span of a load test with a rate of arrivals |
 //! | *blind spot* | something that could not be read, why, and the cure |
 //!
 //! Read [`units`] and [`series`] first.
@@ -35,6 +37,7 @@ pub mod explain;
 pub mod finding;
 pub mod forecast;
 pub mod job;
+pub mod load;
 pub mod outcome;
 pub mod plan;
 pub mod ranking;
