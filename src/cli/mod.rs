@@ -16,6 +16,7 @@ mod findings;
 mod forecast;
 mod history;
 mod jobs;
+mod loadtest;
 mod output;
 mod query;
 mod report;
@@ -47,6 +48,8 @@ pub const FAILED: u8 = 1;
 pub const CRITICAL: u8 = 2;
 /// `check` and `history verify`: could not look.
 pub const UNKNOWN: u8 = 3;
+/// `loadtest run`: what was expected did not come.
+pub const MISSED: u8 = 4;
 /// The command line is wrong (`EX_USAGE` of BSD's `sysexits`).
 pub const USAGE: u8 = 64;
 /// The configuration is wrong (`EX_CONFIG`).
@@ -58,6 +61,7 @@ Exit codes:
   1   not done; for check: warnings; for history verify and repair: not all is there
   2   check: critical findings
   3   check and history verify: could not look
+  4   loadtest run: a threshold was missed, or too much failed and it was given up
   64  the command line is wrong
   78  the configuration is wrong
 
@@ -90,6 +94,7 @@ enum Command {
     History(history::History),
     Jobs(Box<jobs::Jobs>),
     Schedules(schedules::Schedules),
+    Loadtest(loadtest::Loadtest),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Config(config::Config),
@@ -190,6 +195,7 @@ fn dispatch(
         Command::History(command) => history::run(&command, world),
         Command::Jobs(command) => client::wait(jobs::run(&command, world)),
         Command::Schedules(command) => schedules::run(&command, world),
+        Command::Loadtest(command) => client::wait(loadtest::run(command, world)),
         Command::Backup(command) => backup::run(&command, world),
         Command::Restore(command) => backup::restore(&command, world),
         Command::Config(command) => config::run(&command, world),

@@ -224,6 +224,12 @@ pub const KEYS: &[Key] = &[
         "hosts that webhooks may reach though they are near or without TLS; all others must be public and https, so that nobody reaches this machine's neighbours through it",
     ),
     key(
+        "load.origins",
+        Shape::List,
+        None,
+        "servers that a load test run as a job may send load to, as scheme, host and port; a job can be added over HTTP, so nobody is loaded whom the operator did not name",
+    ),
+    key(
         "explain.analyze",
         Shape::Flag,
         Some("false"),
@@ -331,7 +337,7 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 }
 
 /// The name among `known` that `name` was probably meant to be.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     known
         .into_iter()
         .map(|candidate| (distance(name, candidate), candidate))

@@ -9,6 +9,7 @@ mod file;
 mod human;
 mod keys;
 mod load;
+mod origins;
 mod target;
 mod tokens;
 mod value;
@@ -21,7 +22,7 @@ use std::path::PathBuf;
 
 pub use environment::Environment;
 pub use human::{duration as parse_duration, size as parse_size};
-pub use keys::{KEYS, Key};
+pub use keys::{KEYS, Key, nearest};
 pub use load::{Flag, Flags};
 pub use target::{Secret, Target};
 pub use value::{Shape, Value};
@@ -147,6 +148,8 @@ pub struct Config {
     pub jobs_durability: Durability,
     /// Near hosts that webhooks may reach.
     pub jobs_webhook_hosts: Vec<String>,
+    /// Servers that jobs may send load to.
+    pub load_origins: Vec<crate::model::load::Origin>,
     /// What may be done to explain a statement.
     pub explain: Explain,
     /// Bounds of the server.
@@ -320,6 +323,7 @@ fn contradictions(settings: &Settings) -> Vec<Problem> {
         settings.ratio("thresholds.critical"),
     );
     ordered("thresholds.warn", "thresholds.critical", warn < critical);
+    problems.extend(origins::check(settings));
     problems
 }
 
@@ -362,6 +366,7 @@ fn assemble(settings: &Settings, tokens: Tokens, environment: Environment) -> Co
             _ => Durability::Commit,
         },
         jobs_webhook_hosts: settings.list("jobs.webhook_hosts"),
+        load_origins: origins::read(settings),
         explain: Explain {
             analyze: settings.flag("explain.analyze"),
             timeout: settings.length("explain.timeout"),

@@ -1,5 +1,5 @@
-//! From what was counted to what is told: rows, thresholds, and whether the generator was in its
-//! own way.
+//! From what was counted to what is told: rows, thresholds, and whether the generator was the
+//! bottleneck.
 
 use std::time::Duration;
 
@@ -189,12 +189,12 @@ fn generator(ran: &Ran, usage: Option<Shares>) -> Generator {
     let limited = !causes.is_empty();
     let says = if limited {
         format!(
-            "the generator was in its own way: {}; latencies say as much about it as about the server: \
+            "it was the bottleneck itself: {}; latencies say as much about it as about the server: \
              send less, or from another machine",
             causes.join(", and ")
         )
     } else {
-        "the generator was not in its own way".to_owned()
+        "it kept its time".to_owned()
     };
     Generator {
         lateness_p50_ms: late.p50,
@@ -215,7 +215,7 @@ fn bottlenecks(plan: &Plan, ran: &Ran, generator: &Generator) -> Vec<Bottleneck>
             component: "Load generator".to_owned(),
             kind: Component::Cpu,
             severity: Impact::High,
-            description: generator.says.clone(),
+            description: format!("the load generator: {}", generator.says),
             impact: "latencies are too high by what the generator was late".to_owned(),
             recommendation: "send less, or from another machine".to_owned(),
             evidence: evidence(&[
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_in_its_own_way_says_so() {
+    fn a_generator_that_is_the_bottleneck_says_so() {
         let plan = plan("http://a", ONE);
         let quiet = of(&plan, &ran(&[50], 1), frame(Ended::Finished));
         assert!(!quiet.generator.limited && quiet.bottlenecks.is_empty());

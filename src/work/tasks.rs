@@ -22,7 +22,7 @@ use crate::report::Format;
 use crate::store::{self, Store};
 use crate::work::project::{Projector, is_read};
 use crate::work::scrape::Asker;
-use crate::work::{self, report, statements};
+use crate::work::{self, load, report, statements};
 
 /// The queue of our own tasks.
 pub(crate) const QUEUE: &str = "plimsoll";
@@ -37,6 +37,9 @@ pub(crate) const BACKUP: &str = "backup";
 /// Writes a report into `reports/` of the data folder and keeps the newest of its format:
 /// `{"format": "html", "keep": 7}`.
 pub(crate) const REPORT: &str = "report";
+/// Sends load to a server that `load.origins` lists:
+/// `{"scenario": "baseline-performance", "url": "http://127.0.0.1:8080", "rate": 0.1, "time": 0.1}`.
+pub(crate) const LOAD_TEST: &str = "load-test";
 
 /// Tasks at once: forecasts use all cores by themselves.
 const CONCURRENCY: usize = 2;
@@ -122,6 +125,9 @@ struct Asked {
 }
 
 async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
+    if task.job.name == LOAD_TEST {
+        return load::task(tools, task).await;
+    }
     let text = task.job.data.text();
     let asked: Option<Asked> = serde_json::from_str(text)
         .map_err(|error| refused(format!("its data does not read: {error}")))?;
@@ -152,7 +158,7 @@ async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
             .await
         }
         other => Err(refused(format!(
-            "there is no task {other:?}; one of {COLLECT}, {FORECAST}, {STATEMENTS}, {BACKUP}, {REPORT}"
+            "there is no task {other:?}; one of {COLLECT}, {FORECAST}, {STATEMENTS}, {BACKUP}, {REPORT}, {LOAD_TEST}"
         ))),
     }
 }

@@ -193,7 +193,7 @@ pub struct ThresholdResult {
     pub passed: bool,
 }
 
-/// What the generator took, and whether it was in its own way.
+/// What the generator took, and whether it was the bottleneck.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Generator {
