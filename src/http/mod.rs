@@ -19,6 +19,7 @@ mod front;
 mod guard;
 mod jobs;
 mod latency;
+mod load_tests;
 mod local;
 mod measure;
 mod metrics;

@@ -2,6 +2,7 @@
 
 mod explained;
 mod jobs;
+mod load_tests;
 mod schema;
 
 use serde_json::{Map, Value, json};
@@ -344,7 +345,9 @@ const NOTES: &[(&str, &str, &str)] = &[
 ];
 
 fn notes() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
-    NOTES.iter().chain(explained::NOTES)
+    [NOTES, explained::NOTES, load_tests::NOTES]
+        .into_iter()
+        .flatten()
 }
 
 /// `GET /openapi.json`.
@@ -354,7 +357,8 @@ pub(super) async fn serve() -> Result<Answer, Refusal> {
 
 /// All shapes.
 fn shapes() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    SHAPES.iter().chain(jobs::SHAPES).chain(explained::SHAPES)
+    let areas = [SHAPES, jobs::SHAPES, explained::SHAPES, load_tests::SHAPES];
+    areas.into_iter().flatten()
 }
 
 /// The whole description.

@@ -5,6 +5,7 @@
 mod capacity;
 mod database;
 mod jobs;
+mod load_tests;
 mod local;
 mod page;
 mod params;
@@ -64,6 +65,7 @@ const AREAS: &[&[Route]] = &[
     page::ROUTES,
     jobs::ROUTES,
     schedules::ROUTES,
+    load_tests::ROUTES,
 ];
 
 /// All rows by their paths; a path that takes several methods has few.

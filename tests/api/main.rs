@@ -12,6 +12,7 @@ mod fixture;
 mod jobs;
 mod latency;
 mod letters;
+mod load_tests;
 mod metrics;
 mod network;
 mod refusals;

@@ -12,6 +12,7 @@ mod bad_input;
 mod demo;
 mod explain;
 mod interrupted;
+mod load_tests;
 mod offline;
 mod page;
 mod safety;
