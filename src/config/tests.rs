@@ -259,3 +259,20 @@ fn the_examples_of_the_packaged_file_hold() {
     assert_eq!(config.targets[0].limits.len(), Resource::ALL.len());
     assert_eq!(config.http.hosts, ["monitor.example"]);
 }
+
+#[test]
+fn origins_of_load_tests_are_read_and_what_is_none_is_told() {
+    let (config, _) = with_file(
+        "[load]\norigins = [\"http://Shop.example\", \"https://a:1\"]\n",
+        &[],
+    );
+    let origins = config.unwrap().load_origins;
+    let shown: Vec<String> = origins.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["http://shop.example", "https://a:1"]);
+    let (config, _) = with_file("\n[load]\norigins = [\"shop.example\"]\n", &[]);
+    let error = config.unwrap_err().to_string();
+    assert!(
+        error.contains(":3: load.origins: \"shop.example\" has no scheme"),
+        "{error}"
+    );
+}

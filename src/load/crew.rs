@@ -14,7 +14,7 @@ use tokio::sync::Notify;
 use super::client::{Kind, Line, Target};
 use super::pace::{Arrival, Schedule};
 use super::request::Set;
-use super::tally::{Outcome, Tally};
+use super::tally::{Outcome, Piece, Tally};
 use super::timer::Timer;
 use super::{Error, Progress, Result};
 use crate::clock::Stopwatch;
@@ -202,23 +202,8 @@ async fn look(crew: &Rc<Crew>, scenario: &Scenario, told: &dyn Fn(&Progress)) ->
     every.tick().await;
     loop {
         every.tick().await;
-        let now = crew.watch.elapsed();
-        let mut state = crew.state.borrow_mut();
-        let second = state.tally.tick(now);
-        let waiting = state.waiting(now);
-        state.backlog_max = state.backlog_max.max(waiting);
-        told(&Progress {
-            elapsed: now,
-            total: scenario.duration(),
-            stage: stage_at(&scenario.stages, now).to_owned(),
-            done: state.tally.done,
-            failed: state.tally.failed,
-            last_second: second.requests,
-            in_flight: state.in_flight,
-            waiting,
-            p50: second.response.quantile(0.5),
-            p99: second.response.quantile(0.99),
-        });
+        let (second, progress) = crew.second(scenario);
+        told(&progress);
         if let Some(why) = bad.note(second.requests, second.failed, scenario.abort) {
             return why;
         }
@@ -324,6 +309,28 @@ impl Crew {
         None
     }
 
+    /// Ends a second: what ended in it, and how far the run is.
+    fn second(&self, scenario: &Scenario) -> (Piece, Progress) {
+        let now = self.watch.elapsed();
+        let mut state = self.state.borrow_mut();
+        let second = state.tally.tick(now);
+        let waiting = state.waiting(now);
+        state.backlog_max = state.backlog_max.max(waiting);
+        let progress = Progress {
+            elapsed: now,
+            total: scenario.duration(),
+            stage: stage_at(&scenario.stages, now).to_owned(),
+            done: state.tally.done,
+            failed: state.tally.failed,
+            last_second: second.requests,
+            in_flight: state.in_flight,
+            waiting,
+            p50: second.response.quantile(0.5),
+            p99: second.response.quantile(0.99),
+        };
+        (second, progress)
+    }
+
     /// Ends giving out, once. What was due and not sent counts as failed if the run is to be whole.
     fn end(&self, is_whole: bool) {
         let now = self.watch.elapsed();
@@ -331,12 +338,14 @@ impl Crew {
         if state.is_over {
             return;
         }
-        state.unsent = state.waiting(now);
         if is_whole {
             while let Some(arrival) = state.take(now) {
+                state.unsent += 1;
                 let endpoint = self.set.draw(arrival.number);
                 state.tally.note_unsent(arrival.stage, endpoint);
             }
+        } else {
+            state.unsent = state.waiting(now);
         }
         state.is_over = true;
     }

@@ -71,7 +71,7 @@ pub enum Error {
         name: String,
     },
     /// Nobody answers.
-    #[error("no server answers at {origin} ({reason}); start it, or name another with --url")]
+    #[error("{origin} cannot be reached ({reason}); start it, or name another server")]
     Unreachable {
         /// Who was asked.
         origin: String,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -319,4 +320,96 @@ async fn a_job_that_is_called_off_keeps_what_it_measured() {
     let kept = |response: &http::Response| response.json()["items"][0]["ended"] == "stopped";
     serve.wait_for("/api/v1/performance/load-tests", kept).await;
     assert_eq!(serve.terminate().await, 0);
+}
+
+/// Runs `openssl req -x509` in a folder; whether it did what was asked.
+fn certify(folder: &Path, arguments: &[&str]) -> bool {
+    let made = std::process::Command::new("openssl")
+        .args([
+            "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+        ])
+        .args(arguments)
+        .current_dir(folder)
+        .output();
+    made.is_ok_and(|output| output.status.success())
+}
+
+/// As [`server`], behind TLS, with the certificate that lies in a folder.
+async fn server_with_tls(folder: &Path) -> SocketAddr {
+    let read = |name: &str| std::fs::read(folder.join(name)).unwrap();
+    let (chain, key) = (read("crt"), read("key"));
+    let chain: Vec<_> = rustls_pemfile::certs(&mut chain.as_slice())
+        .map(Result::unwrap)
+        .collect();
+    let key = rustls_pemfile::private_key(&mut key.as_slice()).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain, key.unwrap())
+        .unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let plain = server().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // Who does not trust the certificate ends here.
+                if let Ok(mut outside) = acceptor.accept(stream).await {
+                    let mut inside = tokio::net::TcpStream::connect(plain).await.unwrap();
+                    let _ = tokio::io::copy_bidirectional(&mut outside, &mut inside).await;
+                }
+            });
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_behind_tls_is_loaded_if_its_certificate_is_trusted_and_else_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = ["-subj", "/CN=ca", "-keyout", "ca.key", "-out", "ca.crt"];
+    let own = [
+        "-CA",
+        "ca.crt",
+        "-CAkey",
+        "ca.key",
+        "-subj",
+        "/CN=localhost",
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-addext",
+        "basicConstraints=critical,CA:FALSE",
+        "-keyout",
+        "key",
+        "-out",
+        "crt",
+    ];
+    if !certify(folder.path(), &ca) || !certify(folder.path(), &own) {
+        crate::support::skipped("no openssl 3 to make a certificate with");
+        return;
+    }
+    let port = server_with_tls(folder.path()).await.port();
+    let url = format!("https://localhost:{port}");
+    let file = scenario(folder.path(), "/good", "");
+    let arguments = ["loadtest", "run", &file, "--url", &url];
+    let trusted = command(&arguments)
+        .env("SSL_CERT_FILE", folder.path().join("ca.crt"))
+        .output()
+        .await
+        .unwrap();
+    let text = String::from_utf8_lossy(&trusted.stdout);
+    let told = String::from_utf8_lossy(&trusted.stderr);
+    assert_eq!(trusted.status.code(), Some(0), "{text}{told}");
+    assert!(text.contains("150 requests"), "{text}");
+    let stranger = run(&arguments).await;
+    assert_eq!(stranger.code, 1, "{}", stranger.stdout);
+    assert!(
+        stranger.stderr.contains("certificate"),
+        "{}",
+        stranger.stderr
+    );
 }

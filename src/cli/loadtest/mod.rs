@@ -4,10 +4,10 @@ mod show;
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use anyhow::{Context as _, bail, ensure};
 use clap::{Args, Subcommand, ValueEnum};
+use tokio::sync::watch;
 
 use super::output;
 use super::{FAILED, MISSED, OK, Outcome, World, calls};
@@ -189,8 +189,12 @@ async fn start(run: &Run, world: &World<'_>) -> anyhow::Result<Outcome> {
         max_errors: run.max_errors,
         ..Order::of(scenario, &run.url)
     };
-    let teller = Teller::default();
-    let result = calls::loadtest(order, move |progress| teller.tell(progress)).await;
+    // Told on this thread: a terminal that is slow must not hold up the one that sends.
+    let (tell, told) = watch::channel(None);
+    let running = calls::loadtest(order, move |progress: &Progress| {
+        tell.send_replace(Some(progress.clone()));
+    });
+    let (result, ()) = tokio::join!(running, tell_all(told));
     if io::stderr().is_terminal() {
         output::line("");
     }
@@ -235,23 +239,19 @@ fn token(path: &Path) -> anyhow::Result<String> {
     Ok(token.to_owned())
 }
 
-/// Tells how far it is: on a terminal in one line, else in a line now and then.
-#[derive(Debug, Default)]
-struct Teller(Mutex<u64>);
-
-impl Teller {
-    fn tell(&self, progress: &Progress) {
-        let line = show::progress(progress);
-        if io::stderr().is_terminal() {
+/// Tells how far it is until it ends: on a terminal in one line, else in a line now and then.
+async fn tell_all(mut told: watch::Receiver<Option<Progress>>) {
+    let is_terminal = io::stderr().is_terminal();
+    let mut next = 0;
+    while told.changed().await.is_ok() {
+        let Some(progress) = told.borrow_and_update().clone() else {
+            continue;
+        };
+        let line = show::progress(&progress);
+        if is_terminal {
             output::line(&line);
-            return;
-        }
-        let mut next = self
-            .0
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        if progress.elapsed.as_secs() >= *next {
-            *next = progress.elapsed.as_secs() + PLAIN_EVERY;
+        } else if progress.elapsed.as_secs() >= next {
+            next = progress.elapsed.as_secs() + PLAIN_EVERY;
             // A closed standard error is no reason to stop.
             let _ = writeln!(io::stderr(), "{line}");
         }
