@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,14 +36,14 @@ pub(super) fn plan(url: &str, scenario: &str) -> Plan {
     }
 }
 
-/// What a server does with a request, by its path and how long it runs.
+/// What a server does with a request, by its path and the time since the first request.
 type Does = fn(&str, Duration) -> Act;
 
 enum Act {
     Answer(u16),
-    /// Answers at this instant, counted from the server's start.
+    /// Answers at this instant after the first request.
     At(Duration),
-    /// Answers and closes.
+    /// Answers, says that it closes, and closes.
     Close,
     BreakOff,
     Hang,
@@ -61,11 +61,11 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked = Arc::new(AtomicU64::new(0));
-        let (count, start) = (Arc::clone(&asked), Instant::now());
+        let (count, start) = (Arc::clone(&asked), Arc::new(OnceLock::new()));
         let task = tokio::spawn(async move {
             let mut open = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
-                open.spawn(talk(stream, does, start, Arc::clone(&count)));
+                open.spawn(talk(stream, does, Arc::clone(&start), Arc::clone(&count)));
             }
         });
         Self {
@@ -86,7 +86,12 @@ impl Drop for Server {
     }
 }
 
-async fn talk(mut stream: TcpStream, does: Does, start: Instant, count: Arc<AtomicU64>) {
+async fn talk(
+    mut stream: TcpStream,
+    does: Does,
+    start: Arc<OnceLock<Instant>>,
+    count: Arc<AtomicU64>,
+) {
     let mut seen = Vec::new();
     loop {
         let mut buffer = [0; 2_048];
@@ -98,6 +103,7 @@ async fn talk(mut stream: TcpStream, does: Does, start: Instant, count: Arc<Atom
             let head = String::from_utf8(seen.drain(..end + 4).collect()).unwrap();
             count.fetch_add(1, Ordering::Relaxed);
             let path = head.split(' ').nth(1).unwrap();
+            let start = *start.get_or_init(Instant::now);
             let (status, is_last) = match does(path, start.elapsed()) {
                 Act::Answer(status) => (status, false),
                 Act::At(at) => {
@@ -108,7 +114,8 @@ async fn talk(mut stream: TcpStream, does: Does, start: Instant, count: Arc<Atom
                 Act::BreakOff => return,
                 Act::Hang => std::future::pending().await,
             };
-            let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 2\r\n\r\nok");
+            let last = if is_last { "connection: close\r\n" } else { "" };
+            let answer = format!("HTTP/1.1 {status} X\r\n{last}content-length: 2\r\n\r\nok");
             if stream.write_all(answer.as_bytes()).await.is_err() || is_last {
                 return;
             }

@@ -1,7 +1,7 @@
 //! Load tests: which scenario, against whom, what is good enough, and where results are kept.
 //!
 //! For: `plimsoll loadtest`, and the task `load-test` of the queue `plimsoll`. Not for: sending
-//! (`load`). Read [`run`] first, then [`task`].
+//! (`load`). Read [`run`] first, then `task`.
 //!
 //! Whoever may add a job could have this machine send load to any other, so a job may only load the
 //! origins that the operator listed in `load.origins`. At a terminal a person answers for it.
