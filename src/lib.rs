@@ -24,6 +24,7 @@ pub mod forecast;
 pub mod hook;
 pub mod host;
 pub mod http;
+pub mod load;
 pub mod model;
 pub mod postgres;
 pub mod promql;

@@ -15,6 +15,7 @@ use crate::http;
 use crate::http::wire::TargetFindings;
 use crate::model::advice::Advice;
 use crate::model::explain::Analysis;
+use crate::model::load::LoadTestResults;
 use crate::report::{Format, sqlite};
 use crate::work::App;
 use crate::work::advise::Request;
@@ -22,6 +23,7 @@ use crate::work::advise::verify::{Footprint, Order, verify};
 use crate::work::check::{Look, check_once as look_once};
 use crate::work::demo as story;
 use crate::work::explain::{Analyst, Question};
+use crate::work::load;
 use crate::work::stop::StopSignal;
 
 /// Between two looks whether the first forecasts are there.
@@ -226,6 +228,15 @@ pub(super) async fn explain(config: &Config, question: &Question) -> anyhow::Res
     let target = analyst.first()?;
     let told = analyst.explain(target, question).await;
     Ok(told.context("the target is this machine; there is no server to ask")??)
+}
+
+/// Runs a load test; Ctrl-C ends it early, with what was measured.
+pub(super) async fn loadtest(
+    order: load::Order,
+    told: impl Fn(&load::Progress) + Send + 'static,
+) -> anyhow::Result<LoadTestResults> {
+    let stop = StopSignal::install().context("cannot listen for signals")?;
+    Ok(load::run(order, async move { stop.heard().await }, told).await?)
 }
 
 /// Verifies advice in a scratch database; after Ctrl-C nothing of it is left there.

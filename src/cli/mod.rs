@@ -17,6 +17,7 @@ mod findings;
 mod forecast;
 mod history;
 mod jobs;
+mod loadtest;
 mod maintain;
 mod output;
 mod query;
@@ -49,6 +50,8 @@ pub const FAILED: u8 = 1;
 pub const CRITICAL: u8 = 2;
 /// `check` and `history verify`: could not look.
 pub const UNKNOWN: u8 = 3;
+/// `loadtest run`: what was expected did not come.
+pub const MISSED: u8 = 4;
 /// The command line is wrong (`EX_USAGE` of BSD's `sysexits`).
 pub const USAGE: u8 = 64;
 /// The configuration is wrong (`EX_CONFIG`).
@@ -60,6 +63,7 @@ Exit codes:
   1   not done; for check: warnings; for history verify and repair: not all is there
   2   check: critical findings
   3   check and history verify: could not look
+  4   loadtest run: a threshold was missed, or too much failed and it was given up
   64  the command line is wrong
   78  the configuration is wrong
 
@@ -96,6 +100,7 @@ enum Command {
     Jobs(Box<jobs::Jobs>),
     Schedules(schedules::Schedules),
     Cache(cache::Cache),
+    Loadtest(loadtest::Loadtest),
     Backup(backup::Backup),
     Restore(backup::Restore),
     Config(config::Config),
@@ -200,6 +205,7 @@ fn dispatch(
         Command::Jobs(command) => client::wait(jobs::run(&command, world)),
         Command::Schedules(command) => schedules::run(&command, world),
         Command::Cache(command) => client::wait(cache::run(&command, world)),
+        Command::Loadtest(command) => client::wait(loadtest::run(command, world)),
         Command::Backup(command) => backup::run(&command, world),
         Command::Restore(command) => backup::restore(&command, world),
         Command::Config(command) => config::run(&command, world),

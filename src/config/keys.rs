@@ -225,6 +225,12 @@ pub const KEYS: &[Key] = &[
         "hosts that webhooks may reach though they are near or without TLS; all others must be public and https, so that nobody reaches this machine's neighbours through it",
     ),
     key(
+        "load.origins",
+        Shape::List,
+        None,
+        "servers that a load test run as a job may send load to, as scheme, host and port; a job can be added over HTTP, so nobody is loaded whom the operator did not name",
+    ),
+    key(
         "explain.analyze",
         Shape::Flag,
         Some("false"),

@@ -9,6 +9,7 @@ mod file;
 mod human;
 mod keys;
 mod load;
+mod origins;
 mod query;
 mod target;
 mod tokens;
@@ -149,6 +150,8 @@ pub struct Config {
     pub jobs_durability: Durability,
     /// Near hosts that webhooks may reach.
     pub jobs_webhook_hosts: Vec<String>,
+    /// Servers that jobs may send load to.
+    pub load_origins: Vec<crate::model::load::Origin>,
     /// What may be done to explain a statement.
     pub explain: Explain,
     /// The longest that one statement which writes to a target may run.
@@ -330,6 +333,7 @@ fn contradictions(settings: &Settings) -> Vec<Problem> {
         settings.ratio("thresholds.critical"),
     );
     ordered("thresholds.warn", "thresholds.critical", warn < critical);
+    problems.extend(origins::check(settings));
     problems
 }
 
@@ -372,6 +376,7 @@ fn assemble(settings: &Settings, tokens: Tokens, environment: Environment) -> Co
             _ => Durability::Commit,
         },
         jobs_webhook_hosts: settings.list("jobs.webhook_hosts"),
+        load_origins: origins::read(settings),
         explain: Explain {
             analyze: settings.flag("explain.analyze"),
             timeout: settings.length("explain.timeout"),

@@ -352,3 +352,20 @@ fn what_is_wrong_with_a_query_is_told_with_its_line() {
     let told = query_errors(&format!("[[query]]\nkey = '{long}'\nsql = 'x'"));
     assert!(told[0].contains("1 to 200 printable"), "{told:?}");
 }
+
+#[test]
+fn origins_of_load_tests_are_read_and_what_is_none_is_told() {
+    let (config, _) = with_file(
+        "[load]\norigins = [\"http://Shop.example\", \"https://a:1\"]\n",
+        &[],
+    );
+    let origins = config.unwrap().load_origins;
+    let shown: Vec<String> = origins.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["http://shop.example", "https://a:1"]);
+    let (config, _) = with_file("\n[load]\norigins = [\"shop.example\"]\n", &[]);
+    let error = config.unwrap_err().to_string();
+    assert!(
+        error.contains(":3: load.origins: \"shop.example\" has no scheme"),
+        "{error}"
+    );
+}

@@ -37,6 +37,8 @@ pub(super) enum Refusal {
     UnknownTable { name: String, database: String },
     #[error("no statement {queryid:?} was seen; `plimsoll statements` lists those that were")]
     UnknownStatement { queryid: String },
+    #[error("there is no load test {id:?}; GET /api/v1/performance/load-tests lists the newest")]
+    UnknownLoadTest { id: String },
     #[error("{name:?} is the name of several tables; one of {}", known.join(", "))]
     AmbiguousTable { name: String, known: Vec<String> },
     #[error(transparent)]
@@ -245,6 +247,7 @@ impl Refusal {
             Self::UnknownTarget { .. } => (StatusCode::NOT_FOUND, "unknown-target"),
             Self::UnknownTable { .. } => (StatusCode::NOT_FOUND, "unknown-table"),
             Self::UnknownStatement { .. } => (StatusCode::NOT_FOUND, "unknown-statement"),
+            Self::UnknownLoadTest { .. } => (StatusCode::NOT_FOUND, "unknown-load-test"),
             Self::AmbiguousTable { .. } => (StatusCode::BAD_REQUEST, "ambiguous-table"),
             Self::UnknownResource(_) => (StatusCode::NOT_FOUND, "unknown-resource"),
             Self::Parameter { .. } => (StatusCode::BAD_REQUEST, "invalid-parameter"),

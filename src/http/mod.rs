@@ -21,6 +21,7 @@ mod front;
 mod guard;
 mod jobs;
 mod latency;
+mod load_tests;
 mod local;
 mod maintain;
 mod measure;

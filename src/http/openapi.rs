@@ -3,6 +3,7 @@
 mod cached;
 mod explained;
 mod jobs;
+mod load_tests;
 mod schema;
 
 use serde_json::{Map, Value, json};
@@ -400,7 +401,9 @@ const NOTES: &[(&str, &str, &str)] = &[
 ];
 
 fn notes() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
-    NOTES.iter().chain(explained::NOTES).chain(cached::NOTES)
+    [NOTES, explained::NOTES, cached::NOTES, load_tests::NOTES]
+        .into_iter()
+        .flatten()
 }
 
 /// `GET /openapi.json`.
@@ -410,8 +413,14 @@ pub(super) async fn serve() -> Result<Answer, Refusal> {
 
 /// All shapes.
 fn shapes() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
-    let areas = [jobs::SHAPES, explained::SHAPES, cached::SHAPES];
-    SHAPES.iter().chain(areas.into_iter().flatten())
+    let areas = [
+        SHAPES,
+        jobs::SHAPES,
+        explained::SHAPES,
+        cached::SHAPES,
+        load_tests::SHAPES,
+    ];
+    areas.into_iter().flatten()
 }
 
 /// The whole description.

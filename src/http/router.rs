@@ -6,6 +6,7 @@ mod cache;
 mod capacity;
 mod database;
 mod jobs;
+mod load_tests;
 mod local;
 mod page;
 mod params;
@@ -67,6 +68,7 @@ const AREAS: &[&[Route]] = &[
     jobs::ROUTES,
     schedules::ROUTES,
     cache::ROUTES,
+    load_tests::ROUTES,
 ];
 
 /// All rows by their paths; a path that takes several methods has few.

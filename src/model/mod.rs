@@ -26,6 +26,8 @@
 //! | *flow* | a job that waits for its children, enqueued with them wholly or not at all |
 //! | *write class* | a kind of write to a target that its operator allowed: vacuum, archive |
 //! | *named query* | a read query that an operator gave a name, so that its result can be kept |
+//! | *arrival* | the instant at which a request of a load test is due, whether or not one can be sent |
+//! | *stage* | a span of a load test with a rate of arrivals |
 //! | *blind spot* | something that could not be read, why, and the cure |
 //!
 //! Read [`units`] and [`series`] first.
@@ -39,6 +41,7 @@ pub mod finding;
 pub mod forecast;
 pub mod identifier;
 pub mod job;
+pub mod load;
 pub mod maintenance;
 pub mod outcome;
 pub mod plan;

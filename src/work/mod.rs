@@ -25,6 +25,7 @@ pub mod import;
 pub mod intake;
 mod jobs;
 pub mod latency;
+pub mod load;
 pub mod maintain;
 mod outcome;
 mod own;
@@ -111,6 +112,22 @@ pub enum Error {
     /// The host gave no reading that a use case cannot do without.
     #[error(transparent)]
     Host(#[from] crate::host::Error),
+    /// A load test cannot be run.
+    #[error(transparent)]
+    Load(#[from] crate::load::Error),
+    /// There is no such scenario.
+    #[error(
+        "there is no scenario {name:?}; {}one of {known}, or a file that ends in .toml",
+        near.as_ref().map_or_else(String::new, |near| format!("did you mean {near}? "))
+    )]
+    UnknownScenario {
+        /// What was asked for.
+        name: String,
+        /// What was probably meant.
+        near: Option<String>,
+        /// All names.
+        known: String,
+    },
     /// A target's connection string cannot be used.
     #[error("target {name}")]
     Target {

@@ -24,7 +24,7 @@ use crate::store::{self, Store};
 use crate::work::maintain::Maintainer;
 use crate::work::project::{Projector, is_read};
 use crate::work::scrape::Asker;
-use crate::work::{self, cache, report, statements};
+use crate::work::{self, cache, load, report, statements};
 
 /// The queue of our own tasks.
 pub(crate) const QUEUE: &str = "plimsoll";
@@ -41,6 +41,9 @@ pub(crate) const BACKUP: &str = "backup";
 pub(crate) const REPORT: &str = "report";
 /// Loads the named queries, or some of them: `{"keys": ["agents:active"]}`, `{"priority": "critical"}`.
 pub(crate) const CACHE_WARM: &str = "cache-warm";
+/// Sends load to a server that `load.origins` lists:
+/// `{"scenario": "baseline-performance", "url": "http://127.0.0.1:8080", "rate": 0.1, "time": 0.1}`.
+pub(crate) const LOAD_TEST: &str = "load-test";
 
 /// Vacuums a table of a target that allows it: `{"target": "shop", "table": "lead"}`; without a table,
 /// those that want it most.
@@ -49,8 +52,8 @@ pub(crate) const VACUUM: &str = "vacuum";
 pub(crate) const ARCHIVE: &str = "archive";
 
 /// Every task.
-const ALL: [&str; 8] = [
-    COLLECT, FORECAST, STATEMENTS, BACKUP, REPORT, CACHE_WARM, VACUUM, ARCHIVE,
+const ALL: [&str; 9] = [
+    COLLECT, FORECAST, STATEMENTS, BACKUP, REPORT, CACHE_WARM, VACUUM, ARCHIVE, LOAD_TEST,
 ];
 
 /// Tasks at once. Forecasts use all cores by themselves; some others take an hour and wait for a server.
@@ -160,6 +163,7 @@ async fn run(tools: &Tools, task: &Task) -> Result<Value, Failure> {
     match task.job.name.as_str() {
         VACUUM => return tools.maintainer.vacuum(task).await,
         ARCHIVE => return tools.maintainer.archive(task).await,
+        LOAD_TEST => return load::task(tools, task).await,
         CACHE_WARM => {
             // A load goes on without it; a stop does not wait for slow queries.
             return tokio::select! {

@@ -13,6 +13,7 @@ mod fixture;
 mod jobs;
 mod latency;
 mod letters;
+mod load_tests;
 mod metrics;
 mod network;
 mod refusals;

@@ -13,6 +13,7 @@ mod cache;
 mod demo;
 mod explain;
 mod interrupted;
+mod load_tests;
 mod maintain;
 mod offline;
 mod page;

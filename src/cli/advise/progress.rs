@@ -1,8 +1,9 @@
 //! How far advice is, on the terminal's error side; nothing where that is no terminal.
 
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
 use std::sync::Arc;
 
+pub(super) use crate::cli::output::line;
 use crate::work::advise::{Progress, Told};
 
 /// Tells on a terminal, else nobody.
@@ -18,13 +19,6 @@ pub(super) fn over() {
     if io::stderr().is_terminal() {
         line("");
     }
-}
-
-/// Replaces the last line.
-pub(super) fn line(text: &str) {
-    // A closed standard error is no reason to stop.
-    let _ = write!(io::stderr(), "\r{text}\x1b[K");
-    let _ = io::stderr().flush();
 }
 
 fn words(progress: &Progress) -> String {
