@@ -4,6 +4,7 @@
 //! Not for: what a connection string means (`postgres::libpq`). Read [`KEYS`] first: it lists
 //! every limit of the program, with its default and the reason for it.
 
+mod contradictions;
 mod environment;
 mod file;
 mod human;
@@ -292,7 +293,7 @@ pub struct Log {
 /// [`Error`], with every complaint at once where the file could be parsed.
 pub fn load(flags: &Flags, environment: &Environment) -> Result<Config> {
     let settings = load::merge(flags, environment)?;
-    let mut problems = contradictions(&settings);
+    let mut problems = contradictions::find(&settings);
     let tokens = tokens::read(&settings, &mut problems);
     let listen = settings.address("listen");
     if !listen.ip().is_loopback() && settings.path("http.token_file").is_none() {
@@ -305,36 +306,6 @@ pub fn load(flags: &Flags, environment: &Environment) -> Result<Config> {
         return Err(Error::Invalid(problems));
     }
     Ok(assemble(&settings, tokens, environment.clone()))
-}
-
-fn contradictions(settings: &Settings) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut ordered = |lesser: &'static str, greater: &'static str, holds: bool| {
-        if !holds {
-            problems.push(settings.problem(greater, &format!("must not be less than {lesser}")));
-        }
-    };
-    let (scrape, catalog) = (
-        settings.length("collect.scrape"),
-        settings.length("collect.catalog"),
-    );
-    ordered("collect.scrape", "collect.catalog", scrape <= catalog);
-    let activity = settings.length("collect.activity");
-    ordered("collect.activity", "collect.scrape", activity <= scrape);
-    let (raw, five, hour) = (
-        settings.length("history.raw"),
-        settings.length("history.rollup_5m"),
-        settings.length("history.rollup_1h"),
-    );
-    ordered("history.raw", "history.rollup_5m", raw <= five);
-    ordered("history.rollup_5m", "history.rollup_1h", five <= hour);
-    let (warn, critical) = (
-        settings.ratio("thresholds.warn"),
-        settings.ratio("thresholds.critical"),
-    );
-    ordered("thresholds.warn", "thresholds.critical", warn < critical);
-    problems.extend(origins::check(settings));
-    problems
 }
 
 fn assemble(settings: &Settings, tokens: Tokens, environment: Environment) -> Config {

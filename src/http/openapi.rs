@@ -4,6 +4,7 @@ mod cached;
 mod explained;
 mod jobs;
 mod load_tests;
+mod maintenance;
 mod schema;
 
 use serde_json::{Map, Value, json};
@@ -245,45 +246,6 @@ const SHAPES: &[(&str, &str)] = &[
         "target text, class text, count whole, meanMs number?, p50Ms number?, p90Ms number?, \
       p95Ms number?, p99Ms number?, maxMs number?",
     ),
-    (
-        "Optimized",
-        "success flag, message text, queueName text, jobId text, state text, vacuumed Vacuumed?",
-    ),
-    (
-        "Vacuumed",
-        "table text, before TableState, after TableState, tookMs whole, heldBy Holder?",
-    ),
-    (
-        "TableState",
-        "liveRows whole, deadRows whole, changedRows whole, tableBytes whole, indexBytes whole, \
-      xidAge whole",
-    ),
-    (
-        "Holder",
-        "pid whole, application text, state text, openMs whole",
-    ),
-    (
-        "DataArchivalPolicy",
-        "table text, archiveAfterDays whole, archiveStrategy text, archiveDestination text?, \
-      retentionDays whole?, enabled flag, column text?, batchRows whole, maxRows whole?",
-    ),
-    (
-        "DataArchivalResult",
-        "table text, recordsArchived whole, recordsDeleted whole, recordsExpired whole, \
-      recordsLeft whole?, startTime time, endTime time, status text, errors [text], notes [text], \
-      queueName text, jobId text, state text",
-    ),
-    (
-        "ArchivalPreview",
-        "table text, column text, before time, rows whole, referenced whole, bytes whole, \
-      destination text?, makesDestination flag, notes [text]",
-    ),
-    ("AuditLog", "items [AuditEntry]"),
-    (
-        "AuditEntry",
-        "at time, endedAt time?, by text, target text, role text, class text, table text, \
-      what text, outcome any",
-    ),
     ("Success", "success flag, message text"),
     (
         "Problem",
@@ -317,21 +279,6 @@ const NOTES: &[(&str, &str, &str)] = &[
         "LeadReview",
         "verdict",
         "asPromised, tooSure, tooCareful or tooFew: inside80 against 80 % of the independent outcomes",
-    ),
-    (
-        "Optimized",
-        "vacuumed",
-        "null while the job is under way; GET /jobs/plimsoll/{jobId} has it then",
-    ),
-    (
-        "Holder",
-        "openMs",
-        "whose open transaction keeps the dead rows that are left",
-    ),
-    (
-        "DataArchivalResult",
-        "recordsLeft",
-        "old rows still there: referenced, locked or beyond maxRows; null where they cannot be counted in time",
     ),
     (
         "CapacityForecast",
@@ -401,9 +348,15 @@ const NOTES: &[(&str, &str, &str)] = &[
 ];
 
 fn notes() -> impl Iterator<Item = &'static (&'static str, &'static str, &'static str)> {
-    [NOTES, explained::NOTES, cached::NOTES, load_tests::NOTES]
-        .into_iter()
-        .flatten()
+    [
+        NOTES,
+        explained::NOTES,
+        cached::NOTES,
+        load_tests::NOTES,
+        maintenance::NOTES,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// `GET /openapi.json`.
@@ -419,6 +372,7 @@ fn shapes() -> impl Iterator<Item = &'static (&'static str, &'static str)> {
         explained::SHAPES,
         cached::SHAPES,
         load_tests::SHAPES,
+        maintenance::SHAPES,
     ];
     areas.into_iter().flatten()
 }

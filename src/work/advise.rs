@@ -18,7 +18,7 @@ use crate::clock::Stopwatch;
 use crate::config::Config;
 use crate::model::advice::{Advice, Skipped};
 use crate::postgres::{Options, WhatIf};
-use crate::work::app::watched_targets;
+use crate::work::targets::watched_targets;
 use crate::work::{Error, Result};
 
 pub use workload::Workload;

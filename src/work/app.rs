@@ -36,16 +36,11 @@ use crate::work::project::{self, Projector};
 use crate::work::query::Queries;
 use crate::work::scrape::{self, Asker};
 use crate::work::source::{self, HistorySink, HostSource, PostgresSource};
-use crate::work::{Error, Result, beside, cache, jobs, push, silence, statements, tasks, upkeep};
-
-/// The name that the machine's own readings go by when no target runs on it.
-const HOST_TARGET: &str = "host";
+use crate::work::targets::{WatchedTarget, watched_targets};
+use crate::work::{Result, beside, cache, jobs, push, silence, statements, tasks, upkeep};
 
 /// The name that this process's own readings go by.
 const OWN_TARGET: &str = "plimsoll";
-
-/// Indexes with series of their own for each table that has them.
-const INDEXES_PER_TABLE: usize = 4;
 
 /// Handles to everything that runs.
 #[derive(Debug)]
@@ -61,21 +56,6 @@ pub struct App {
     targets: Vec<WatchedTarget>,
     stop: watch::Sender<bool>,
     tasks: Mutex<JoinSet<()>>,
-}
-
-/// What is known of a target before it was ever asked.
-#[derive(Debug, Clone)]
-pub(crate) struct WatchedTarget {
-    /// Its name.
-    pub(crate) name: String,
-    /// How to reach it; `None` is this machine alone.
-    pub(crate) options: Option<crate::postgres::Options>,
-    /// Whether this machine's readings belong to it.
-    pub(crate) has_host: bool,
-    /// What the operator set.
-    pub(crate) limits: project::Limits,
-    /// Mount point that a recorded history speaks of; a real host is asked.
-    pub(crate) mountpoint: Option<String>,
 }
 
 impl App {
@@ -421,90 +401,5 @@ pub fn store_options(config: &Config) -> store::Options {
             max_bytes: config.history.max_bytes,
         },
         max_series: config.collect.max_series,
-    }
-}
-
-/// The configured targets; with none, this machine alone.
-pub(crate) fn watched_targets(config: &Config) -> Result<Vec<WatchedTarget>> {
-    let mut targets = Vec::new();
-    for target in &config.targets {
-        let conninfo = crate::postgres::resolve(target.url.expose(), &postgres_environment(config))
-            .map_err(|source| Error::Target {
-                name: target.name.clone(),
-                source,
-            })?;
-        let pooler = target.pooler.as_ref().map(|pooler| {
-            crate::postgres::resolve(pooler.expose(), &postgres_environment(config)).map_err(
-                |source| Error::Target {
-                    name: format!("{}, pooler", target.name),
-                    source,
-                },
-            )
-        });
-        let options = crate::postgres::Options {
-            pooler: pooler.transpose()?,
-            ..observer_options(config, &target.name, conninfo.clone())
-        };
-        targets.push(WatchedTarget {
-            name: target.name.clone(),
-            has_host: config.host.watch && conninfo.is_local(),
-            limits: target.limits.clone(),
-            mountpoint: None,
-            options: Some(options),
-        });
-    }
-    if targets.is_empty() && config.host.watch {
-        let (name, limits) = (HOST_TARGET.to_owned(), config.limits.clone());
-        let target = WatchedTarget {
-            name,
-            options: None,
-            has_host: true,
-            limits,
-            mountpoint: None,
-        };
-        targets.push(target);
-    }
-    Ok(targets)
-}
-
-/// How to reach a server that is not a configured target.
-pub(crate) fn options_for(
-    config: &Config,
-    name: &str,
-    url: &str,
-) -> Result<crate::postgres::Options> {
-    let conninfo =
-        crate::postgres::resolve(url, &postgres_environment(config)).map_err(|source| {
-            Error::Target {
-                name: name.to_owned(),
-                source,
-            }
-        })?;
-    Ok(observer_options(config, name, conninfo))
-}
-
-/// What libpq would look at, as the process was given it.
-fn postgres_environment(config: &Config) -> crate::postgres::Environment {
-    crate::postgres::Environment {
-        vars: config.environment.vars.clone(),
-        home: config.environment.home(),
-        user: config.environment.user(),
-    }
-}
-
-fn observer_options(
-    config: &Config,
-    name: &str,
-    conninfo: crate::postgres::ConnInfo,
-) -> crate::postgres::Options {
-    let collect = &config.collect;
-    crate::postgres::Options {
-        statement_timeout: collect.statement_timeout,
-        lock_timeout: collect.lock_timeout,
-        connect_timeout: collect.connect_timeout,
-        top_statements: collect.top_statements,
-        max_tables: collect.max_relations,
-        max_indexes: collect.max_relations.saturating_mul(INDEXES_PER_TABLE),
-        ..crate::postgres::Options::new(name, conninfo)
     }
 }

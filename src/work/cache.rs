@@ -22,7 +22,7 @@ use crate::model::spelling;
 use crate::model::units::Millis;
 use crate::postgres::{Bounds, Error, Fetcher};
 use crate::queue::Queues;
-use crate::work::app::{WatchedTarget, watched_targets};
+use crate::work::targets::{WatchedTarget, watched_targets};
 use crate::work::tasks;
 
 /// First words of statements that read.

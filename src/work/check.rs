@@ -6,7 +6,7 @@ use crate::config::Config;
 use crate::model::database::Snapshot;
 use crate::model::finding::Finding;
 use crate::postgres::Observer;
-use crate::work::app::watched_targets;
+use crate::work::targets::watched_targets;
 use crate::work::{Error, Result};
 
 pub use crate::advise::checks::explain::{Page, document, pages};

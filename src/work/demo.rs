@@ -22,8 +22,9 @@ use crate::model::series::{Kind, Sample};
 use crate::model::units::{Millis, Timestamp};
 use crate::postgres::Observer;
 use crate::store::{Bucket, Tier};
-use crate::work::app::{App, WatchedTarget};
+use crate::work::app::App;
 use crate::work::stop::StopSignal;
+use crate::work::targets::WatchedTarget;
 use crate::work::{Result, on_rayon};
 
 /// The name of the watched target.

@@ -24,7 +24,7 @@ use crate::clock::{Clock, Stopwatch, SystemClock};
 use crate::config::Config;
 use crate::model::explain::{Analysis, Node, ParameterBasis, Parameters};
 use crate::postgres::{self, Checked, Examined, NotRun, Options, Run, Values, WhatIf};
-use crate::work::app::{WatchedTarget, watched_targets};
+use crate::work::targets::{WatchedTarget, watched_targets};
 use crate::work::{Error, Result};
 use predict::Lessons;
 

@@ -22,8 +22,8 @@ use crate::model::units::Millis;
 use crate::postgres::{self, Options, Writer};
 use crate::queue::{self, Queues};
 use crate::store::{self, Store};
-use crate::work::app::{WatchedTarget, options_for};
 use crate::work::audit::{self, Open};
+use crate::work::targets::{WatchedTarget, options_for};
 use crate::work::tasks;
 
 /// Why nothing is written.

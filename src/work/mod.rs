@@ -39,6 +39,7 @@ pub mod silence;
 mod source;
 pub mod statements;
 pub mod stop;
+mod targets;
 mod tasks;
 mod texts;
 mod upkeep;

@@ -25,11 +25,11 @@ use crate::model::units::{Millis, Timestamp};
 use crate::queue::Queues;
 use crate::report::sqlite::SeriesWindow;
 use crate::store::Store;
-use crate::work::app::WatchedTarget;
 use crate::work::board::{Board, TargetState};
 use crate::work::evidence;
 use crate::work::fault::{News, Part};
 use crate::work::outcome::{self, Kept};
+use crate::work::targets::WatchedTarget;
 use crate::work::usage::Reader;
 use crate::work::{Result, on_rayon, tasks};
 

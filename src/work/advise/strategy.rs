@@ -17,8 +17,8 @@ use crate::clock::Clock;
 use crate::model::advice::Advice;
 use crate::model::units::{Millis, Timestamp};
 use crate::store::Store;
-use crate::work::app::WatchedTarget;
 use crate::work::board::Board;
+use crate::work::targets::WatchedTarget;
 
 const KIND: &str = "index-advice";
 /// How long advice stands before it is made anew by itself.

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::model::advice::{self, Advice, Proof};
 use crate::model::units::Millis;
 use crate::postgres::{Identity, Options, Scratch, WhatIf};
-use crate::work::app::{options_for, watched_targets};
+use crate::work::targets::{options_for, watched_targets};
 use crate::work::{Error, Result};
 
 /// What is to be verified, and how far.

@@ -6,8 +6,9 @@ use crate::config::{self, Config, Environment, Flags};
 use crate::model::outcome::Kept as Verdict;
 use crate::model::series::{Kind, SeriesKey};
 use crate::store::{Bucket, Tier};
-use crate::work::app::{WatchedTarget, store_options};
+use crate::work::app::store_options;
 use crate::work::project::Projector;
+use crate::work::targets::WatchedTarget;
 
 const TARGET: &str = "made-up/one";
 const GIB: f64 = 1_073_741_824.0;
