@@ -41,4 +41,8 @@ WHERE EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_stat_statemen
 --   GRANT app_owner TO plimsoll_writer;
 -- "archive": rows of these tables, and a place for them
 --   GRANT SELECT, UPDATE, DELETE ON app.event TO plimsoll_writer;  -- UPDATE locks rows, nothing more
+--   GRANT SELECT ON app.note TO plimsoll_writer;  -- each table whose foreign key refers to app.event
 --   CREATE SCHEMA archive AUTHORIZATION plimsoll_writer;
+-- so that it is told whose snapshot keeps dead rows:
+--   GRANT pg_read_all_stats TO plimsoll_writer;
+-- Triggers on these tables run as this role when rows go.

@@ -24,7 +24,7 @@ const LOOK: Duration = Duration::from_millis(300);
 
 #[derive(Debug, Clone, Args)]
 struct Common {
-    /// Name of the target; default: the first that allows it
+    /// Name of the target; default: the only one that allows it
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
     /// How to show it
@@ -372,7 +372,10 @@ async fn ended(client: &Client, id: &str) -> anyhow::Result<(Value, Value)> {
         }
         match job.state.as_str() {
             "completed" => return Ok((job.returnvalue, job.progress)),
-            "failed" | "dead" => bail!(job.failed_reason.unwrap_or_else(|| "it failed".to_owned())),
+            "failed" | "dead" | "cancelled" => {
+                let called_off = || "it was called off".to_owned();
+                bail!(job.failed_reason.unwrap_or_else(called_off))
+            }
             _ => tokio::time::sleep(LOOK).await,
         }
     }

@@ -51,11 +51,7 @@ async fn ended(queues: &Queues, id: &str, ask: &Ask) -> Result<(QueueName, Job),
     let since = Instant::now();
     loop {
         let job = queues.get(&queue, id).await?;
-        let is_over = matches!(
-            job.state,
-            JobState::Completed | JobState::Failed | JobState::Dead
-        );
-        if is_over || since.elapsed() >= patience {
+        if job.state.is_final() || since.elapsed() >= patience {
             return Ok((queue, job));
         }
         tokio::time::sleep(LOOK).await;
@@ -64,7 +60,7 @@ async fn ended(queues: &Queues, id: &str, ask: &Ask) -> Result<(QueueName, Job),
 
 /// Why a job failed, as whoever asked for it is told.
 fn failure(job: &Job) -> Option<Refusal> {
-    if !matches!(job.state, JobState::Failed | JobState::Dead) {
+    if job.state == JobState::Completed || !job.state.is_final() {
         return None;
     }
     let failure = job.errors.last().map(|error| &error.failure);
@@ -75,7 +71,7 @@ fn failure(job: &Job) -> Option<Refusal> {
         } else {
             MaintenanceRefusal::Refused
         },
-        text: failure.map_or_else(|| "it failed".to_owned(), |f| f.message.clone()),
+        text: failure.map_or_else(|| "it was called off".to_owned(), |f| f.message.clone()),
     })
 }
 

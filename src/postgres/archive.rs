@@ -2,12 +2,15 @@
 //!
 //! For: an archive that loses no row: what is moved is copied, compared and only then deleted, all in one
 //! transaction; what others refer to stays; a run that is cut off goes on with what is left. Not for:
-//! partitioned tables, whose old partitions are detached whole.
+//! tables that others are partitions of or inherit from, whose old parts are detached whole.
 //!
 //! Read [`Archive::step`] first. Every name in a statement is one that the catalog gave, quoted by the
-//! server; values are bound.
+//! server, as is every operator that compares keys; values are bound. Each batch looks again whether the
+//! tables are as they were planned with, under a lock that keeps them so.
 
 mod schema;
+
+use std::fmt::Write as _;
 
 use tokio_postgres::types::Type;
 
@@ -16,7 +19,7 @@ use super::writer::{Relation, Writer};
 use super::{Error, Result, vacuum};
 use crate::model::maintenance::{ArchivalPolicy, ArchivalPreview, Strategy};
 use crate::model::units::Timestamp;
-use schema::{Clock, Destination, Shape};
+use schema::{Age, Clock, Destination, Shape};
 
 /// What one batch did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -55,7 +58,8 @@ fn days_before(now: Timestamp, days: u32) -> Timestamp {
 }
 
 impl<'w> Archive<'w> {
-    /// Finds the tables, the column that tells an age, keys and references. Writes nothing.
+    /// Finds the tables, the column that tells an age, keys and references. Writes nothing. Of `now` and
+    /// the server's own clock the earlier counts: a clock that is wrong must not make young rows old.
     ///
     /// # Errors
     /// [`Error::NoTable`] and [`Error::NotArchivable`] with what to change; those of the server.
@@ -64,10 +68,14 @@ impl<'w> Archive<'w> {
         policy: &ArchivalPolicy,
         now: Timestamp,
     ) -> Result<Archive<'w>> {
+        let now = now.min(writer.now().await?);
         let table = writer.relation(&policy.table).await?;
         let shape = schema::shape(writer, &table, policy.column.as_deref()).await?;
+        let expired = policy.retention_days.map(|days| days_before(now, days));
         let destination = match &policy.archive_destination {
-            Some(name) => Some(schema::destination(writer, &table, &shape, name).await?),
+            Some(name) => {
+                Some(schema::destination(writer, &table, &shape, name, expired.is_some()).await?)
+            }
             None => None,
         };
         Ok(Archive {
@@ -78,7 +86,7 @@ impl<'w> Archive<'w> {
             strategy: policy.archive_strategy,
             batch_rows: i64::from(policy.batch_rows),
             before: days_before(now, policy.archive_after_days),
-            expired: policy.retention_days.map(|days| days_before(now, days)),
+            expired,
             copied_to: None,
         })
     }
@@ -91,6 +99,11 @@ impl<'w> Archive<'w> {
     /// Rows older than this are old.
     pub fn before(&self) -> Timestamp {
         self.before
+    }
+
+    /// Rows of the destination older than this are deleted.
+    pub fn expired(&self) -> Option<Timestamp> {
+        self.expired
     }
 
     /// As SQL writes it.
@@ -113,6 +126,9 @@ impl<'w> Archive<'w> {
                 reference.quoted
             ));
         }
+        if let (Some(expired), Some(place)) = (self.expired, self.destination()) {
+            notes.push(format!("rows of {place} before {expired} are deleted"));
+        }
         notes
     }
 
@@ -123,10 +139,10 @@ impl<'w> Archive<'w> {
     pub async fn preview(&self) -> Result<ArchivalPreview> {
         let sql = format!(
             "select /* plimsoll */ count(*), count(*) filter (where not ({free})) \
-             from {table} t where {old}",
+             from only {table} t where {old}",
             free = self.shape.unreferenced(),
             table = self.table.quoted,
-            old = self.old(),
+            old = old("t", &self.shape.age, 1),
         );
         let before = self.before.to_string();
         let rows = self
@@ -164,20 +180,17 @@ impl<'w> Archive<'w> {
         let Some(destination) = self.destination.as_mut().filter(|d| !d.is_there) else {
             return Ok(false);
         };
+        let key: Vec<&str> = self.shape.key.iter().map(|k| k.quoted.as_str()).collect();
         let sql = format!(
-            "begin /* plimsoll */; \
-             create table {place} (like {table}); \
-             alter table {place} add primary key ({key}); \
-             commit",
+            "create table {place} (like {table} including generated); \
+             alter table {place} add primary key ({key})",
             place = destination.quoted,
             table = self.table.quoted,
-            key = self.shape.key.join(", "),
+            key = key.join(", "),
         );
+        self.writer.begin().await?;
         let made = self.writer.simple(&sql).await;
-        if made.is_err() {
-            self.writer.simple("rollback /* plimsoll */").await?;
-        }
-        made?;
+        self.writer.end(made).await?;
         destination.is_there = true;
         Ok(true)
     }
@@ -186,25 +199,65 @@ impl<'w> Archive<'w> {
     ///
     /// # Errors
     /// Those of the server, and [`Error::NotArchivable`] where the destination has other rows under the
-    /// same keys; the batch is then as if it had not been.
+    /// same keys, or the tables have changed; the batch is then as if it had not been.
     pub async fn step(&mut self, most: Option<u64>) -> Result<Step> {
         let rows = most.map_or(self.batch_rows, |most| {
             i64::try_from(most).unwrap_or(i64::MAX).min(self.batch_rows)
         });
-        if self.strategy == Strategy::Copy {
-            return self.copy(rows).await;
+        self.writer.begin().await?;
+        let done = async {
+            self.hold().await?;
+            match self.strategy {
+                Strategy::Copy => self.copy(rows).await,
+                Strategy::Move | Strategy::Delete => Ok((self.take(rows).await?, None)),
+            }
         }
-        self.writer.simple("begin /* plimsoll */").await?;
-        let done = self.take(rows).await;
-        let end = if done.is_ok() {
-            "commit /* plimsoll */"
-        } else {
-            "rollback /* plimsoll */"
-        };
-        let ended = self.writer.simple(end).await;
-        let step = done?;
-        ended?;
+        .await;
+        let (step, newest) = self.writer.end(done).await?;
+        if newest.is_some() {
+            self.copied_to = newest;
+        }
         Ok(step)
+    }
+
+    /// Keeps the tables as they are until the transaction ends, and looks whether that is how they were
+    /// planned with: a column, a key or a reference that came meanwhile must not be missed.
+    async fn hold(&self) -> Result<()> {
+        let mut sql = format!(
+            "lock table only {} in row exclusive mode",
+            self.table.quoted
+        );
+        if let Some(destination) = &self.destination {
+            // Writing to a string cannot go wrong.
+            let _ = write!(
+                sql,
+                "; lock table only {} in row exclusive mode",
+                destination.quoted
+            );
+        }
+        self.writer.simple(&sql).await?;
+        let changed = || Error::NotArchivable {
+            table: self.table.quoted.clone(),
+            reason:
+                "it, or what refers to it, has changed meanwhile; what was done stays done, and \
+                     another run takes up the change"
+                    .to_owned(),
+        };
+        let table = self.writer.relation(&self.table.quoted).await?;
+        let age = Some(self.shape.age.name.as_str());
+        let shape = schema::shape(self.writer, &table, age).await?;
+        if table.oid != self.table.oid || !shape.agrees(&self.shape) {
+            return Err(changed());
+        }
+        if let Some(destination) = &self.destination {
+            let expires = self.expired.is_some();
+            let name = &destination.quoted;
+            let now = schema::destination(self.writer, &table, &shape, name, expires).await?;
+            if !now.is_there {
+                return Err(changed());
+            }
+        }
+        Ok(())
     }
 
     /// Locks old rows, copies and compares them where they are moved, and deletes them. What others
@@ -212,9 +265,9 @@ impl<'w> Archive<'w> {
     async fn take(&self, rows: i64) -> Result<Step> {
         let (table, free) = (&self.table.quoted, self.shape.unreferenced());
         let sql = format!(
-            "select /* plimsoll */ t.ctid::text from {table} t where {old} and {free} \
+            "select /* plimsoll */ t.ctid::pg_catalog.text from only {table} t where {old} and {free} \
              limit $2 for update of t skip locked",
-            old = self.old(),
+            old = old("t", &self.shape.age, 1),
         );
         let before = self.before.to_string();
         let chosen = self
@@ -235,23 +288,26 @@ impl<'w> Archive<'w> {
                 ..Step::default()
             });
         }
+        let chosen = self.chosen();
         let archived = match &self.destination {
-            Some(destination) => self.put(destination, &places, &free).await?,
+            Some(destination) => self.put(destination, &places, &chosen).await?,
             None => 0,
         };
-        let sql = format!(
-            "delete /* plimsoll */ from {table} t where t.ctid = any($1::text[]::tid[]) and {free}"
-        );
+        let sql = format!("delete /* plimsoll */ from only {table} t where {chosen}");
         let deleted = self
             .writer
-            .execute("deleting old rows", &sql, &[(&places, Type::TEXT_ARRAY)])
+            .execute(
+                "deleting old rows",
+                &sql,
+                &[(&places, Type::TEXT_ARRAY), (&before, Type::TEXT)],
+            )
             .await?;
         if self.destination.is_some() && archived != deleted {
             return Err(Error::NotArchivable {
                 table: table.clone(),
                 reason: format!(
-                    "{deleted} rows would go and {archived} were kept, since references to them \
-                     changed meanwhile; it can be tried again"
+                    "{deleted} rows went and {archived} were kept: a trigger, or references that changed \
+                     meanwhile; nothing of this batch was done"
                 ),
             });
         }
@@ -262,30 +318,48 @@ impl<'w> Archive<'w> {
         })
     }
 
-    /// Copies rows and counts those that the destination then has, value by value.
-    async fn put(&self, destination: &Destination, places: &[String], free: &str) -> Result<u64> {
+    /// The condition that `t` is one of the rows at `$1` that are older than `$2` and free.
+    fn chosen(&self) -> String {
+        format!(
+            "t.ctid = any($1::pg_catalog.text[]::pg_catalog.tid[]) and {} and {}",
+            old("t", &self.shape.age, 2),
+            self.shape.unreferenced(),
+        )
+    }
+
+    /// Copies rows and counts those that the destination then has, value by value; what it has stays as it
+    /// is until the transaction ends.
+    async fn put(&self, destination: &Destination, places: &[String], chosen: &str) -> Result<u64> {
         let (table, place) = (&self.table.quoted, &destination.quoted);
         let columns = self.shape.columns.join(", ");
         let of = |alias: &str| schema::prefixed(alias, &self.shape.columns);
+        let same = schema::equal("t", "d", &self.shape.key);
+        let key: Vec<&str> = self.shape.key.iter().map(|k| k.quoted.as_str()).collect();
+        let before = self.before.to_string();
+        let parameters = [(&places as _, Type::TEXT_ARRAY), (&before as _, Type::TEXT)];
         let sql = format!(
             "insert /* plimsoll */ into {place} ({columns}) overriding system value \
-             select {values} from {table} t where t.ctid = any($1::text[]::tid[]) and {free} \
+             select {values} from only {table} t where {chosen} \
              on conflict ({key}) do nothing",
             values = of("t"),
-            key = self.shape.key.join(", "),
+            key = key.join(", "),
         );
-        let parameters = [(&places as _, Type::TEXT_ARRAY)];
         self.writer
             .execute("copying old rows", &sql, &parameters)
             .await?;
         let sql = format!(
-            "select /* plimsoll */ count(*), \
-             count(*) filter (where row({ours})::text is not distinct from row({theirs})::text) \
-             from {table} t left join {place} d on {same} \
-             where t.ctid = any($1::text[]::tid[]) and {free}",
+            "select /* plimsoll */ from only {place} d join only {table} t on {same} where {chosen} \
+             for share of d"
+        );
+        self.writer
+            .rows("keeping what was copied", &sql, &parameters)
+            .await?;
+        let sql = format!(
+            "select /* plimsoll */ count(*), count(*) filter (where \
+             row({ours})::pg_catalog.text is not distinct from row({theirs})::pg_catalog.text) \
+             from only {table} t left join only {place} d on {same} where {chosen}",
             ours = of("t"),
             theirs = of("d"),
-            same = schema::equal("t", "d", &self.shape.key),
         );
         let rows = self
             .writer
@@ -300,8 +374,8 @@ impl<'w> Archive<'w> {
             return Err(Error::NotArchivable {
                 table: table.clone(),
                 reason: format!(
-                    "{place} has {} of its rows with other values under the same key; nothing of \
-                     this batch was deleted; look at both, and take one away",
+                    "{place} has {} of its rows with other values under the same key, or not at all; \
+                     nothing of this batch was deleted; look at both, and at triggers",
                     all - alike
                 ),
             });
@@ -309,32 +383,36 @@ impl<'w> Archive<'w> {
         Ok(all)
     }
 
-    /// Copies rows that the destination has not, oldest first.
-    async fn copy(&mut self, rows: i64) -> Result<Step> {
+    /// Copies rows that the destination has not, oldest first, but none that it would have to delete; gives
+    /// the age of the newest, too.
+    async fn copy(&self, rows: i64) -> Result<(Step, Option<String>)> {
         let Some(destination) = &self.destination else {
-            return Ok(Step {
+            let nothing = Step {
                 is_last: true,
                 ..Step::default()
-            });
+            };
+            return Ok((nothing, None));
         };
-        let age = &self.shape.age.quoted;
+        let (age, kind) = (&self.shape.age.quoted, self.shape.age.clock.type_name());
         let sql = format!(
-            "with /* plimsoll */ copied as (\
+            "with copied as (\
                 insert into {place} ({columns}) overriding system value \
-                select {values} from {table} t where {old} \
-                and ($3::text is null or t.{age} >= $3::text::{kind}) \
-                and not exists (select from {place} d where {same}) \
+                select {values} from only {table} t where {old} \
+                and ($3::pg_catalog.text is null or t.{age} >= $3::pg_catalog.text::{kind}) \
+                and ($4::pg_catalog.text is null or not ({expired})) \
+                and not exists (select from only {place} d where {same}) \
                 order by t.{age} limit $2 returning {age} as age) \
-             select count(*), max(copied.age)::text from copied",
+             select /* plimsoll */ count(*), max(copied.age)::pg_catalog.text from copied",
             place = destination.quoted,
             table = self.table.quoted,
             columns = self.shape.columns.join(", "),
             values = schema::prefixed("t", &self.shape.columns),
-            old = self.old(),
-            kind = self.shape.age.clock.type_name(),
+            old = old("t", &self.shape.age, 1),
+            expired = old("t", &self.shape.age, 4),
             same = schema::equal("t", "d", &self.shape.key),
         );
         let before = self.before.to_string();
+        let expired = self.expired.map(|at| at.to_string());
         let copied = self
             .writer
             .rows(
@@ -344,22 +422,21 @@ impl<'w> Archive<'w> {
                     (&before, Type::TEXT),
                     (&rows, Type::INT8),
                     (&self.copied_to, Type::TEXT),
+                    (&expired, Type::TEXT),
                 ],
             )
             .await?;
         let Some(row) = copied.first() else {
-            return Ok(Step::default());
+            return Ok((Step::default(), None));
         };
         let cells = Cells::new("copying old rows", row);
         let archived = cells.count(0)?;
-        if let Some(newest) = cells.get::<Option<String>>(1)? {
-            self.copied_to = Some(newest);
-        }
-        Ok(Step {
+        let step = Step {
             archived,
             deleted: 0,
             is_last: archived == 0,
-        })
+        };
+        Ok((step, cells.get(1)?))
     }
 
     /// Deletes one batch of what the destination has kept long enough; how many rows.
@@ -374,29 +451,37 @@ impl<'w> Archive<'w> {
             return Ok(0);
         }
         let sql = format!(
-            "delete /* plimsoll */ from {place} d where d.ctid = any(array(\
-                select t.ctid from {place} t where {old} limit $2 for update skip locked))",
+            "delete /* plimsoll */ from only {place} d where {gone} and d.ctid = any(array(\
+                select t.ctid from only {place} t where {old} limit $2 for update skip locked))",
             place = destination.quoted,
-            old = self.old(),
+            gone = old("d", &self.shape.age, 1),
+            old = old("t", &self.shape.age, 1),
         );
         let expired = expired.to_string();
         let parameters = [
             (&expired as _, Type::TEXT),
             (&self.batch_rows as _, Type::INT8),
         ];
-        self.writer
-            .execute("deleting what was kept long enough", &sql, &parameters)
-            .await
+        self.writer.begin().await?;
+        let done = async {
+            self.hold().await?;
+            self.writer
+                .execute("deleting what was kept long enough", &sql, &parameters)
+                .await
+        }
+        .await;
+        self.writer.end(done).await
     }
+}
 
-    /// The condition on `t` that a row is older than `$1`.
-    fn old(&self) -> String {
-        let age = &self.shape.age;
-        let instant = match age.clock {
-            Clock::Zoned => "$1::text::timestamptz",
-            Clock::Bare => "($1::text::timestamptz at time zone 'UTC')",
-            Clock::Day => "($1::text::timestamptz at time zone 'UTC')::date",
-        };
-        format!("t.{} < {instant}", age.quoted)
-    }
+/// The condition that the row of this alias is older than a parameter. A row of no known age is not.
+fn old(alias: &str, age: &Age, parameter: usize) -> String {
+    let at = format!("${parameter}::pg_catalog.text::pg_catalog.timestamptz");
+    let (column, kind) = (&age.quoted, age.clock.type_name());
+    let instant = match age.clock {
+        Clock::Zoned => at,
+        Clock::Bare => format!("({at} at time zone 'UTC')"),
+        Clock::Day => format!("({at} at time zone 'UTC')::{kind}"),
+    };
+    format!("({alias}.{column} < {instant} and {alias}.{column} > '-infinity'::{kind})")
 }

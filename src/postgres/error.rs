@@ -108,7 +108,11 @@ pub enum Error {
     )]
     Standby { address: String },
     #[error(
-        "there is no table {name:?} in database {database:?}; write it as it is called, or quoted as in SQL"
+        "{address} is a pooler, and who writes needs settings of its own; give the server's own address as the target's writer"
+    )]
+    WriterPooled { address: String },
+    #[error(
+        "there is no table {name:?} in database {database:?}; write it as it is called, or quoted as in SQL, with its schema unless the role's search path has that"
     )]
     NoTable { name: String, database: String },
     #[error("{name:?} is the name of several tables; one of {known}")]
@@ -124,6 +128,12 @@ pub enum Error {
     NotArchivable { table: String, reason: String },
     #[error("{what} took longer than {after} ms and was cancelled; raise writes.timeout, or run it at a quieter time", after = after.0)]
     WriteTimeout { what: &'static str, after: Millis },
+    #[error("{what} was refused by the server ({code}): {detail}")]
+    WriteRefused {
+        what: &'static str,
+        code: String,
+        detail: String,
+    },
     #[error(
         "{what} waited too long for a lock and gave up, so that nobody waits behind it; it can be tried again"
     )]
@@ -135,6 +145,8 @@ pub enum Error {
 
     #[error("not connected since {reason}; next try at {next_try}")]
     Waiting { reason: String, next_try: Timestamp },
+    #[error("{reason}")]
+    StillDown { reason: String },
     #[error("not connected; the next scrape connects")]
     NotConnected,
     #[error("the connection to {address} was lost: {detail}; it is opened again")]

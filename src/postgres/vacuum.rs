@@ -188,21 +188,25 @@ async fn holder(writer: &Writer) -> Result<Option<Holder>> {
 }
 
 /// Tables of which more than a tenth, and more than 1,000 rows, are dead or have changed since the last
-/// `ANALYZE`: those with most such rows first, as SQL writes them.
+/// `ANALYZE`, and which the role may vacuum: those with most such rows first, as SQL writes them.
 ///
 /// # Errors
 /// Those of the server.
 pub async fn wanting(writer: &Writer, most: usize) -> Result<Vec<String>> {
-    let sql = "select /* plimsoll */ \
-               pg_catalog.quote_ident(s.schemaname) || '.' || pg_catalog.quote_ident(s.relname) \
-               from pg_catalog.pg_stat_user_tables s \
-               join pg_catalog.pg_class c on c.oid = s.relid and c.relpersistence <> 't' \
-               where greatest(s.n_dead_tup, s.n_mod_since_analyze) > 1000 \
-               and greatest(s.n_dead_tup, s.n_mod_since_analyze) > 0.1 * s.n_live_tup \
-               order by greatest(s.n_dead_tup, s.n_mod_since_analyze) desc limit $1";
+    let sql = format!(
+        "select /* plimsoll */ \
+         pg_catalog.quote_ident(s.schemaname) || '.' || pg_catalog.quote_ident(s.relname) \
+         from pg_catalog.pg_stat_user_tables s \
+         join pg_catalog.pg_class c on c.oid = s.relid and c.relpersistence <> 't' \
+         where greatest(s.n_dead_tup, s.n_mod_since_analyze) > 1000 \
+         and 10 * greatest(s.n_dead_tup, s.n_mod_since_analyze) > s.n_live_tup \
+         and {may_vacuum} \
+         order by greatest(s.n_dead_tup, s.n_mod_since_analyze) desc limit $1",
+        may_vacuum = writer.may_vacuum(),
+    );
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let rows = writer
-        .rows("tables that want it", sql, &[(&most, Type::INT8)])
+        .rows("tables that want it", &sql, &[(&most, Type::INT8)])
         .await?;
     rows.iter()
         .map(|row| Cells::new("tables that want it", row).text(0))

@@ -27,7 +27,7 @@ use super::read::Cells;
 use super::session::Param;
 use super::{Error, Result, connect, tls};
 use crate::model::identifier::{self, Found};
-use crate::model::units::Millis;
+use crate::model::units::{Millis, Timestamp};
 
 /// How much longer than its own limit a server may take before the line counts as dead.
 const NETWORK_SLACK: Duration = Duration::from_secs(10);
@@ -36,6 +36,10 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 /// A table that may be written to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of the catalog, each with a refusal of its own"
+)]
 pub struct Relation {
     /// `schema.name` as SQL writes it; by the server's own quoting.
     pub quoted: String,
@@ -46,6 +50,10 @@ pub struct Relation {
     pub(super) oid: u32,
     /// It is split into partitions and has no rows of its own.
     pub(super) is_partitioned: bool,
+    /// Others inherit from it, and are read with it.
+    pub(super) has_children: bool,
+    /// A crash of the server empties it.
+    pub(super) is_unlogged: bool,
     /// The role may vacuum it.
     pub(super) may_vacuum: bool,
     /// Who owns it.
@@ -65,6 +73,10 @@ pub struct Writer {
     pid: i32,
     role: String,
     database: String,
+    /// The role's own search path, which triggers and rules rest on.
+    path: String,
+    /// The schemas on it.
+    schemas: Vec<String>,
 }
 
 impl Drop for Writer {
@@ -97,16 +109,17 @@ impl Writer {
     /// Connects; `options` are those of the role that writes. Nothing is written yet.
     ///
     /// # Errors
-    /// Those of connecting; [`Error::Pooled`] behind a pooler, [`Error::Standby`] on a standby.
+    /// Those of connecting; [`Error::WriterPooled`] behind a pooler, [`Error::Standby`] on a standby.
     pub async fn open(options: &Options) -> Result<Self> {
         let mut options = options.clone();
         // Triggers and index expressions find their names as they do for everybody else.
         options.manner = Manner::Planning;
         let opened = connect::open(&options).await?;
+        let pooled = Error::WriterPooled {
+            address: opened.address.clone(),
+        };
         if opened.pooled {
-            return Err(Error::Pooled {
-                address: opened.address,
-            });
+            return Err(pooled);
         }
         let mut writer = Self {
             client: opened.client,
@@ -119,23 +132,25 @@ impl Writer {
             pid: 0,
             role: String::new(),
             database: String::new(),
+            path: String::new(),
+            schemas: Vec::new(),
         };
-        // A policy that hides rows must not make an archive that lacks them. VACUUM takes the pauses
-        // that autovacuum takes.
-        writer
-            .simple(
-                "set /* plimsoll */ default_transaction_read_only = off; \
-                 set row_security = off; set vacuum_cost_delay = '2ms'",
-            )
-            .await?;
         let sql = "select /* plimsoll */ pg_catalog.pg_backend_pid(), \
-                   pg_catalog.current_setting('server_version_num')::int, current_user::text, \
-                   pg_catalog.current_database()::text, pg_catalog.pg_is_in_recovery()";
+                   pg_catalog.current_setting('server_version_num')::pg_catalog.int4, \
+                   current_user::pg_catalog.text, pg_catalog.current_database()::pg_catalog.text, \
+                   pg_catalog.pg_is_in_recovery(), \
+                   pg_catalog.current_setting('default_transaction_read_only'), \
+                   pg_catalog.current_setting('search_path'), \
+                   pg_catalog.current_schemas(false)::pg_catalog.text[]";
         let rows = writer.rows("the session", sql, &[]).await?;
         let Some(row) = rows.first() else {
             return Err(Error::NotConnected);
         };
         let cells = Cells::new("the session", row);
+        // Some poolers take the startup packet's settings and forget them.
+        if cells.text(5)? != "on" {
+            return Err(pooled);
+        }
         if cells.get::<bool>(4)? {
             return Err(Error::Standby {
                 address: writer.address.clone(),
@@ -145,6 +160,17 @@ impl Writer {
         writer.version = u32::try_from(cells.get::<i32>(1)?).unwrap_or_default();
         writer.role = cells.text(2)?;
         writer.database = cells.text(3)?;
+        writer.path = format!("pg_catalog, {}", cells.text(6)?);
+        writer.schemas = cells.get(7)?;
+        // A policy that hides rows must not make an archive that lacks them. VACUUM takes the pauses
+        // that autovacuum takes, and like that finds nobody's functions in place of built-in ones.
+        writer
+            .simple(
+                "set /* plimsoll */ default_transaction_read_only = off; \
+                 set row_security = off; set search_path = pg_catalog; set datestyle = 'ISO'; \
+                 set idle_in_transaction_session_timeout = '60s'; set vacuum_cost_delay = '2ms'",
+            )
+            .await?;
         Ok(writer)
     }
 
@@ -156,6 +182,46 @@ impl Writer {
     /// The server's process that serves this session.
     pub(super) fn pid(&self) -> i32 {
         self.pid
+    }
+
+    /// What the server's clock says.
+    pub(super) async fn now(&self) -> Result<Timestamp> {
+        let sql = "select /* plimsoll */ pg_catalog.now()";
+        let rows = self.rows("the server's clock", sql, &[]).await?;
+        let at = match rows.first() {
+            Some(row) => Cells::new("the server's clock", row).time(0)?,
+            None => None,
+        };
+        at.ok_or(Error::NotConnected)
+    }
+
+    /// Begins a transaction that sees what others have committed, statement by statement, and in which
+    /// names are found as the role finds them, after built-in ones.
+    pub(super) async fn begin(&self) -> Result<()> {
+        self.simple(
+            "begin /* plimsoll */ isolation level read committed; set local row_security = off",
+        )
+        .await?;
+        let sql = "select /* plimsoll */ pg_catalog.set_config('search_path', $1, true)";
+        self.rows("the search path", sql, &[(&self.path, Type::TEXT)])
+            .await?;
+        Ok(())
+    }
+
+    /// Ends a transaction: with what was done where it went well, else without.
+    pub(super) async fn end<T>(&self, done: Result<T>) -> Result<T> {
+        match done {
+            Ok(done) => {
+                self.simple("commit /* plimsoll */").await?;
+                Ok(done)
+            }
+            Err(lost @ Error::Lost { .. }) => Err(lost),
+            Err(error) => {
+                // The first error says more than that of taking it back.
+                let _ = self.simple("rollback /* plimsoll */").await;
+                Err(error)
+            }
+        }
     }
 
     /// The table that `asked` names; [`identifier::find`] says how.
@@ -175,7 +241,18 @@ impl Writer {
     /// As [`Self::relation`]; `None` where there is none.
     pub(super) async fn find(&self, asked: &str) -> Result<Option<Relation>> {
         let names = identifier::names(asked);
-        let found = self.relations(&names).await?;
+        let parts = [false, true].map(|folded| identifier::parts(asked, folded));
+        // A bare name is one that the role would find: another schema's table of the same name is not
+        // meant, least of all where rows are deleted.
+        let is_meant = |relation: &Relation| {
+            let has_schema = parts
+                .iter()
+                .flatten()
+                .any(|parts| matches!(parts.as_slice(), [schema, _] if *schema == relation.schema));
+            has_schema || self.schemas.contains(&relation.schema)
+        };
+        let mut found = self.relations(&names).await?;
+        found.retain(is_meant);
         let of = |relation: &'_ Relation| -> (String, String) {
             (relation.schema.clone(), relation.name.clone())
         };
@@ -197,21 +274,30 @@ impl Writer {
         Ok(found.iter().find(|found| of(found) == *key).cloned())
     }
 
-    /// Tables and materialized views of these names that are nobody's temporary ones and no catalogs.
-    async fn relations(&self, names: &[String]) -> Result<Vec<Relation>> {
+    /// The condition that the role may vacuum the table `c`.
+    pub(super) fn may_vacuum(&self) -> String {
         let may_maintain = if self.version >= V17 {
             "pg_catalog.has_table_privilege(c.oid, 'MAINTAIN')"
         } else {
             "false"
         };
+        format!(
+            "(pg_catalog.pg_has_role(c.relowner, 'USAGE') or {may_maintain} or exists (\
+                select from pg_catalog.pg_database d where d.datname = pg_catalog.current_database() \
+                and pg_catalog.pg_has_role(d.datdba, 'USAGE')))"
+        )
+    }
+
+    /// Tables and materialized views of these names that are nobody's temporary ones and no catalogs.
+    async fn relations(&self, names: &[String]) -> Result<Vec<Relation>> {
+        let may_vacuum = self.may_vacuum();
         let sql = format!(
             "select /* plimsoll */ n.nspname::text, c.relname::text, \
              pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
              c.oid, c.relkind = 'p', \
-             pg_catalog.pg_has_role(c.relowner, 'USAGE') or {may_maintain} or exists (\
-                select from pg_catalog.pg_database d where d.datname = pg_catalog.current_database() \
-                and pg_catalog.pg_has_role(d.datdba, 'USAGE')), \
-             pg_catalog.pg_get_userbyid(c.relowner)::text \
+             {may_vacuum}, pg_catalog.pg_get_userbyid(c.relowner)::text, \
+             exists (select from pg_catalog.pg_inherits i where i.inhparent = c.oid), \
+             c.relpersistence = 'u' \
              from pg_catalog.pg_class c \
              join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
              where c.relkind in ('r', 'p', 'm') and c.relname = any($1) and c.relpersistence <> 't' \
@@ -230,6 +316,8 @@ impl Writer {
                 is_partitioned: cells.get(4)?,
                 may_vacuum: cells.get(5)?,
                 owner: cells.text(6)?,
+                has_children: cells.get(7)?,
+                is_unlogged: cells.get(8)?,
             })
         };
         rows.iter().map(read).collect()
@@ -300,7 +388,19 @@ impl Writer {
                 role: self.role.clone(),
                 detail,
             },
-            _ => Error::from_query(what, (&self.address, self.limit), error),
+            c if *c == SqlState::T_R_SERIALIZATION_FAILURE
+                || *c == SqlState::T_R_DEADLOCK_DETECTED =>
+            {
+                Error::WriteLock { what }
+            }
+            c => match Error::from_query(what, (&self.address, self.limit), error) {
+                Error::Query { .. } => Error::WriteRefused {
+                    what,
+                    code: c.code().to_owned(),
+                    detail,
+                },
+                other => other,
+            },
         }
     }
 }

@@ -27,8 +27,8 @@ pub(crate) fn begin(store: &Store, entry: AuditEntry) -> Result<Open> {
 
 fn begin_among(store: &Store, entry: AuditEntry, kept: usize) -> Result<Open> {
     let records = store.records();
-    // Names sort by time; two writes of one millisecond are of different jobs.
-    let id = format!("{:015} {}", entry.at.as_millis(), entry.by);
+    // Names sort by time; two writes of one millisecond are of different jobs or tables.
+    let id = format!("{:015} {} {}", entry.at.as_millis(), entry.by, entry.table);
     records.put(KIND, &id, &entry)?;
     tracing::info!(
         target_name = entry.target,

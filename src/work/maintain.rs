@@ -18,9 +18,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::model::job::{Failure, QueueName};
 use crate::model::maintenance::{AuditEntry, AuditOutcome, PolicyError, WriteClass};
-use crate::model::units::Millis;
 use crate::postgres::{self, Options, Writer};
-use crate::queue::{self, Queues};
+use crate::queue::{self, Queues, Task};
 use crate::store::{self, Store};
 use crate::work::audit::{self, Open};
 use crate::work::targets::{WatchedTarget, options_for};
@@ -56,9 +55,6 @@ pub enum Refused {
     /// The server said no, or does not answer.
     #[error(transparent)]
     Server(#[from] postgres::Error),
-    /// Another one is at work.
-    #[error("another write to {0} is under way; it is tried again")]
-    Busy(String),
     /// The record of the write cannot be kept.
     #[error("nothing is written whose record cannot be kept: {0}")]
     Record(#[from] store::Error),
@@ -79,10 +75,11 @@ impl Refused {
                     | Error::NotOwner { .. }
                     | Error::NotArchivable { .. }
                     | Error::WriteDenied { .. }
+                    | Error::WriteRefused { .. }
                     | Error::Standby { .. }
-                    | Error::Pooled { .. }
+                    | Error::WriterPooled { .. }
             ),
-            Self::Record(_) | Self::Stopped | Self::Busy(_) => true,
+            Self::Record(_) | Self::Stopped => true,
             _ => false,
         }
     }
@@ -90,11 +87,8 @@ impl Refused {
 
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
-        // Behind a write that takes long.
-        let later = matches!(refused, Refused::Busy(_)).then_some(Millis(30_000));
         Self {
             name: Some("Maintenance".to_owned()),
-            retry_after: later,
             retryable: Some(refused.is_passing()),
             ..Self::of(refused.to_string())
         }
@@ -123,9 +117,13 @@ struct Place {
 }
 
 impl Place {
-    fn alone(&self) -> Result<SemaphorePermit<'_>> {
-        let taken = self.alone.try_acquire();
-        taken.map_err(|_| Refused::Busy(self.name.clone()))
+    /// Waits until no other write is under way there, unless the job is called off meanwhile.
+    async fn alone(&self, task: &Task) -> Result<SemaphorePermit<'_>> {
+        tokio::select! {
+            // Nobody closes it.
+            permit = self.alone.acquire() => permit.map_err(|_| Refused::Stopped),
+            () = task.stopping() => Err(Refused::Stopped),
+        }
     }
 }
 
@@ -167,7 +165,7 @@ impl Maintainer {
         })
     }
 
-    /// The name of the target that is meant: the one named, or the first that may be written to in this
+    /// The name of the target that is meant: the one named, or the only one that may be written to in this
     /// way; refuses what was not allowed.
     ///
     /// # Errors
@@ -177,10 +175,16 @@ impl Maintainer {
     }
 
     fn place(&self, target: Option<&str>, class: WriteClass) -> Result<&Place> {
-        let allows = |place: &&Place| place.classes.contains(&class);
+        let mut allowing = self.places.iter().filter(|p| p.classes.contains(&class));
         let found = match target {
             Some(name) => self.places.iter().find(|place| place.name == name),
-            None => self.places.iter().find(allows).or(self.places.first()),
+            None => match (allowing.next(), allowing.next()) {
+                (Some(_), Some(_)) => {
+                    let text = format!("several targets allow the kind {class}; name one");
+                    return Err(Refused::Asked(text));
+                }
+                (only, _) => only.or(self.places.first()),
+            },
         };
         let unknown = || Refused::UnknownTarget(target.unwrap_or_default().to_owned());
         let place = found.ok_or_else(unknown)?;

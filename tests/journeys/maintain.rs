@@ -192,7 +192,7 @@ async fn by_program_archived(serve: &Serve, admin: &Client, policy: impl Fn(u32)
     assert_eq!(count(admin, "event").await, 200);
     // What the role may not do is told with the server's words.
     admin
-        .batch_execute("create table other (at date)")
+        .batch_execute("create table other (at timestamptz)")
         .await
         .unwrap();
     let delete = json!({"table": "other", "archiveAfterDays": 1, "archiveStrategy": "delete"});

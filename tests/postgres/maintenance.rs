@@ -7,8 +7,7 @@ use plimsoll::model::units::{Millis, Timestamp};
 use plimsoll::postgres::{Archive, Error, Options, Step, Writer, vacuum, wanting};
 
 use crate::advise::run;
-use crate::distribution;
-use crate::server::{Admin, Server};
+use crate::server::{self, Admin, Server};
 
 /// 400 events, one a day up to the day before [`now`], and two that refer to old ones.
 const EVENTS: &str = "\
@@ -34,7 +33,11 @@ fn options(server: &Server, user: &str) -> Options {
 }
 
 async fn scene() -> Option<(Server, Admin)> {
-    let server = distribution()?;
+    scene_on(15).await
+}
+
+async fn scene_on(major: u32) -> Option<(Server, Admin)> {
+    let server = Server::start(&server::require(major)?, &[]);
     let admin = server.admin("postgres").await;
     run(&admin, EVENTS).await;
     Some((server, admin))
@@ -68,14 +71,19 @@ const MOVE: &str = r#"{"table": "Event", "archiveAfterDays": 365, "archiveStrate
 
 #[tokio::test]
 async fn moved_rows_are_the_same_rows_and_those_that_others_refer_to_stay() {
-    let Some((server, admin)) = scene().await else {
-        return;
-    };
+    for major in [13, 15, 18] {
+        if let Some((server, admin)) = scene_on(major).await {
+            moved(&server, &admin).await;
+        }
+    }
+}
+
+async fn moved(server: &Server, admin: &Admin) {
     let sum = "select coalesce(sum(hashtextextended(\
                row(id, \"timestamp\", data, price)::text, 0)::numeric) % 1000000007, 0)::int8 from ";
     let old = "where \"timestamp\" < timestamp '2026-06-01' - interval '365 days' and id <> 390";
-    let before = number(&admin, &format!("{sum} \"Event\" {old}")).await;
-    let writer = Writer::open(&options(&server, "postgres")).await.unwrap();
+    let before = number(admin, &format!("{sum} \"Event\" {old}")).await;
+    let writer = Writer::open(&options(server, "postgres")).await.unwrap();
     let mut archive = Archive::plan(&writer, &policy(MOVE), now()).await.unwrap();
     let preview = archive.preview().await.unwrap();
     assert_eq!((preview.rows, preview.referenced), (35, 1));
@@ -91,16 +99,13 @@ async fn moved_rows_are_the_same_rows_and_those_that_others_refer_to_stay() {
     );
     let done = all(&mut archive).await.unwrap();
     assert_eq!((done.archived, done.deleted), (34, 34));
+    assert_eq!(number(admin, &format!("{sum} archive.event")).await, before);
     assert_eq!(
-        number(&admin, &format!("{sum} archive.event")).await,
-        before
-    );
-    assert_eq!(
-        number(&admin, &format!("select count(*) from \"Event\" {old}")).await,
+        number(admin, &format!("select count(*) from \"Event\" {old}")).await,
         0
     );
-    assert_eq!(number(&admin, "select count(*) from \"Event\"").await, 366);
-    assert_eq!(number(&admin, "select count(*) from note").await, 2);
+    assert_eq!(number(admin, "select count(*) from \"Event\"").await, 366);
+    assert_eq!(number(admin, "select count(*) from note").await, 2);
     // Nothing is left, and a second run finds the destination there.
     let mut again = Archive::plan(&writer, &policy(MOVE), now()).await.unwrap();
     assert_eq!(all(&mut again).await.unwrap().deleted, 0);
@@ -209,7 +214,8 @@ async fn rows_that_somebody_works_on_are_left_and_a_run_that_is_cut_off_loses_no
 /// Table, what the policy says more, and words of the refusal.
 const REFUSED: &[(&str, &str, &str)] = &[
     ("nothing", "", "no table \"nothing\""),
-    ("twin", "", "several tables"),
+    ("twin", "", "with its schema"),
+    ("born", "", "say in column"),
     ("Event\", \"note", "", "no table"),
     ("pg_class", "", "no table"),
     ("timeless", "", "no column of type timestamp"),
@@ -270,6 +276,7 @@ async fn what_cannot_be_archived_safely_is_refused_with_what_to_change() {
          create table twice (id int primary key, born date, died date);; \
          create table parted (id int, at date) partition by range (at);; \
          create table archive.other (id int primary key, \"timestamp\" date);; \
+         create table born (id int primary key, birthday date);; \
          create table archive.unkeyed (like \"Event\");; create view archive.looking as select 1;; \
          create schema a;; create schema b;; create table a.twin (at date);; create table b.twin (at date)",
     )
@@ -405,4 +412,150 @@ async fn a_lock_that_is_not_free_is_not_waited_for() {
         34,
         "the session goes on"
     );
+}
+
+/// What would share rows or places with the table, or lose them: each is refused, and nothing is gone.
+#[tokio::test]
+async fn tables_that_share_rows_or_lose_them_are_refused() {
+    let Some((server, admin)) = scene().await else {
+        return;
+    };
+    run(
+        &admin,
+        "create table archive.heir () inherits (\"Event\");; \
+         alter table archive.heir add primary key (id)",
+    )
+    .await;
+    let writer = Writer::open(&options(&server, "postgres")).await.unwrap();
+    let refused = async |json: &str| {
+        let planned = Archive::plan(&writer, &policy(json), now()).await;
+        planned.err().map(|e| e.to_string()).unwrap_or_default()
+    };
+    let error = refused(&MOVE.replace("archive.event", "archive.heir")).await;
+    assert!(error.contains("inherit from it"), "{error}");
+    run(
+        &admin,
+        "drop table archive.heir;; \
+         create table archive.parted (like \"Event\" including generated, primary key (id, \"timestamp\")) \
+           partition by range (\"timestamp\");; \
+         create unlogged table archive.loose (like \"Event\" including generated, primary key (id));; \
+         create table archive.held (like \"Event\" including generated, primary key (id));; \
+         create table archive.holding (id int references archive.held on delete cascade)",
+    )
+    .await;
+    for (place, more, words) in [
+        ("archive.parted", "365,", "has partitions"),
+        ("archive.loose", "365,", "SET LOGGED"),
+        (
+            "archive.held",
+            "365, \"retentionDays\": 390,",
+            "refer to archive.held",
+        ),
+    ] {
+        let json = MOVE.replace("archive.event", place).replace("365,", more);
+        let error = refused(&json).await;
+        assert!(error.contains(words), "{place}: {error}");
+    }
+    assert_eq!(number(&admin, "select count(*) from \"Event\"").await, 400);
+}
+
+#[tokio::test]
+async fn a_row_that_is_referred_to_through_the_parent_of_its_partition_stays() {
+    let Some((server, admin)) = scene().await else {
+        return;
+    };
+    run(
+        &admin,
+        "create table part (id int, at timestamptz, primary key (id, at)) partition by range (at);; \
+         create table part_old partition of part for values from ('2020-01-01') to ('2021-01-01');; \
+         insert into part select i, timestamptz '2020-05-01' + make_interval(days => i) \
+           from generate_series(1, 20) i;; \
+         create table tied (id int, at timestamptz, \
+           foreign key (id, at) references part on delete cascade);; \
+         insert into tied select id, at from part where id in (3, 7)",
+    )
+    .await;
+    let writer = Writer::open(&options(&server, "postgres")).await.unwrap();
+    let delete = r#"{"table": "part_old", "archiveAfterDays": 9, "archiveStrategy": "delete"}"#;
+    let mut archive = Archive::plan(&writer, &policy(delete), now())
+        .await
+        .unwrap();
+    assert_eq!(all(&mut archive).await.unwrap().deleted, 18);
+    assert_eq!(number(&admin, "select count(*) from part").await, 2);
+    assert_eq!(number(&admin, "select count(*) from tied").await, 2);
+}
+
+#[tokio::test]
+async fn what_is_altered_meanwhile_or_skipped_by_a_trigger_stops_a_run_before_it_loses_anything() {
+    let Some((server, admin)) = scene().await else {
+        return;
+    };
+    let writer = Writer::open(&options(&server, "postgres")).await.unwrap();
+    let mut archive = Archive::plan(&writer, &policy(MOVE), now()).await.unwrap();
+    archive.make_destination().await.unwrap();
+    assert_eq!(archive.step(None).await.unwrap().deleted, 7);
+    run(
+        &admin,
+        "alter table \"Event\" add column score int default 5",
+    )
+    .await;
+    let error = archive.step(None).await.unwrap_err().to_string();
+    assert!(error.contains("has changed meanwhile"), "{error}");
+    // A new run says what the destination lacks.
+    let planned = Archive::plan(&writer, &policy(MOVE), now()).await;
+    let error = planned.err().unwrap().to_string();
+    assert!(
+        error.contains("no column where it has score integer"),
+        "{error}"
+    );
+    run(
+        &admin,
+        "alter table archive.event add column score int;; \
+         create function skip() returns trigger language plpgsql as \
+           'begin return case when new.id % 2 = 0 then new end; end';; \
+         create trigger skip before insert on archive.event for each row execute function skip()",
+    )
+    .await;
+    let mut archive = Archive::plan(&writer, &policy(MOVE), now()).await.unwrap();
+    let error = archive.step(None).await.unwrap_err().to_string();
+    assert!(error.contains("or not at all"), "{error}");
+    let both = "select count(distinct id) from (select id from \"Event\" union all \
+                select id from archive.event) x";
+    assert_eq!(number(&admin, both).await, 400);
+    assert_eq!(number(&admin, "select count(*) from \"Event\"").await, 393);
+}
+
+#[tokio::test]
+async fn nobodys_operators_stand_in_for_built_in_ones_and_triggers_find_what_they_name() {
+    let Some((server, admin)) = scene().await else {
+        return;
+    };
+    run(
+        &admin,
+        "create table named (name varchar(20) primary key, at timestamptz);; \
+         insert into named select 'n' || i, timestamptz '2020-01-01' from generate_series(1, 5) i;; \
+         create table naming (name varchar(20) references named);; insert into naming values ('n3');; \
+         create function evil(varchar, varchar) returns bool language plpgsql as \
+           'begin raise exception ''captured''; end';; \
+         create operator public.= (function = evil, leftarg = varchar, rightarg = varchar);; \
+         create table gone (name text);; \
+         create function note_it() returns trigger language plpgsql as \
+           'begin insert into gone values (old.name::text); return old; end';; \
+         create trigger note_it after delete on named for each row execute function note_it()",
+    )
+    .await;
+    let writer = Writer::open(&options(&server, "postgres")).await.unwrap();
+    let json = r#"{"table": "named", "archiveAfterDays": 9, "archiveStrategy": "move",
+                   "archiveDestination": "archive.named"}"#;
+    let mut archive = Archive::plan(&writer, &policy(json), now()).await.unwrap();
+    assert_eq!(archive.preview().await.unwrap().referenced, 1);
+    assert_eq!(all(&mut archive).await.unwrap().deleted, 4);
+    assert_eq!(number(&admin, "select count(*) from gone").await, 4);
+    assert_eq!(
+        number(&admin, "select count(*) from archive.named").await,
+        4
+    );
+    let copy = policy(&json.replace("move", "copy"));
+    let mut copying = Archive::plan(&writer, &copy, now()).await.unwrap();
+    assert_eq!(all(&mut copying).await.unwrap().archived, 1);
 }

@@ -21,9 +21,9 @@ pub(super) enum Clock {
 impl Clock {
     pub(super) const fn type_name(self) -> &'static str {
         match self {
-            Self::Zoned => "timestamptz",
-            Self::Bare => "timestamp",
-            Self::Day => "date",
+            Self::Zoned => "pg_catalog.timestamptz",
+            Self::Bare => "pg_catalog.timestamp",
+            Self::Day => "pg_catalog.date",
         }
     }
 
@@ -53,6 +53,14 @@ pub(super) struct Reference {
     pub(super) has_index: bool,
 }
 
+/// A column of a primary key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Key {
+    pub(super) quoted: String,
+    /// What the key's index calls equal, as `operator(schema.name)`.
+    equals: String,
+}
+
 /// What is to be known of the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Shape {
@@ -61,14 +69,27 @@ pub(super) struct Shape {
     pub(super) columns: Vec<String>,
     /// Name and full type of each, for comparison.
     types: Vec<(String, String)>,
-    /// Columns of the primary key, quoted; empty where there is none.
-    pub(super) key: Vec<String>,
+    /// The primary key; empty where there is none.
+    pub(super) key: Vec<Key>,
     pub(super) references: Vec<Reference>,
     /// An index begins with the age.
     pub(super) has_index: bool,
 }
 
 impl Shape {
+    /// Whether nothing is different that an archive rests on; indexes may come and go.
+    pub(super) fn agrees(&self, other: &Self) -> bool {
+        let references = |shape: &Self| -> Vec<(String, String)> {
+            let all = shape.references.iter();
+            all.map(|r| (r.quoted.clone(), r.condition.clone()))
+                .collect()
+        };
+        self.age == other.age
+            && self.types == other.types
+            && self.key == other.key
+            && references(self) == references(other)
+    }
+
     /// The condition that nothing refers to the row `t`.
     pub(super) fn unreferenced(&self) -> String {
         let mut text = "true".to_owned();
@@ -77,6 +98,7 @@ impl Shape {
         } in &self.references
         {
             text.push_str(" and not exists (select from ");
+            // Also the partitions of a table that refers.
             text.push_str(quoted);
             text.push_str(" r where ");
             text.push_str(condition);
@@ -102,10 +124,10 @@ pub(super) fn prefixed(alias: &str, columns: &[String]) -> String {
 }
 
 /// The condition that two rows have the same key.
-pub(super) fn equal(one: &str, other: &str, key: &[String]) -> String {
+pub(super) fn equal(one: &str, other: &str, key: &[Key]) -> String {
     let all: Vec<String> = key
         .iter()
-        .map(|column| format!("{one}.{column} = {other}.{column}"))
+        .map(|Key { quoted, equals }| format!("{one}.{quoted} {equals} {other}.{quoted}"))
         .collect();
     all.join(" and ")
 }
@@ -128,7 +150,9 @@ struct Column {
 
 async fn columns(writer: &Writer, oid: u32) -> Result<Vec<Column>> {
     let sql = "select /* plimsoll */ a.attname::text, pg_catalog.quote_ident(a.attname), \
-               t.typname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), \
+               case when t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace \
+                   then 'pg_catalog.' || t.typname else '' end, \
+               pg_catalog.format_type(a.atttypid, a.atttypmod), \
                a.attgenerated <> '', \
                exists (select from pg_catalog.pg_index i \
                        where i.indrelid = a.attrelid and i.indisvalid and i.indpred is null \
@@ -158,6 +182,10 @@ pub(super) async fn shape(writer: &Writer, table: &Relation, asked: Option<&str>
     if table.is_partitioned {
         let reason = "it is partitioned; detach its old partitions (ALTER TABLE … DETACH \
                       PARTITION … CONCURRENTLY), or name a partition";
+        return Err(not_archivable(table, reason));
+    }
+    if table.has_children {
+        let reason = "other tables inherit from it; name one that nothing inherits from";
         return Err(not_archivable(table, reason));
     }
     let all = columns(writer, table.oid).await?;
@@ -204,7 +232,8 @@ fn age_of(table: &Relation, all: &[Column], asked: Option<&str>) -> Result<(Age,
             let reason = format!("it has no time column {name:?}; one of {}", known());
             not_archivable(table, reason)
         })?,
-        (None, [only]) => only,
+        // A date of a row may be anybody's birthday.
+        (None, [only]) if only.1 != Clock::Day => only,
         (None, _) => USUAL.iter().find_map(|name| named(name)).ok_or_else(|| {
             let reason = format!("say in column how old a row is: one of {}", known());
             not_archivable(table, reason)
@@ -219,37 +248,55 @@ fn age_of(table: &Relation, all: &[Column], asked: Option<&str>) -> Result<(Age,
     Ok((age, column.leads_index))
 }
 
-/// Columns of the primary key, quoted.
-async fn key(writer: &Writer, oid: u32) -> Result<Vec<String>> {
-    let sql = "select /* plimsoll */ pg_catalog.quote_ident(a.attname) \
+/// The primary key, with the operators of its index: strategy 3 of a B-tree is equality.
+async fn key(writer: &Writer, oid: u32) -> Result<Vec<Key>> {
+    let sql = "select /* plimsoll */ pg_catalog.quote_ident(a.attname), \
+               'operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')' \
                from pg_catalog.pg_index i \
-               cross join lateral pg_catalog.unnest(i.indkey::int2[]) with ordinality k(attnum, place) \
+               cross join lateral rows from (pg_catalog.unnest(i.indkey::int2[]), \
+                   pg_catalog.unnest(i.indclass::oid[])) with ordinality k(attnum, class, place) \
                join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum \
-               where i.indrelid = $1 and i.indisprimary order by k.place";
+               join pg_catalog.pg_opclass c on c.oid = k.class \
+               join pg_catalog.pg_amop m on m.amopfamily = c.opcfamily and m.amopstrategy = 3 \
+                   and m.amoplefttype = c.opcintype and m.amoprighttype = c.opcintype \
+               join pg_catalog.pg_operator o on o.oid = m.amopopr \
+               join pg_catalog.pg_namespace n on n.oid = o.oprnamespace \
+               where i.indrelid = $1 and i.indisprimary and k.place <= i.indnkeyatts \
+               order by k.place";
     let rows = writer.rows("the key", sql, &[(&oid, Type::OID)]).await?;
-    rows.iter()
-        .map(|row| Cells::new("the key", row).text(0))
-        .collect()
+    let read = |row: &tokio_postgres::Row| {
+        let cells = Cells::new("the key", row);
+        Ok(Key {
+            quoted: cells.text(0)?,
+            equals: cells.text(1)?,
+        })
+    };
+    rows.iter().map(read).collect()
 }
 
 /// Foreign keys that point to the table.
 async fn references(writer: &Writer, oid: u32) -> Result<Vec<Reference>> {
     let sql = "select /* plimsoll */ \
                pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
-               pg_catalog.string_agg('r.' || pg_catalog.quote_ident(theirs.attname) || ' = t.' \
-                                     || pg_catalog.quote_ident(ours.attname), ' and ' order by k.place), \
+               pg_catalog.string_agg('t.' || pg_catalog.quote_ident(ours.attname) \
+                   || ' operator(' || pg_catalog.quote_ident(s.nspname) || '.' || o.oprname || ') r.' \
+                   || pg_catalog.quote_ident(theirs.attname), ' and ' order by k.place), \
                exists (select from pg_catalog.pg_index i where i.indrelid = f.conrelid and i.indisvalid \
                        and i.indpred is null and i.indkey[0] = any(f.conkey)) \
                from pg_catalog.pg_constraint f \
                join pg_catalog.pg_class c on c.oid = f.conrelid \
                join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-               cross join lateral rows from (pg_catalog.unnest(f.conkey), pg_catalog.unnest(f.confkey)) \
-                   with ordinality k(theirs, ours, place) \
+               cross join lateral rows from (pg_catalog.unnest(f.conkey), pg_catalog.unnest(f.confkey), \
+                   pg_catalog.unnest(f.conpfeqop)) with ordinality k(theirs, ours, equals, place) \
+               join pg_catalog.pg_operator o on o.oid = k.equals \
+               join pg_catalog.pg_namespace s on s.oid = o.oprnamespace \
                join pg_catalog.pg_attribute theirs \
                    on theirs.attrelid = f.conrelid and theirs.attnum = k.theirs \
                join pg_catalog.pg_attribute ours \
                    on ours.attrelid = f.confrelid and ours.attnum = k.ours \
-               where f.contype = 'f' and f.confrelid = $1 and f.conparentid = 0 \
+               where f.contype = 'f' and f.confrelid = $1 and not exists (\
+                   select from pg_catalog.pg_constraint up \
+                   where up.oid = f.conparentid and up.confrelid = f.confrelid) \
                group by f.oid, f.conrelid, f.conkey, n.nspname, c.relname order by f.oid";
     let rows = writer
         .rows("what refers to it", sql, &[(&oid, Type::OID)])
@@ -271,6 +318,7 @@ pub(super) async fn destination(
     table: &Relation,
     shape: &Shape,
     name: &str,
+    expires: bool,
 ) -> Result<Destination> {
     if shape.key.is_empty() {
         let reason = "it has no primary key, so that nobody could tell what was copied already; \
@@ -282,6 +330,27 @@ pub(super) async fn destination(
     };
     if place.oid == table.oid {
         return Err(not_archivable(table, "it is its own destination"));
+    }
+    if place.is_partitioned || place.has_children {
+        let reason = format!(
+            "{} has partitions, or tables that inherit from it; name one that has none",
+            place.quoted
+        );
+        return Err(not_archivable(table, reason));
+    }
+    if place.is_unlogged && !table.is_unlogged {
+        let reason = format!(
+            "{} is unlogged, so that a crash of the server would empty it; run ALTER TABLE {} SET LOGGED",
+            place.quoted, place.quoted
+        );
+        return Err(not_archivable(table, reason));
+    }
+    if expires && !references(writer, place.oid).await?.is_empty() {
+        let reason = format!(
+            "other tables refer to {}, so its rows cannot expire; leave retentionDays out",
+            place.quoted
+        );
+        return Err(not_archivable(table, reason));
     }
     let theirs = columns(writer, place.oid).await?;
     for (column, kind) in &shape.types {
@@ -300,7 +369,12 @@ pub(super) async fn destination(
         let reason = format!(
             "{} has another primary key; it needs ({})",
             place.quoted,
-            shape.key.join(", ")
+            shape
+                .key
+                .iter()
+                .map(|key| key.quoted.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
         );
         return Err(not_archivable(table, reason));
     }

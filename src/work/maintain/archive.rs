@@ -77,7 +77,7 @@ impl Maintainer {
             result.notes = vec!["the policy is not enabled, so nothing was done".to_owned()];
             return Ok(json!(result));
         }
-        let _alone = place.alone()?;
+        let _alone = place.alone(task).await?;
         let by = format!("{}/{}", task.job.queue, task.job.id);
         let writer = Self::writer(place).await?;
         let result = self.run(place, &writer, &ask.policy, (&by, task)).await?;
@@ -144,11 +144,16 @@ fn done_so_far(result: &ArchivalResult) -> String {
 
 fn in_words(strategy: Strategy, archive: &Archive<'_>) -> String {
     let (table, before) = (archive.table(), archive.before());
-    match (strategy, archive.destination()) {
+    let mut text = match (strategy, archive.destination()) {
         (Strategy::Move, Some(place)) => format!("move rows of {table} before {before} to {place}"),
         (Strategy::Copy, Some(place)) => format!("copy rows of {table} before {before} to {place}"),
         _ => format!("delete rows of {table} before {before}"),
+    };
+    if let Some(expired) = archive.expired() {
+        // Writing to a string cannot go wrong.
+        let _ = write!(text, ", and delete there what is before {expired}");
     }
+    text
 }
 
 /// The result of a run that has done nothing yet.

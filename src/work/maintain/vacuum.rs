@@ -32,7 +32,7 @@ impl Maintainer {
         let (rest, target) = fields(task.job.data.text())?;
         let asked: Asked = read(rest)?;
         let place = self.place(target.as_deref(), WriteClass::Vacuum)?;
-        let _alone = place.alone()?;
+        let _alone = place.alone(task).await?;
         let by = format!("{}/{}", task.job.queue, task.job.id);
         let writer = Self::writer(place).await?;
         let Some(table) = &asked.table else {
