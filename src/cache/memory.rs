@@ -103,10 +103,19 @@ impl CacheLayer for Memory {
             return Err(TooLarge { bytes, limit });
         }
         let mut gone = Vec::new();
-        store.insert_with_lifecycle(key.to_owned(), entry, &mut gone);
+        store.insert_with_lifecycle(key.to_owned(), Arc::clone(&entry), &mut gone);
+        if store.peek(key).is_none() {
+            // One that had gone lately comes among those that are asked for again, and may be the first of
+            // them to go; by now there is room.
+            store.insert_with_lifecycle(key.to_owned(), entry, &mut gone);
+        }
+        let is_kept = store.peek(key).is_some();
         drop(store);
         // What is replaced is told as if it had to go.
         gone.retain(|gone| gone != key);
+        if !is_kept {
+            gone.push(key.to_owned());
+        }
         self.evictions
             .fetch_add(gone.len() as u64, Ordering::Relaxed);
         Ok(gone)

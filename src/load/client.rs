@@ -8,6 +8,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -198,9 +199,20 @@ impl Line {
         self.opened += 1;
         target.connect().await.map_err(|error| {
             self.trouble = Some(error.to_string());
-            Kind::Connect
+            if is_ours(&error) {
+                Kind::Other
+            } else {
+                Kind::Connect
+            }
         })
     }
+}
+
+/// Whether this machine has no more files or ports for a connection.
+fn is_ours(error: &std::io::Error) -> bool {
+    let ours = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL];
+    let code = error.raw_os_error();
+    ours.iter().any(|errno| Some(errno.raw_os_error()) == code)
 }
 
 async fn read(mut body: hyper::body::Incoming) -> std::result::Result<u64, Kind> {

@@ -96,6 +96,8 @@ struct Crew {
     set: Set,
     watch: Stopwatch,
     timeout: Duration,
+    /// When the last stage is over.
+    total: Duration,
     max_in_flight: usize,
     state: RefCell<State>,
     /// Rings when no arrival waits any more.
@@ -120,6 +122,7 @@ pub(super) async fn run(
     let crew = Rc::new(Crew {
         watch: Stopwatch::start(),
         timeout: scenario.timeout.as_duration(),
+        total,
         max_in_flight: scenario.max_in_flight,
         state: RefCell::new(State {
             schedule,
@@ -342,7 +345,8 @@ impl Crew {
             while let Some(arrival) = state.take(now) {
                 state.unsent += 1;
                 let endpoint = self.set.draw(arrival.number);
-                state.tally.note_unsent(arrival.stage, endpoint);
+                let waited = now.saturating_sub(arrival.at);
+                state.tally.note_unsent(arrival.stage, endpoint, waited);
             }
         } else {
             state.unsent = state.waiting(now);
@@ -378,6 +382,7 @@ impl Crew {
             service: ended_at.saturating_sub(sent_at),
             late: sent_at.saturating_sub(arrival.at),
             waited,
+            in_time: ended_at <= self.total,
             reply,
         });
     }

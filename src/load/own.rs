@@ -53,14 +53,19 @@ impl Usage {
     }
 }
 
-/// Files that this process needs besides connections.
-const SPARE: u64 = 128;
+/// Files that this process needs besides these connections and what it has open now: a server's own
+/// connections, those of its store.
+const SPARE: u64 = 512;
+/// One entry for each file that is open.
+const OPEN: &str = "/proc/self/fd";
 
 /// How many connections may be open, at most `wanted`: the limit of open files is raised as far as it
 /// may be raised.
 pub(super) fn connections(wanted: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
-    let needed = wanted as u64 + SPARE;
+    let open = std::fs::read_dir(OPEN).map_or(0, |files| files.count() as u64);
+    let kept = SPARE + open;
+    let needed = (wanted as u64).saturating_add(kept);
     if limit.current.is_none_or(|current| current >= needed) {
         return wanted;
     }
@@ -74,7 +79,7 @@ pub(super) fn connections(wanted: usize) -> usize {
     } else {
         limit.current.unwrap_or(needed)
     };
-    let free = usize::try_from(held.saturating_sub(SPARE)).unwrap_or(usize::MAX);
+    let free = usize::try_from(held.saturating_sub(kept)).unwrap_or(usize::MAX);
     free.clamp(1, wanted.max(1))
 }
 

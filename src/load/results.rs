@@ -35,11 +35,13 @@ pub(super) struct Frame {
 pub(super) fn of(plan: &Plan, ran: &Ran, frame: Frame) -> LoadTestResults {
     let tally = &ran.tally;
     let all = tally.whole();
-    let seconds = ran.took.as_secs_f64().max(1e-3);
+    // What comes after the last stage says how late the server was, not how much it can take.
+    let total = plan.scenario.duration().as_duration();
+    let seconds = ran.took.min(total).as_secs_f64().max(1e-3);
     let metrics = LoadTestMetrics {
         latency: all.latency(),
         throughput: Throughput {
-            requests_per_second: all.requests as f64 / seconds,
+            requests_per_second: all.in_time as f64 / seconds,
             bytes_per_second: all.bytes as f64 / seconds,
         },
         errors: all.errors(),
@@ -51,7 +53,7 @@ pub(super) fn of(plan: &Plan, ran: &Ran, frame: Frame) -> LoadTestResults {
         // The part that was seen may be the one with the lowest rate.
         wanted.requests_per_s = None;
     }
-    let thresholds = judge(&wanted, &all, successful as f64 / seconds);
+    let thresholds = judge(&wanted, &all, all.good_in_time as f64 / seconds);
     let generator = generator(ran, frame.usage);
     let bottlenecks = bottlenecks(plan, ran, &generator);
     let mut notes = frame.notes;
@@ -84,7 +86,15 @@ pub(super) fn of(plan: &Plan, ran: &Ran, frame: Frame) -> LoadTestResults {
         max_in_flight: plan.scenario.max_in_flight as u64,
         metrics,
         service: all.service(),
-        stages: stages(&plan.scenario.stages, tally, ran.took),
+        stages: stages(
+            &plan.scenario.stages,
+            tally,
+            match frame.ended {
+                // A last stage whose last arrival comes early is not shorter for it.
+                Ended::Finished => ran.took.max(total),
+                Ended::Stopped | Ended::Aborted => ran.took,
+            },
+        ),
         endpoints: endpoints(&ran.shown, tally, seconds),
         timeline: tally.timeline.clone(),
         generator,
@@ -281,6 +291,7 @@ mod tests {
                 service: Duration::from_millis(*ms),
                 late: Duration::from_millis(late_ms),
                 waited: false,
+                in_time: true,
                 reply: Ok(Reply {
                     status: 200,
                     bytes: 3,
@@ -319,7 +330,7 @@ mod tests {
             p95_ms: Some(60.0),
             p99_ms: None,
             error_ratio: Some(0.0),
-            requests_per_s: Some(3.0),
+            requests_per_s: Some(6.0),
         };
         let found = of(
             &plan,
@@ -342,7 +353,7 @@ mod tests {
         );
         assert!(!found.passed);
         plan.thresholds = Thresholds {
-            requests_per_s: Some(2.5),
+            requests_per_s: Some(5.0),
             ..Thresholds::default()
         };
         let found = of(
@@ -351,7 +362,7 @@ mod tests {
             frame(Ended::Finished),
         );
         assert!(found.passed);
-        assert!((found.metrics.throughput.bytes_per_second - 7.5).abs() < 1e-9);
+        assert!((found.metrics.throughput.bytes_per_second - 15.0).abs() < 1e-9);
     }
 
     #[test]

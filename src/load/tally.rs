@@ -22,6 +22,8 @@ pub(super) struct Outcome {
     pub(super) late: Duration,
     /// Whether it had to wait for a slot.
     pub(super) waited: bool,
+    /// Whether it ended before the last stage did.
+    pub(super) in_time: bool,
     pub(super) reply: Result<Reply, Kind>,
 }
 
@@ -37,9 +39,10 @@ impl Outcome {
         }
     }
 
-    /// Whether its length says something about the server: it answered, or had its time and did not.
+    /// Whether its length says something about the server: it answered, had its time and did not, or took
+    /// the request and went away.
     fn has_latency(&self) -> bool {
-        matches!(self.reply, Ok(_) | Err(Kind::Timeout))
+        matches!(self.reply, Ok(_) | Err(Kind::Timeout | Kind::Reset))
     }
 }
 
@@ -47,6 +50,9 @@ impl Outcome {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cell {
     pub(super) requests: u64,
+    /// Those that ended before the last stage did, how many of them went well, and what they brought.
+    pub(super) in_time: u64,
+    pub(super) good_in_time: u64,
     pub(super) bytes: u64,
     failures: [u64; Kind::ALL.len()],
     response: Sketch,
@@ -56,7 +62,11 @@ pub(super) struct Cell {
 impl Cell {
     fn note(&mut self, outcome: &Outcome, failure: Option<Kind>) {
         self.requests += 1;
-        if let Ok(reply) = outcome.reply {
+        self.in_time += u64::from(outcome.in_time);
+        self.good_in_time += u64::from(outcome.in_time && failure.is_none());
+        if outcome.in_time
+            && let Ok(reply) = outcome.reply
+        {
             self.bytes += reply.bytes;
         }
         if let Some(kind) = failure {
@@ -79,6 +89,8 @@ impl Cell {
     pub(super) fn merge(&mut self, other: &Self) {
         self.requests += other.requests;
         self.bytes += other.bytes;
+        self.in_time += other.in_time;
+        self.good_in_time += other.good_in_time;
         for (own, more) in self.failures.iter_mut().zip(other.failures) {
             *own += more;
         }
@@ -198,11 +210,12 @@ impl Tally {
         }
     }
 
-    /// An arrival that was due and never sent.
-    pub(super) fn note_unsent(&mut self, stage: usize, endpoint: usize) {
+    /// An arrival that was due, has waited so long, and is never sent: its latency would have been more.
+    pub(super) fn note_unsent(&mut self, stage: usize, endpoint: usize, waited: Duration) {
         if let Some(cell) = self.cells.get_mut(stage * self.endpoints + endpoint) {
             cell.requests += 1;
             cell.fail(Kind::Unsent, 1);
+            cell.response.add(millis(waited), 1);
         }
         self.done += 1;
         self.failed += 1;
@@ -296,6 +309,7 @@ mod tests {
             service: Duration::from_millis(ms / 2),
             late: Duration::from_millis(1),
             waited: false,
+            in_time: ms < 1_000,
             reply,
         }
     }
@@ -313,7 +327,9 @@ mod tests {
         tally.note(&outcome(1, 0, 40, Ok(answer(302))));
         tally.note(&outcome(1, 0, 1_000, Err(Kind::Timeout)));
         tally.note(&outcome(1, 0, 1, Err(Kind::Connect)));
-        tally.note_unsent(1, 1);
+        tally.note_unsent(1, 1, Duration::from_millis(1_500));
+        let whole = tally.whole();
+        assert_eq!((whole.in_time, whole.good_in_time), (5, 2));
         let of = |cell: Cell| (cell.requests, cell.failed());
         assert_eq!(of(tally.whole()), (7, 5));
         assert_eq!((of(tally.stage(0)), of(tally.stage(1))), ((2, 1), (5, 4)));
@@ -327,7 +343,8 @@ mod tests {
         assert!((errors.rate - 5.0 / 7.0).abs() < 1e-9);
         // A connection that was refused at once says nothing about how fast the server answers.
         let latency = tally.whole().latency();
-        assert_eq!((latency.min, latency.max), (Some(10.0), Some(1_000.0)));
+        // One that was never sent waited at least so long.
+        assert_eq!((latency.min, latency.max), (Some(10.0), Some(1_500.0)));
         assert_eq!(tally.whole().service().max, Some(500.0));
         assert_eq!(tally.whole().bytes, 40);
     }

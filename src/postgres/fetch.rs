@@ -21,16 +21,20 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::connect;
 use super::observer::{Manner, Options};
 use super::{Error, MARKER, Result};
+use crate::model::units::Millis;
 
 /// How much longer than its own `statement_timeout` a server may take before the line counts as dead.
 const NETWORK_SLACK: Duration = Duration::from_secs(2);
+/// After connecting failed, who comes next is told the same for so long: each of many would else wait for
+/// it in turn.
+const DOWN: Duration = Duration::from_secs(1);
 /// How the query is called in errors.
 const PART: &str = "the query";
 
@@ -56,6 +60,8 @@ pub struct Fetched {
 pub struct Fetcher {
     options: Options,
     line: Option<Line>,
+    /// When connecting failed last, and why.
+    down: Option<(Instant, String)>,
 }
 
 struct Line {
@@ -89,6 +95,7 @@ impl Fetcher {
         Self {
             options,
             line: None,
+            down: None,
         }
     }
 
@@ -98,22 +105,42 @@ impl Fetcher {
     /// Those of connecting and of the server; [`Error::Parameters`], [`Error::SameColumns`],
     /// [`Error::TooManyRows`] and [`Error::TooManyBytes`].
     pub async fn fetch(&mut self, sql: &str, bounds: Bounds) -> Result<Fetched> {
+        let line = self.begun().await?;
+        self.over(line, sql, bounds).await
+    }
+
+    /// A line with a transaction begun. One that had died unseen since the last query is opened anew; what
+    /// kills a line later is not run a second time.
+    async fn begun(&mut self) -> Result<Line> {
         let kept = self.line.take();
         let kept = kept.filter(|line| !line.in_use && !line.client.is_closed());
-        if let Some(line) = kept {
-            match self.over(line, sql, bounds).await {
-                // It had died unseen since the last query.
-                Err(Error::Lost { .. }) => {}
-                done => return done,
-            }
+        if let Some(mut line) = kept
+            && line.start().await.is_ok()
+        {
+            return Ok(line);
         }
-        let line = Line::open(&self.options).await?;
-        self.over(line, sql, bounds).await
+        if let Some((since, reason)) = &self.down
+            && since.elapsed() < DOWN
+        {
+            return Err(Error::StillDown {
+                reason: reason.clone(),
+            });
+        }
+        let opened = async {
+            let mut line = Line::open(&self.options).await?;
+            line.start().await?;
+            Ok(line)
+        }
+        .await;
+        self.down = opened
+            .as_ref()
+            .err()
+            .map(|error: &Error| (Instant::now(), error.to_string()));
+        opened
     }
 
     /// Runs it over a line, which is kept if it is still good.
     async fn over(&mut self, mut line: Line, sql: &str, bounds: Bounds) -> Result<Fetched> {
-        line.in_use = true;
         let limit = self.options.statement_timeout.as_duration() + NETWORK_SLACK;
         let told = (line.address.clone(), self.options.statement_timeout);
         let fetched = match timeout(limit, line.transaction(sql, bounds)).await {
@@ -186,15 +213,17 @@ impl Line {
         sql: &str,
         bounds: Bounds,
     ) -> std::result::Result<Fetched, Fault> {
-        self.client.batch_execute(&self.begin).await?;
         if !self.parsed.contains(sql) {
             self.parse(sql).await?;
             self.parsed.insert(sql.to_owned());
         }
         // A comment at the end of theirs must not take our bracket with it, and a column of theirs
         // may be called as our row is.
+        // The driver takes a row whole, so none may be longer than what is too long in any case.
+        let longest = i32::try_from(bounds.bytes.saturating_add(1)).unwrap_or(i32::MAX);
         let whole = format!(
-            "select {MARKER} pg_catalog.row_to_json(plimsoll_row.*)::pg_catalog.text from (\n{sql}\n) plimsoll_row"
+            "select {MARKER} pg_catalog.left(pg_catalog.row_to_json(plimsoll_row.*)::pg_catalog.text, {longest}) \
+             from (\n{sql}\n) plimsoll_row"
         );
         let none: [(i32, Type); 0] = [];
         let mut rows = pin!(self.client.query_typed_raw(&whole, none).await?);
@@ -222,6 +251,20 @@ impl Line {
         // What is kept for long should take no more than it holds.
         fetched.json.shrink_to_fit();
         Ok(fetched)
+    }
+
+    /// Begins the transaction of one query.
+    async fn start(&mut self) -> Result<()> {
+        self.in_use = true;
+        let begun = timeout(NETWORK_SLACK, self.client.batch_execute(&self.begin)).await;
+        match begun {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(Error::from_query(PART, (&self.address, Millis(0)), &error)),
+            Err(_) => Err(Error::Lost {
+                address: self.address.clone(),
+                detail: format!("no answer within {} ms", NETWORK_SLACK.as_millis()),
+            }),
+        }
     }
 
     /// Has the server parse the statement alone, and looks at what it would give.

@@ -245,13 +245,13 @@ pub struct WarmedQuery {
     pub took_ms: f64,
 }
 
-/// Loads what is wished for, the critical queries first. Each target works through its own; they do not
-/// wait for each other.
+/// Loads what is wished for: those of one priority together, the critical ones first, and the next when
+/// they are done.
 ///
 /// # Errors
 /// [`cache::Error::UnknownKey`], before anything is loaded. What fails is told in the result.
 pub async fn warm(cache: &Arc<Cache>, wish: &Wish) -> Result<Warmed, cache::Error> {
-    let mut keys: Vec<String> = Vec::new();
+    let mut keys: Vec<(Priority, String)> = Vec::new();
     for rule in cache.by_priority() {
         let is_wanted = match wish {
             Wish::All => true,
@@ -259,32 +259,34 @@ pub async fn warm(cache: &Arc<Cache>, wish: &Wish) -> Result<Warmed, cache::Erro
             Wish::Priority(priority) => rule.priority == *priority,
         };
         if is_wanted {
-            keys.push(rule.key.clone());
+            keys.push((rule.priority, rule.key.clone()));
         }
     }
     if let Wish::Keys(wanted) = wish {
-        for key in wanted.iter().filter(|key| !keys.contains(key)) {
+        let is_known = |key: &&String| keys.iter().any(|(_, known)| known == *key);
+        for key in wanted.iter().filter(|key| !is_known(key)) {
             // Says what may have been meant.
             cache.held(&cache::Which::Key(key.clone()))?;
         }
     }
-    // All are begun in their order, and a target's connection is given in that order.
-    let loads = keys.iter().map(|key| cache.load(key));
     let mut warmed = Warmed::default();
-    for (key, done) in keys.iter().zip(join_all(loads).await) {
-        match done {
-            Ok(entry) => warmed.loaded.push(WarmedQuery {
-                key: key.clone(),
-                rows: entry.rows,
-                bytes: entry.body.len(),
-                took_ms: entry.took.as_secs_f64() * 1e3,
-            }),
-            Err(cache::Error::Failed { failure, .. }) => {
-                warmed
-                    .failed
-                    .push((key.clone(), failure.reason.to_string()));
+    for same in keys.chunk_by(|(one, _), (other, _)| one == other) {
+        let loads = same.iter().map(|(_, key)| cache.load(key));
+        for ((_, key), done) in same.iter().zip(join_all(loads).await) {
+            match done {
+                Ok(entry) => warmed.loaded.push(WarmedQuery {
+                    key: key.clone(),
+                    rows: entry.rows,
+                    bytes: entry.body.len(),
+                    took_ms: entry.took.as_secs_f64() * 1e3,
+                }),
+                Err(cache::Error::Failed { failure, .. }) => {
+                    warmed
+                        .failed
+                        .push((key.clone(), failure.reason.to_string()));
+                }
+                Err(other) => warmed.failed.push((key.clone(), other.to_string())),
             }
-            Err(other) => warmed.failed.push((key.clone(), other.to_string())),
         }
     }
     Ok(warmed)
@@ -356,12 +358,12 @@ pub(crate) async fn task(cache: &Arc<Cache>, data: &str) -> Result<Value, Failur
             .collect();
         return Ok(json!({ "warmed": rows }));
     }
-    let failed: Vec<String> = done
-        .failed
-        .iter()
-        .map(|(key, why)| format!("{key}: {why}"))
-        .collect();
-    Err(Failure::of(failed.join("; ")))
+    // A server's words may quote a value, and who may only look sees why a job failed.
+    let failed: Vec<&str> = done.failed.iter().map(|(key, _)| key.as_str()).collect();
+    Err(Failure::of(format!(
+        "not loaded: {}; `plimsoll cache list` says why",
+        failed.join(", ")
+    )))
 }
 
 #[cfg(test)]

@@ -40,8 +40,8 @@ const AGAIN: Duration = Duration::from_mins(1);
 /// A throughput that nobody set must be reached but for this share of the schedule's own.
 const SLACK: f64 = 0.05;
 
-/// One load test at a time in this process: two would measure each other, and two of a queue's two
-/// workers would keep forecasts and backups waiting.
+/// One load test at a time in this process: two would measure each other, and several would keep forecasts
+/// and backups waiting for a worker.
 static LANE: Semaphore = Semaphore::const_new(1);
 
 /// What somebody wants to have run.
@@ -176,8 +176,9 @@ fn usual(scenario: &Scenario) -> Thresholds {
 /// When records cannot be written.
 pub fn keep(store: &Store, result: &LoadTestResults) -> crate::store::Result<()> {
     let records = store.records();
-    records.put(KIND, &result.id, result)?;
+    // What is cut off between the two is in the list, and goes with it.
     records.put(SUMMARY, &result.id, &result.summary())?;
+    records.put(KIND, &result.id, result)?;
     // Ids sort by time.
     let all = records.list::<IgnoredAny>(SUMMARY)?;
     for (id, _) in all.iter().take(all.len().saturating_sub(KEPT)) {

@@ -27,7 +27,9 @@ impl Origin {
     /// # Errors
     /// [`BadUrl`] for all but `http://host:port/path` and the same with `https`.
     pub fn of_url(url: &str) -> Result<(Self, String), BadUrl> {
-        let shown: String = url.chars().take(200).collect();
+        // A password in it is nobody's business.
+        let bare = url.rsplit_once('@').map_or(url, |(_, rest)| rest);
+        let shown: String = bare.chars().take(200).collect();
         let bad = |why: &str| BadUrl(format!("{shown:?} {why}"));
         let Some((scheme, rest)) = url.split_once("://") else {
             return Err(bad("has no scheme; write http://host:port"));
