@@ -32,9 +32,6 @@ use crate::model::units::Millis;
 
 /// How much longer than its own `statement_timeout` a server may take before the line counts as dead.
 const NETWORK_SLACK: Duration = Duration::from_secs(2);
-/// After connecting failed, who comes next is told the same for so long: each of many would else wait for
-/// it in turn.
-const DOWN: Duration = Duration::from_secs(1);
 /// How the query is called in errors.
 const PART: &str = "the query";
 
@@ -105,13 +102,27 @@ impl Fetcher {
     /// Those of connecting and of the server; [`Error::Parameters`], [`Error::SameColumns`],
     /// [`Error::TooManyRows`] and [`Error::TooManyBytes`].
     pub async fn fetch(&mut self, sql: &str, bounds: Bounds) -> Result<Fetched> {
-        let line = self.begun().await?;
+        self.fetch_since(Instant::now(), sql, bounds).await
+    }
+
+    /// As [`Self::fetch`], for somebody who has waited for his turn since `asked`: where connecting has failed
+    /// meanwhile he is told so, since each of many would else wait for that in turn.
+    ///
+    /// # Errors
+    /// As [`Self::fetch`]; [`Error::StillDown`].
+    pub async fn fetch_since(
+        &mut self,
+        asked: Instant,
+        sql: &str,
+        bounds: Bounds,
+    ) -> Result<Fetched> {
+        let line = self.begun(asked).await?;
         self.over(line, sql, bounds).await
     }
 
     /// A line with a transaction begun. One that had died unseen since the last query is opened anew; what
     /// kills a line later is not run a second time.
-    async fn begun(&mut self) -> Result<Line> {
+    async fn begun(&mut self, asked: Instant) -> Result<Line> {
         let kept = self.line.take();
         let kept = kept.filter(|line| !line.in_use && !line.client.is_closed());
         if let Some(mut line) = kept
@@ -119,8 +130,8 @@ impl Fetcher {
         {
             return Ok(line);
         }
-        if let Some((since, reason)) = &self.down
-            && since.elapsed() < DOWN
+        if let Some((at, reason)) = &self.down
+            && *at >= asked
         {
             return Err(Error::StillDown {
                 reason: reason.clone(),

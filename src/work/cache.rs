@@ -11,6 +11,7 @@ use futures_util::future::join_all;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use crate::advise::{query, script};
 use crate::cache::{self, Cache, Loaded, Loader, Memory};
@@ -175,8 +176,10 @@ fn loader(plans: BTreeMap<String, Arc<Plan>>, limit: Millis) -> Loader {
         let (plan, key) = (plans.get(key).cloned(), key.to_owned());
         Box::pin(async move {
             let plan = plan.ok_or("it has no target")?;
+            let asked = Instant::now();
             let mut fetcher = plan.door.lock().await;
-            match fetcher.fetch(&plan.sql, plan.bounds).await {
+            let result = fetcher.fetch_since(asked, &plan.sql, plan.bounds).await;
+            match result {
                 Ok(result) => Ok(Loaded {
                     body: Bytes::from(result.json),
                     rows: result.rows,
