@@ -270,14 +270,18 @@ impl Cache {
     /// Loads anew beside whoever asked, unless that is under way or rests.
     fn refresh(self: &Arc<Self>, slot: &Arc<Slot>, now: Timestamp) {
         let mut state = slot.state();
-        if state.flight.is_none() && state.resting(now).is_none() {
+        // Another one's load may have ended since this one looked.
+        let entry = self.layer.peek(&slot.rule.key);
+        let is_fresh = entry.is_some_and(|entry| entry.life(now) == Life::Fresh);
+        if !is_fresh && state.flight.is_none() && state.resting(now).is_none() {
             drop(self.flight(slot, &mut state));
         }
     }
 
     /// The load under way, or a new one. It goes on when nobody waits for it any more: another will.
     fn flight(self: &Arc<Self>, slot: &Arc<Slot>, state: &mut slot::State) -> Flight {
-        if let Some(flight) = &state.flight {
+        // One that has ended and is still here ended badly; nobody should wait for it again.
+        if let Some(flight) = state.flight.as_ref().filter(|f| f.peek().is_none()) {
             return flight.clone();
         }
         let (cache, worker, epoch) = (Arc::clone(self), Arc::clone(slot), state.epoch);

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -17,6 +18,9 @@ use tokio_rustls::TlsConnector;
 
 use super::{Error, Result};
 use crate::model::load::Origin;
+
+/// How long a name may take to be looked up.
+const LOOKUP: Duration = Duration::from_secs(5);
 
 /// What became of a request that gave no answer below 400.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,7 +85,10 @@ impl Target {
             origin: origin.to_string(),
             reason,
         };
-        let found = tokio::net::lookup_host((origin.host.as_str(), origin.port)).await;
+        let found = tokio::net::lookup_host((origin.host.as_str(), origin.port));
+        let found = tokio::time::timeout(LOOKUP, found)
+            .await
+            .map_err(|_| unreachable("the resolver did not answer".to_owned()))?;
         let addresses: Vec<_> = found
             .map_err(|error| unreachable(error.to_string()))?
             .collect();

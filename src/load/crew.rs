@@ -126,7 +126,12 @@ pub(super) async fn run(
         max_in_flight: scenario.max_in_flight,
         state: RefCell::new(State {
             schedule,
-            tally: Tally::new(scenario.stages.len(), set.len(), total),
+            // Answers may come for as long as a request may wait and take after the last stage.
+            tally: Tally::new(
+                scenario.stages.len(),
+                set.len(),
+                total + 2 * scenario.timeout.as_duration(),
+            ),
             idle: Vec::new(),
             workers: 0,
             in_flight: 0,

@@ -185,7 +185,7 @@ fn on_this_thread(
         .build()
         .map_err(|error| Error::Generator(error.to_string()))?;
     let local = tokio::task::LocalSet::new();
-    local.block_on(&runtime, async {
+    let outcome = local.block_on(&runtime, async {
         let stop = async {
             tokio::select! {
                 () = stop => {}
@@ -193,7 +193,10 @@ fn on_this_thread(
             }
         };
         whole(plan, stop, told).await
-    })
+    });
+    // A resolver that does not answer would else hold up the end.
+    runtime.shutdown_background();
+    outcome
 }
 
 async fn whole(
