@@ -40,9 +40,11 @@ WHERE EXISTS (SELECT FROM pg_available_extensions WHERE name = 'pg_stat_statemen
 -- "vacuum", before 17: only a table's owner may; membership also lets the role drop the table
 --   GRANT app_owner TO plimsoll_writer;
 -- "archive": rows of these tables, and a place for them
+--   GRANT USAGE ON SCHEMA app TO plimsoll_writer;
 --   GRANT SELECT, UPDATE, DELETE ON app.event TO plimsoll_writer;  -- UPDATE locks rows, nothing more
 --   GRANT SELECT ON app.note TO plimsoll_writer;  -- each table whose foreign key refers to app.event
 --   CREATE SCHEMA archive AUTHORIZATION plimsoll_writer;
+-- or, for a destination that is another's: INSERT, SELECT and UPDATE (it locks rows), and DELETE for retentionDays
 -- so that it is told whose snapshot keeps dead rows:
 --   GRANT pg_read_all_stats TO plimsoll_writer;
 -- Triggers on these tables run as this role when rows go.

@@ -361,10 +361,15 @@ struct Job {
 
 /// Waits for a job's end and tells how far it is; its result, and the progress it noted last.
 async fn ended(client: &Client, id: &str) -> anyhow::Result<(Value, Value)> {
-    let path = format!("{BASE}/jobs/plimsoll/{}", encoded(id));
-    let mut told = Value::Null;
+    let path = |id: &str| format!("{BASE}/jobs/plimsoll/{}", encoded(id));
+    let (mut at, mut told) = (path(id), Value::Null);
     loop {
-        let job: Job = client.json(&path).await?;
+        let job: Job = client.json(&at).await?;
+        // Behind another write to the target, a job waits as another one.
+        if let Some(next) = job.returnvalue.get("handedOn").and_then(Value::as_str) {
+            at = path(next);
+            continue;
+        }
         if job.progress != told {
             told = job.progress.clone();
             // Nobody may be there to read it.

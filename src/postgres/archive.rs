@@ -19,7 +19,7 @@ use super::writer::{Relation, Writer};
 use super::{Error, Result, vacuum};
 use crate::model::maintenance::{ArchivalPolicy, ArchivalPreview, Strategy};
 use crate::model::units::Timestamp;
-use schema::{Age, Clock, Destination, Shape};
+use schema::{Age, Clock, Destination, Purpose, Shape};
 
 /// What one batch did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -72,10 +72,12 @@ impl<'w> Archive<'w> {
         let table = writer.relation(&policy.table).await?;
         let shape = schema::shape(writer, &table, policy.column.as_deref()).await?;
         let expired = policy.retention_days.map(|days| days_before(now, days));
+        let purpose = Purpose {
+            copies: policy.archive_strategy == Strategy::Copy,
+            expires: expired.is_some(),
+        };
         let destination = match &policy.archive_destination {
-            Some(name) => {
-                Some(schema::destination(writer, &table, &shape, name, expired.is_some()).await?)
-            }
+            Some(name) => Some(schema::destination(writer, &table, &shape, name, purpose).await?),
             None => None,
         };
         Ok(Archive {
@@ -207,6 +209,7 @@ impl<'w> Archive<'w> {
         self.writer.begin().await?;
         let done = async {
             self.hold().await?;
+            self.writer.find_as_the_role().await?;
             match self.strategy {
                 Strategy::Copy => self.copy(rows).await,
                 Strategy::Move | Strategy::Delete => Ok((self.take(rows).await?, None)),
@@ -223,10 +226,11 @@ impl<'w> Archive<'w> {
     /// Keeps the tables as they are until the transaction ends, and looks whether that is how they were
     /// planned with: a column, a key or a reference that came meanwhile must not be missed.
     async fn hold(&self) -> Result<()> {
-        let mut sql = format!(
-            "lock table only {} in row exclusive mode",
-            self.table.quoted
-        );
+        let mode = match self.strategy {
+            Strategy::Copy => "access share",
+            Strategy::Move | Strategy::Delete => "row exclusive",
+        };
+        let mut sql = format!("lock table only {} in {mode} mode", self.table.quoted);
         if let Some(destination) = &self.destination {
             // Writing to a string cannot go wrong.
             let _ = write!(
@@ -250,9 +254,12 @@ impl<'w> Archive<'w> {
             return Err(changed());
         }
         if let Some(destination) = &self.destination {
-            let expires = self.expired.is_some();
+            let purpose = Purpose {
+                copies: self.strategy == Strategy::Copy,
+                expires: self.expired.is_some(),
+            };
             let name = &destination.quoted;
-            let now = schema::destination(self.writer, &table, &shape, name, expires).await?;
+            let now = schema::destination(self.writer, &table, &shape, name, purpose).await?;
             if !now.is_there {
                 return Err(changed());
             }
@@ -321,7 +328,9 @@ impl<'w> Archive<'w> {
     /// The condition that `t` is one of the rows at `$1` that are older than `$2` and free.
     fn chosen(&self) -> String {
         format!(
-            "t.ctid = any($1::pg_catalog.text[]::pg_catalog.tid[]) and {} and {}",
+            "t.tableoid = '{}'::pg_catalog.oid \
+             and t.ctid = any($1::pg_catalog.text[]::pg_catalog.tid[]) and {} and {}",
+            self.table.oid,
             old("t", &self.shape.age, 2),
             self.shape.unreferenced(),
         )
@@ -465,6 +474,7 @@ impl<'w> Archive<'w> {
         self.writer.begin().await?;
         let done = async {
             self.hold().await?;
+            self.writer.find_as_the_role().await?;
             self.writer
                 .execute("deleting what was kept long enough", &sql, &parameters)
                 .await

@@ -160,7 +160,12 @@ impl Writer {
         writer.version = u32::try_from(cells.get::<i32>(1)?).unwrap_or_default();
         writer.role = cells.text(2)?;
         writer.database = cells.text(3)?;
-        writer.path = format!("pg_catalog, {}", cells.text(6)?);
+        let path = cells.text(6)?;
+        writer.path = if path.trim().is_empty() {
+            "pg_catalog".to_owned()
+        } else {
+            format!("pg_catalog, {path}")
+        };
         writer.schemas = cells.get(7)?;
         // A policy that hides rows must not make an archive that lacks them. VACUUM takes the pauses
         // that autovacuum takes, and like that finds nobody's functions in place of built-in ones.
@@ -168,7 +173,7 @@ impl Writer {
             .simple(
                 "set /* plimsoll */ default_transaction_read_only = off; \
                  set row_security = off; set search_path = pg_catalog; set datestyle = 'ISO'; \
-                 set idle_in_transaction_session_timeout = '60s'; set vacuum_cost_delay = '2ms'",
+                 set extra_float_digits = 1; set idle_in_transaction_session_timeout = '60s'; set vacuum_cost_delay = '2ms'",
             )
             .await?;
         Ok(writer)
@@ -195,13 +200,17 @@ impl Writer {
         at.ok_or(Error::NotConnected)
     }
 
-    /// Begins a transaction that sees what others have committed, statement by statement, and in which
-    /// names are found as the role finds them, after built-in ones.
+    /// Begins a transaction that sees what others have committed, statement by statement.
     pub(super) async fn begin(&self) -> Result<()> {
         self.simple(
             "begin /* plimsoll */ isolation level read committed; set local row_security = off",
         )
-        .await?;
+        .await
+    }
+
+    /// From here to the transaction's end names are found as the role finds them, after built-in ones:
+    /// triggers and rules may rest on that.
+    pub(super) async fn find_as_the_role(&self) -> Result<()> {
         let sql = "select /* plimsoll */ pg_catalog.set_config('search_path', $1, true)";
         self.rows("the search path", sql, &[(&self.path, Type::TEXT)])
             .await?;
@@ -242,6 +251,7 @@ impl Writer {
     pub(super) async fn find(&self, asked: &str) -> Result<Option<Relation>> {
         let names = identifier::names(asked);
         let parts = [false, true].map(|folded| identifier::parts(asked, folded));
+        let is_bare = parts.iter().flatten().all(|parts| parts.len() == 1);
         // A bare name is one that the role would find: another schema's table of the same name is not
         // meant, least of all where rows are deleted.
         let is_meant = |relation: &Relation| {
@@ -253,6 +263,29 @@ impl Writer {
         };
         let mut found = self.relations(&names).await?;
         found.retain(is_meant);
+        // Of one name in several schemas of the path, the first schema's.
+        let place = |relation: &Relation| self.schemas.iter().position(|s| *s == relation.schema);
+        let all = found.clone();
+        found.retain(|relation| {
+            let own = place(relation);
+            let hides = |other: &Relation| other.name == relation.name && place(other) < own;
+            own.is_none()
+                || !all
+                    .iter()
+                    .any(|other| place(other).is_some() && hides(other))
+                || !is_bare
+        });
+        Self::pick(asked, &found)
+    }
+
+    /// The table that `asked`, a bare name, names in this schema; `None` where there is none.
+    pub(super) async fn find_in(&self, schema: &str, asked: &str) -> Result<Option<Relation>> {
+        let mut found = self.relations(&identifier::names(asked)).await?;
+        found.retain(|relation| relation.schema == schema);
+        Self::pick(asked, &found)
+    }
+
+    fn pick(asked: &str, found: &[Relation]) -> Result<Option<Relation>> {
         let of = |relation: &'_ Relation| -> (String, String) {
             (relation.schema.clone(), relation.name.clone())
         };

@@ -103,7 +103,13 @@ impl App {
         let keeper = Embedded::open(&store, queue::Options { durability })?;
         let queues = Arc::new(Queues::new(Arc::new(keeper), Arc::clone(&clock)));
         let analyst = Arc::new(Analyst::of(&targets, &config, Arc::clone(&clock)));
-        let maintainer = Maintainer::of(&targets, &config, Arc::clone(&store), Arc::clone(&clock))?;
+        let maintainer = Maintainer::of(
+            &targets,
+            &config,
+            Arc::clone(&store),
+            Arc::clone(&queues),
+            Arc::clone(&clock),
+        )?;
         Ok(Self {
             config: Arc::new(config),
             clock,

@@ -102,6 +102,7 @@ type Result<T> = std::result::Result<T, Refused>;
 pub struct Maintainer {
     places: Vec<Place>,
     store: Arc<Store>,
+    queues: Arc<Queues>,
     clock: Arc<dyn Clock>,
 }
 
@@ -117,11 +118,15 @@ struct Place {
 }
 
 impl Place {
-    /// Waits until no other write is under way there, unless the job is called off meanwhile.
-    async fn alone(&self, task: &Task) -> Result<SemaphorePermit<'_>> {
+    /// The right to write there, one at a time. Jobs of one key come one after the other, so they wait for a
+    /// moment at most; any other that finds somebody at work does not wait: `None`.
+    async fn alone(&self, task: &Task) -> Result<Option<SemaphorePermit<'_>>> {
+        if task.job.opts.key.is_none() {
+            return Ok(self.alone.try_acquire().ok());
+        }
         tokio::select! {
             // Nobody closes it.
-            permit = self.alone.acquire() => permit.map_err(|_| Refused::Stopped),
+            permit = self.alone.acquire() => permit.map(Some).map_err(|_| Refused::Stopped),
             () = task.stopping() => Err(Refused::Stopped),
         }
     }
@@ -136,6 +141,7 @@ impl Maintainer {
         targets: &[WatchedTarget],
         config: &Config,
         store: Arc<Store>,
+        queues: Arc<Queues>,
         clock: Arc<dyn Clock>,
     ) -> super::Result<Self> {
         let place = |target: &WatchedTarget| {
@@ -161,6 +167,7 @@ impl Maintainer {
         Ok(Self {
             places: targets.iter().map(place).collect::<super::Result<_>>()?,
             store,
+            queues,
             clock,
         })
     }
@@ -199,6 +206,17 @@ impl Maintainer {
                 class,
             })
         }
+    }
+
+    /// Gives a job on to one that waits for its turn in the queue, where it holds up no other task.
+    async fn hand_on(&self, place: &Place, task: &Task) -> std::result::Result<Value, Failure> {
+        let data = serde_json::from_str(task.job.data.text())
+            .map_err(|error| Failure::of(error.to_string()))?;
+        let added = tasks::add(&self.queues, &task.job.name, &data, Some(key(&place.name)));
+        let id = added
+            .await
+            .map_err(|error| Failure::of(error.to_string()))?;
+        Ok(json!({ "handedOn": id, "why": "another write to this target is under way" }))
     }
 
     async fn writer(place: &Place) -> Result<Writer> {

@@ -261,6 +261,50 @@ async fn by_terminal(serve: &Serve, admin: &Client) {
     assert!(failed.stderr.contains("no table"), "{}", failed.stderr);
 
     audited(serve).await;
+    in_turn(serve, admin).await;
+}
+
+/// Jobs without a key, as schedules make them, wait in the queue behind one that is at work.
+async fn in_turn(serve: &Serve, admin: &Client) {
+    admin
+        .batch_execute("begin; lock table event in share mode")
+        .await
+        .unwrap();
+    let job = |id: &str, days: u32| {
+        json!({"name": "archive", "opts": {"jobId": id},
+               "data": {"table": "event", "archiveAfterDays": days, "archiveStrategy": "delete"}})
+    };
+    let jobs = json!([job("a", 140), job("b", 130), job("c", 120)]);
+    assert_eq!(post(serve, "jobs/plimsoll", &jobs).await.status, 201);
+    let get = async |id: &str| {
+        let path = format!("{BASE}/jobs/plimsoll/{id}");
+        serve.get(&path).await.json()
+    };
+    let mut next = Vec::new();
+    for id in ["a", "b", "c"] {
+        // Whichever came first waits for the lock; the others are given on at once.
+        for _ in 0..10 {
+            let told = get(id).await["returnvalue"]["handedOn"].clone();
+            if let Some(told) = told.as_str() {
+                next.push(told.to_owned());
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+    assert_eq!(next.len(), 2, "{next:?}");
+    admin.batch_execute("rollback").await.unwrap();
+    for id in next {
+        let mut state = Value::Null;
+        for _ in 0..200 {
+            state = get(&id).await["state"].clone();
+            if state == "completed" {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(state, "completed");
+    }
 }
 
 async fn audited(serve: &Serve) {

@@ -559,3 +559,51 @@ async fn nobodys_operators_stand_in_for_built_in_ones_and_triggers_find_what_the
     let mut copying = Archive::plan(&writer, &copy, now()).await.unwrap();
     assert_eq!(all(&mut copying).await.unwrap().archived, 1);
 }
+
+/// Names as the role finds them: an enum of its schema, the first table of its path, a destination beside the
+/// table; and a reference that compares as its foreign key does.
+#[tokio::test]
+async fn names_are_those_that_the_role_would_find() {
+    let Some((server, admin)) = scene().await else {
+        return;
+    };
+    run(
+        &admin,
+        "create schema app;; create type app.\"Status\" as enum ('NEW', 'OLD');; \
+         create table app.event (id char(4) primary key, at timestamptz, status app.\"Status\", \
+           tags text[], uid uuid default gen_random_uuid());; \
+         insert into app.event select lpad(i::text, 2, '0'), timestamptz '2020-01-01', 'OLD', array['a', null] \
+           from generate_series(1, 9) i;; \
+         create table public.event (id int primary key, at timestamptz);; \
+         insert into public.event values (1, '2020-01-01');; \
+         create table app.remark (event text references app.event on delete cascade);; \
+         insert into app.remark values ('03');; \
+         alter role postgres set search_path = app, public",
+    )
+    .await;
+    let writer = Writer::open(&options(&server, "postgres")).await.unwrap();
+    let json = r#"{"table": "event", "archiveAfterDays": 9, "archiveStrategy": "move",
+                   "archiveDestination": "event_old", "batchRows": 4}"#;
+    for (moved, made) in [(8, true), (0, false)] {
+        let mut archive = Archive::plan(&writer, &policy(json), now()).await.unwrap();
+        assert_eq!(archive.table(), "app.event");
+        assert_eq!(archive.destination(), Some("app.event_old"));
+        assert_eq!(archive.preview().await.unwrap().makes_destination, made);
+        assert_eq!(all(&mut archive).await.unwrap().deleted, moved);
+    }
+    assert_eq!(number(&admin, "select count(*) from app.remark").await, 1);
+    assert_eq!(number(&admin, "select count(*) from public.event").await, 1);
+    run(
+        &admin,
+        "create function skip() returns trigger language plpgsql as 'begin return null; end';; \
+         create trigger skip before insert on app.event_old for each row execute function skip()",
+    )
+    .await;
+    let copy = policy(&json.replace("move", "copy"));
+    let error = Archive::plan(&writer, &copy, now())
+        .await
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("trigger or rule"), "{error}");
+}

@@ -108,6 +108,15 @@ impl Shape {
     }
 }
 
+/// What a destination is for, beyond taking rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Purpose {
+    /// Rows stay where they were, so that nobody compares.
+    pub(super) copies: bool,
+    /// Its rows are deleted in their turn.
+    pub(super) expires: bool,
+}
+
 /// Where rows go.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Destination {
@@ -251,7 +260,7 @@ fn age_of(table: &Relation, all: &[Column], asked: Option<&str>) -> Result<(Age,
 /// The primary key, with the operators of its index: strategy 3 of a B-tree is equality.
 async fn key(writer: &Writer, oid: u32) -> Result<Vec<Key>> {
     let sql = "select /* plimsoll */ pg_catalog.quote_ident(a.attname), \
-               'operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname || ')' \
+               'operator(' || pg_catalog.quote_ident(n.nspname) || '.' || o.oprname::text || ')' \
                from pg_catalog.pg_index i \
                cross join lateral rows from (pg_catalog.unnest(i.indkey::int2[]), \
                    pg_catalog.unnest(i.indclass::oid[])) with ordinality k(attnum, class, place) \
@@ -278,9 +287,13 @@ async fn key(writer: &Writer, oid: u32) -> Result<Vec<Key>> {
 async fn references(writer: &Writer, oid: u32) -> Result<Vec<Reference>> {
     let sql = "select /* plimsoll */ \
                pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(c.relname), \
-               pg_catalog.string_agg('t.' || pg_catalog.quote_ident(ours.attname) \
-                   || ' operator(' || pg_catalog.quote_ident(s.nspname) || '.' || o.oprname || ') r.' \
-                   || pg_catalog.quote_ident(theirs.attname), ' and ' order by k.place), \
+               pg_catalog.string_agg('t.' || pg_catalog.quote_ident(ours.attname) || \
+                   case when lt.typtype = 'p' then '' else '::' || pg_catalog.quote_ident(ln.nspname) \
+                       || '.' || pg_catalog.quote_ident(lt.typname) end \
+                   || ' operator(' || pg_catalog.quote_ident(s.nspname) || '.' || o.oprname::text || ') r.' \
+                   || pg_catalog.quote_ident(theirs.attname) || \
+                   case when rt.typtype = 'p' then '' else '::' || pg_catalog.quote_ident(rn.nspname) \
+                       || '.' || pg_catalog.quote_ident(rt.typname) end, ' and ' order by k.place), \
                exists (select from pg_catalog.pg_index i where i.indrelid = f.conrelid and i.indisvalid \
                        and i.indpred is null and i.indkey[0] = any(f.conkey)) \
                from pg_catalog.pg_constraint f \
@@ -290,6 +303,10 @@ async fn references(writer: &Writer, oid: u32) -> Result<Vec<Reference>> {
                    pg_catalog.unnest(f.conpfeqop)) with ordinality k(theirs, ours, equals, place) \
                join pg_catalog.pg_operator o on o.oid = k.equals \
                join pg_catalog.pg_namespace s on s.oid = o.oprnamespace \
+               join pg_catalog.pg_type lt on lt.oid = o.oprleft \
+               join pg_catalog.pg_namespace ln on ln.oid = lt.typnamespace \
+               join pg_catalog.pg_type rt on rt.oid = o.oprright \
+               join pg_catalog.pg_namespace rn on rn.oid = rt.typnamespace \
                join pg_catalog.pg_attribute theirs \
                    on theirs.attrelid = f.conrelid and theirs.attnum = k.theirs \
                join pg_catalog.pg_attribute ours \
@@ -318,14 +335,21 @@ pub(super) async fn destination(
     table: &Relation,
     shape: &Shape,
     name: &str,
-    expires: bool,
+    purpose: Purpose,
 ) -> Result<Destination> {
     if shape.key.is_empty() {
         let reason = "it has no primary key, so that nobody could tell what was copied already; \
                       add one, or delete without a destination";
         return Err(not_archivable(table, reason));
     }
-    let Some(place) = writer.find(name).await? else {
+    // A bare name is one beside the table, whether it is there or has to be made.
+    let is_bare = identifier::parts(name, false).is_some_and(|parts| parts.len() == 1);
+    let found = if is_bare {
+        writer.find_in(&table.schema, name).await?
+    } else {
+        writer.find(name).await?
+    };
+    let Some(place) = found else {
         return new_place(writer, table, name).await;
     };
     if place.oid == table.oid {
@@ -345,13 +369,30 @@ pub(super) async fn destination(
         );
         return Err(not_archivable(table, reason));
     }
-    if expires && !references(writer, place.oid).await?.is_empty() {
+    if purpose.copies && has_changing_trigger(writer, place.oid).await? {
+        let reason = format!(
+            "{} has a trigger or rule that acts before or in place of an INSERT, so that nobody could tell \
+             what was copied; disable it, or move rows, which compares",
+            place.quoted
+        );
+        return Err(not_archivable(table, reason));
+    }
+    if purpose.expires && !references(writer, place.oid).await?.is_empty() {
         let reason = format!(
             "other tables refer to {}, so its rows cannot expire; leave retentionDays out",
             place.quoted
         );
         return Err(not_archivable(table, reason));
     }
+    fits(writer, table, shape, &place).await?;
+    Ok(Destination {
+        quoted: place.quoted,
+        is_there: true,
+    })
+}
+
+/// Refuses a destination that lacks a column, or has another key.
+async fn fits(writer: &Writer, table: &Relation, shape: &Shape, place: &Relation) -> Result<()> {
     let theirs = columns(writer, place.oid).await?;
     for (column, kind) in &shape.types {
         let found = theirs.iter().find(|theirs| theirs.name == *column);
@@ -378,10 +419,21 @@ pub(super) async fn destination(
         );
         return Err(not_archivable(table, reason));
     }
-    Ok(Destination {
-        quoted: place.quoted,
-        is_there: true,
-    })
+    Ok(())
+}
+
+/// Whether what is inserted may be changed or left out. Bits of `tgtype`: 2 before, 4 insert.
+async fn has_changing_trigger(writer: &Writer, oid: u32) -> Result<bool> {
+    let sql = "select /* plimsoll */ exists (select from pg_catalog.pg_trigger g \
+               where g.tgrelid = $1 and not g.tgisinternal and g.tgenabled <> 'D' \
+               and (g.tgtype::pg_catalog.int4 & 6) = 6) \
+               or exists (select from pg_catalog.pg_rewrite w \
+               where w.ev_class = $1 and w.ev_type = '3' and w.ev_enabled <> 'D')";
+    let rows = writer
+        .rows("the triggers", sql, &[(&oid, Type::OID)])
+        .await?;
+    rows.first()
+        .map_or(Ok(false), |row| Cells::new("the triggers", row).get(0))
 }
 
 /// Names a table that is not there yet, in a schema that is.

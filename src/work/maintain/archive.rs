@@ -77,7 +77,9 @@ impl Maintainer {
             result.notes = vec!["the policy is not enabled, so nothing was done".to_owned()];
             return Ok(json!(result));
         }
-        let _alone = place.alone(task).await?;
+        let Some(_alone) = place.alone(task).await? else {
+            return self.hand_on(place, task).await;
+        };
         let by = format!("{}/{}", task.job.queue, task.job.id);
         let writer = Self::writer(place).await?;
         let result = self.run(place, &writer, &ask.policy, (&by, task)).await?;

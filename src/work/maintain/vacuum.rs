@@ -32,7 +32,9 @@ impl Maintainer {
         let (rest, target) = fields(task.job.data.text())?;
         let asked: Asked = read(rest)?;
         let place = self.place(target.as_deref(), WriteClass::Vacuum)?;
-        let _alone = place.alone(task).await?;
+        let Some(_alone) = place.alone(task).await? else {
+            return self.hand_on(place, task).await;
+        };
         let by = format!("{}/{}", task.job.queue, task.job.id);
         let writer = Self::writer(place).await?;
         let Some(table) = &asked.table else {
